@@ -1,0 +1,52 @@
+//! What every source is handed: where its events go, what the aggregator wants of this node, who this node is, and
+//! when to stop.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ao_proto::v1::Directives;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::event::Event;
+
+/// Handed to each source's `run`. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    /// Bounded; sending waits while the batcher is behind, never for the network.
+    pub events: mpsc::Sender<Event>,
+    /// The newest directives; begins with those kept on disk, or empty ones.
+    pub directives: watch::Receiver<Arc<Directives>>,
+    /// Who and where.
+    pub node: Arc<Node>,
+    /// Cancelled when the agent stops: a source ends what it has in hand and returns.
+    pub shutdown: CancellationToken,
+}
+
+/// This node.
+#[derive(Clone, Debug, Default)]
+pub struct Node {
+    /// The `node` label, and `instance` of host data.
+    pub name: String,
+    /// The `cluster` label.
+    pub cluster: String,
+    /// The host's /proc, /sys and / (options, so that a container sees the host).
+    pub roots: Roots,
+}
+
+/// Where the host's trees are mounted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roots {
+    /// /proc
+    pub proc: PathBuf,
+    /// /sys
+    pub sys: PathBuf,
+    /// /
+    pub root: PathBuf,
+}
+
+impl Default for Roots {
+    fn default() -> Self {
+        Self { proc: "/proc".into(), sys: "/sys".into(), root: "/".into() }
+    }
+}

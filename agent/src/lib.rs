@@ -1,0 +1,27 @@
+//! The agent: one per node.
+//!
+//! ```text
+//! sources (collector, logs, latency, path, otlp) -> enrich -> batch -> spool ==gRPC==> aggregator
+//!                                                                         <== acks, directives ==
+//! ```
+
+pub mod cli;
+pub mod config;
+
+pub mod app;
+
+pub mod collector;
+pub mod latency;
+pub mod logs;
+pub mod otlp;
+pub mod path;
+
+pub mod batch;
+pub mod enrich;
+pub mod spool;
+pub mod uplink;
+
+pub mod context;
+pub mod event;
+pub mod metrics;
+pub mod net;

@@ -1,0 +1,24 @@
+//! The aggregator: takes the streams of all agents, keeps them durably, hands them to the stores.
+//!
+//! ```text
+//! ==gRPC==> ingest -> journal -> fanout (a worker per sink) -> sink: prometheus, loki, tempo, embedded
+//! <== acks, directives == control                                                        |
+//!                                                                        console <- api <-+
+//! ```
+
+pub mod cli;
+pub mod config;
+
+pub mod app;
+
+pub mod console;
+pub mod control;
+
+pub mod ingest;
+
+pub mod fanout;
+pub mod sink;
+
+pub mod journal;
+pub mod ledger;
+pub mod metrics;

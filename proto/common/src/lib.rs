@@ -1,0 +1,21 @@
+//! The kit that both services stand on. It knows nothing of what crosses the wire.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`units`] | `"15s"`, `"64MiB"` in configuration files |
+//! | [`config`] | one YAML file into one typed configuration |
+//! | [`telemetry`] | our own log lines, with a level that can be changed while running |
+//! | [`health`] | which parts are ready, and why not |
+//! | [`admin`] | `/metrics /healthz /readyz /log-level` |
+//! | [`shutdown`] | a signal, then a drain with a deadline |
+//! | [`backoff`] | full-jitter exponential waiting |
+//! | [`journal`] | the durable segment log with named cursors |
+
+pub mod admin;
+pub mod backoff;
+pub mod config;
+pub mod health;
+pub mod journal;
+pub mod shutdown;
+pub mod telemetry;
+pub mod units;
