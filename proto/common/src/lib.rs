@@ -4,8 +4,10 @@
 //! |---|---|
 //! | [`units`] | `"15s"`, `"64MiB"` in configuration files |
 //! | [`config`] | one YAML file into one typed configuration |
+//! | [`secret`] | a password or token that is shown nowhere |
 //! | [`telemetry`] | our own log lines, with a level that can be changed while running |
 //! | [`health`] | which parts are ready, and why not |
+//! | [`process`] | the process's own CPU, memory and files as metrics |
 //! | [`admin`] | `/metrics /healthz /readyz /log-level` |
 //! | [`shutdown`] | a signal, then a drain with a deadline |
 //! | [`backoff`] | full-jitter exponential waiting |
@@ -16,6 +18,8 @@ pub mod backoff;
 pub mod config;
 pub mod health;
 pub mod journal;
+pub mod process;
+pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
 pub mod units;

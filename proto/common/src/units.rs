@@ -2,6 +2,8 @@
 //! nobody can see whether it means seconds or milliseconds.
 
 use std::fmt;
+use std::marker::PhantomData;
+use std::str::FromStr;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
@@ -60,7 +62,7 @@ fn parts(text: &str) -> Option<Vec<(f64, &str)>> {
     (!found.is_empty()).then_some(found)
 }
 
-impl std::str::FromStr for Span {
+impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -82,7 +84,7 @@ impl std::str::FromStr for Span {
     }
 }
 
-impl std::str::FromStr for Size {
+impl FromStr for Size {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -106,13 +108,28 @@ impl std::str::FromStr for Size {
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(de::Error::custom)
+        d.deserialize_str(Text("a span of time such as \"15s\"", PhantomData))
     }
 }
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        String::deserialize(d)?.parse().map_err(de::Error::custom)
+        d.deserialize_str(Text("a size such as \"64MiB\"", PhantomData))
+    }
+}
+
+/// Parses within the visit, since the YAML reader adds path and line only to errors of a visitor.
+struct Text<T>(&'static str, PhantomData<T>);
+
+impl<T: FromStr<Err = String>> de::Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
     }
 }
 

@@ -1,0 +1,90 @@
+//! The doors, through a real socket.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::*;
+
+/// One request on a connection of its own; the whole answer, head and body.
+async fn ask(addr: SocketAddr, method: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    let request = format!(
+        "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+async fn started(
+    health: &Health,
+) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<io::Result<()>>) {
+    let mut registry = Registry::default();
+    crate::process::register(&mut registry, "ao-test", "0");
+    let admin = Admin { registry: Arc::new(Mutex::new(registry)), health: health.clone(), log: None };
+    let listener = bind("127.0.0.1:0".parse().unwrap(), "the test", "test.listen").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let shutdown = CancellationToken::new();
+    (addr, shutdown.clone(), tokio::spawn(serve(listener, router(admin), shutdown)))
+}
+
+/// Scenario: a process with a part that is not ready, then is.
+/// Guarantees: /readyz says 503 with the reason, then 200; /healthz is 200 throughout; /metrics is OpenMetrics.
+#[tokio::test]
+async fn doors() {
+    let health = Health::new();
+    let (addr, shutdown, server) = started(&health).await;
+    health.part("uplink").not_ready("no aggregator answers");
+    let answer = ask(addr, "GET", "/readyz", "").await;
+    assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+    assert!(answer.ends_with("uplink: not ready: no aggregator answers\n"), "{answer}");
+    health.part("uplink").ready();
+    assert!(ask(addr, "GET", "/readyz", "").await.starts_with("HTTP/1.1 200"));
+    assert!(ask(addr, "GET", "/healthz", "").await.ends_with("ok\n"));
+    let metrics = ask(addr, "GET", "/metrics", "").await;
+    assert!(metrics.contains("application/openmetrics-text") && metrics.ends_with("# EOF\n"), "{metrics}");
+    assert!(ask(addr, "PUT", "/log-level", "debug").await.starts_with("HTTP/1.1 404"));
+    shutdown.cancel();
+    server.await.unwrap().unwrap();
+}
+
+/// Scenario: a task stops ticking.
+/// Guarantees: /healthz answers 503 and names it.
+#[tokio::test]
+async fn stalled() {
+    let health = Health::new();
+    let (addr, _shutdown, _server) = started(&health).await;
+    let _beat = health.beat("writer", Duration::ZERO);
+    let answer = ask(addr, "GET", "/healthz", "").await;
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("writer: no sign of life"), "{answer}");
+}
+
+/// Scenario: a client holds its connection open while the process stops.
+/// Guarantees: serving ends in bounded time all the same.
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_does_not_hold_the_shutdown() {
+    let (addr, shutdown, server) = started(&Health::new()).await;
+    let mut slow = TcpStream::connect(addr).await.unwrap();
+    slow.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
+    shutdown.cancel();
+    tokio::time::timeout(2 * DRAIN, server).await.unwrap().unwrap().unwrap();
+}
+
+/// Scenario: the port is taken.
+/// Guarantees: one sentence with the address, what for, and the key to change.
+#[tokio::test]
+async fn port_in_use() {
+    let taken = bind("127.0.0.1:0".parse().unwrap(), "the test", "test.listen").await.unwrap();
+    let addr = taken.local_addr().unwrap();
+    let err = bind(addr, "the console", "http.listen").await.unwrap_err().to_string();
+    assert_eq!(
+        err,
+        format!(
+            "cannot listen on {addr} for the console: another process uses it; stop that process or set http.listen to a free port"
+        )
+    );
+}
