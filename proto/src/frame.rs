@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use prost::Message;
 use thiserror::Error;
 
-use crate::limits::{MAX_FILES, MAX_RAW_BYTES, MAX_RECORDS, MAX_SEALED_BYTES};
+use crate::limits::{MAX_FILES, MAX_HEADER_BYTES, MAX_RAW_BYTES, MAX_RECORDS, MAX_SEALED_BYTES};
 use crate::v1::FrameHeader;
 
 const VERSION: u8 = 1;
@@ -108,8 +108,12 @@ pub fn open(sealed: &Bytes) -> Result<Opened, FrameError> {
         return Err(FrameError::Crc);
     }
     let mut rest = sealed.slice(1..end);
-    let header =
-        FrameHeader::decode_length_delimited(&mut rest).map_err(|e| FrameError::Header(e.to_string()))?;
+    let length = prost::decode_length_delimiter(&mut rest).map_err(|e| FrameError::Header(e.to_string()))?;
+    limit("the header", length as u64, MAX_HEADER_BYTES as u64)?;
+    if length > rest.len() {
+        return Err(FrameError::Short(sealed.len()));
+    }
+    let header = FrameHeader::decode(rest.split_to(length)).map_err(|e| FrameError::Header(e.to_string()))?;
     limit("the payload", header.raw_bytes, MAX_RAW_BYTES as u64)?;
     limit("the number of records", header.records, MAX_RECORDS as u64)?;
     limit("the number of files", header.files.len() as u64, MAX_FILES as u64)?;
@@ -141,3 +145,6 @@ impl Opened {
 pub(crate) fn limit(what: &'static str, size: u64, limit: u64) -> Result<(), FrameError> {
     if size > limit { Err(FrameError::TooLarge { what, size, limit }) } else { Ok(()) }
 }
+
+#[cfg(test)]
+mod tests;

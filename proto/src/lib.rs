@@ -19,6 +19,9 @@ pub mod frame;
 pub mod logs;
 pub mod metrics;
 
+mod columns;
+mod symbols;
+
 /// The messages and the service of `ao/v1/*.proto`.
 #[allow(missing_docs, unreachable_pub, unused_qualifications, clippy::all)]
 pub mod v1 {

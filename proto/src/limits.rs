@@ -15,6 +15,15 @@ pub const MAX_MESSAGE_BYTES: usize = MAX_SEALED_BYTES + (64 << 10);
 /// Series of one keyframe: a node with 5,000 containers stays below it.
 pub const MAX_SERIES: usize = 1 << 20;
 
+/// Metric families of one keyframe.
+pub const MAX_FAMILIES: usize = 1 << 16;
+
+/// Labels of all series of a keyframe, or of all streams of a log frame, together: 32 bytes of memory each.
+pub const MAX_ROW_LABELS: usize = 1 << 22;
+
+/// Exemplars of one frame.
+pub const MAX_EXEMPLARS: usize = 1 << 16;
+
 /// Labels of one series or stream.
 pub const MAX_LABELS: usize = 64;
 
@@ -28,6 +37,12 @@ pub const MAX_STREAMS: usize = 1 << 16;
 
 /// Records (samples, lines, spans) of one frame.
 pub const MAX_RECORDS: usize = 1 << 20;
+
+/// Pairs of structured metadata in one log frame.
+pub const MAX_METADATA: usize = 1 << 20;
+
+/// A frame's header: [`MAX_FILES`] files of some 40 bytes, and what else stands there.
+pub const MAX_HEADER_BYTES: usize = 256 << 10;
 
 /// Files named in one frame's header.
 pub const MAX_FILES: usize = 1 << 12;

@@ -1,4 +1,21 @@
 //! Keyframes, and frames as differences to them.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `keyframe` | the layout of a keyframe |
+//! | `frame` | the layout of a frame |
+//! | `decimal` | floats that are short decimals, as integers |
+//! | `scale` | the exponent at which a family's values are integers |
+//!
+//! A frame depends on its keyframe alone, never on another frame, and names it by its id: decoding with another one is
+//! an error. Every float comes back bit by bit: -0.0, NaN payloads, staleness markers and infinities too.
+
+mod decimal;
+mod frame;
+mod keyframe;
+mod scale;
+#[cfg(test)]
+mod tests;
 
 use crate::frame::FrameError;
 use crate::model::{Exemplar, Family, Series};
@@ -32,27 +49,28 @@ pub struct MetricsFrame {
 }
 
 impl Keyframe {
-    /// The payload, not yet compressed.
+    /// The payload, not yet compressed. A series without a value is written as 0.
     pub fn encode(&self) -> Vec<u8> {
-        unimplemented!()
+        keyframe::encode(self)
     }
 
     /// # Errors
     /// Any byte string gives a keyframe or an error, with memory bounded by [`crate::limits`].
-    pub fn decode(_raw: &[u8]) -> Result<Self, FrameError> {
-        unimplemented!()
+    pub fn decode(raw: &[u8]) -> Result<Self, FrameError> {
+        keyframe::decode(raw)
     }
 }
 
 impl MetricsFrame {
-    /// Appends the payload, not yet compressed, to `out`. `values` is as long as the keyframe's.
-    pub fn encode(&self, _keyframe: &Keyframe, _out: &mut Vec<u8>) {
-        unimplemented!()
+    /// Appends the payload, not yet compressed, to `out`. `values` is as long as the keyframe's: a series behind its
+    /// end is absent, a value behind the keyframe's series is not written.
+    pub fn encode(&self, keyframe: &Keyframe, out: &mut Vec<u8>) {
+        frame::encode(self, keyframe, out);
     }
 
     /// # Errors
     /// Any byte string gives a frame or an error; a frame made against another keyframe is refused.
-    pub fn decode(_raw: &[u8], _keyframe: &Keyframe) -> Result<Self, FrameError> {
-        unimplemented!()
+    pub fn decode(raw: &[u8], keyframe: &Keyframe) -> Result<Self, FrameError> {
+        frame::decode(raw, keyframe)
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::limits::{MAX_LABEL_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS};
+
 /// Prometheus' marker for "this series has ended" (prometheus model/value/value.go, `StaleNaN`).
 pub const STALE_NAN: u64 = 0x7ff0_0000_0000_0002;
 
@@ -24,6 +26,20 @@ impl Labels {
     /// The same from borrowed pairs.
     pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         Self::new(pairs.into_iter().map(|(n, v)| (n.as_ref().into(), v.as_ref().into())).collect())
+    }
+
+    /// Pairs that are in order already, each name once, no value empty.
+    pub(crate) fn from_sorted(pairs: Vec<(Arc<str>, Arc<str>)>) -> Self {
+        debug_assert!(
+            pairs.is_sorted_by(|a, b| a.0 < b.0) && pairs.iter().all(|(_, value)| !value.is_empty())
+        );
+        Self(pairs.into())
+    }
+
+    /// Whether number and lengths are within [`crate::limits`]: a receiver refuses the whole frame otherwise.
+    pub fn within_limits(&self) -> bool {
+        self.0.len() <= MAX_LABELS
+            && self.0.iter().all(|(n, v)| n.len() <= MAX_LABEL_NAME_BYTES && v.len() <= MAX_LABEL_VALUE_BYTES)
     }
 
     /// The value of `name`.
@@ -77,6 +93,15 @@ pub enum MetricType {
     Summary = 4,
     /// Constant 1 with the information in labels.
     Info = 5,
+}
+
+impl MetricType {
+    /// From its number on the wire.
+    pub fn from_number(n: u8) -> Option<Self> {
+        [Self::Unknown, Self::Counter, Self::Gauge, Self::Histogram, Self::Summary, Self::Info]
+            .into_iter()
+            .find(|kind| *kind as u8 == n)
+    }
 }
 
 /// What is the same for all series of one name.

@@ -1,0 +1,129 @@
+//! Log frames: all lines come back, and nothing but errors for all else.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn labels() -> impl Strategy<Value = Labels> {
+    prop::collection::vec(("[a-e_]{0,3}", "\\PC{0,4}|[x-z]"), 0..6).prop_map(Labels::from_pairs)
+}
+
+fn frame() -> impl Strategy<Value = LogFrame> {
+    let line = (any::<u32>(), any::<i64>(), 0..5_usize, prop_oneof![any::<String>(), Just("\0".to_owned())]);
+    let pair = ("[a-c]{0,3}", any::<String>()).prop_map(|(n, v)| (n.into(), v.into()));
+    let lines = prop::collection::vec((line, prop::collection::vec(pair, 0..3), any::<bool>()), 0..40);
+    (prop::collection::vec(labels(), 1..5), lines).prop_map(|(streams, lines)| {
+        let mut frame = LogFrame { streams, ..LogFrame::default() };
+        for ((stream, at, unit, line), pairs, plain) in lines {
+            let pairs: Vec<Pair> = if plain { Vec::new() } else { pairs };
+            let ns = [1, 1_000, 1_000_000, 1_000_000_000, 7][unit];
+            frame.entries.push(LogEntry {
+                stream: stream % frame.streams.len() as u32,
+                at_ns: at / ns * ns,
+                len: line.len() as u32,
+                metadata: pairs.len() as u32,
+            });
+            frame.text.push_str(&line);
+            frame.metadata.extend(pairs);
+        }
+        frame
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    /// Scenario: any lines in any streams, with any times and metadata.
+    /// Guarantees: all of it comes back.
+    #[test]
+    fn round_trip(frame in frame()) {
+        prop_assert_eq!(LogFrame::decode(&frame.encode()), Ok(frame));
+    }
+
+    /// Scenario: a valid payload with some bytes changed, or with its end cut off.
+    /// Guarantees: an error, or a frame whose lines can be walked; never a panic.
+    #[test]
+    fn changed_bytes(
+        frame in frame(),
+        changes in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 1..5),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut raw = frame.encode();
+        prop_assert!(LogFrame::decode(&raw[..cut.index(raw.len())]).is_err());
+        for (at, to) in changes {
+            let at = at.index(raw.len());
+            raw[at] = to;
+        }
+        if let Ok(other) = LogFrame::decode(&raw) {
+            prop_assert_eq!(other.iter().count(), other.entries.len());
+            prop_assert_eq!(LogFrame::decode(&other.encode()), Ok(other));
+        }
+    }
+
+    /// Scenario: any bytes.
+    /// Guarantees: an error or a frame, never a panic.
+    #[test]
+    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _either = LogFrame::decode(&bytes);
+    }
+}
+
+fn lines(texts: &[&str], unit: i64) -> LogFrame {
+    let entry = |(i, text): (usize, &&str)| LogEntry {
+        stream: 0,
+        at_ns: i as i64 * 3 * unit,
+        len: text.len() as u32,
+        metadata: 0,
+    };
+    LogFrame {
+        streams: vec![Labels::from_pairs([("app", "web")])],
+        entries: texts.iter().enumerate().map(entry).collect(),
+        text: texts.concat(),
+        metadata: Vec::new(),
+    }
+}
+
+/// Scenario: three lines of one stream, a second apart each.
+/// Guarantees: the layout of the module's head, byte by byte: a change of it is a change of the wire version.
+#[test]
+fn layout() {
+    let expect: Vec<u8> = [
+        &[2, 3, 3][..],
+        b"appweb",
+        &[1, 1, 0],    // one shape: app
+        &[1, 0, 2],    // one stream: web
+        &[3, 0, 3],    // three lines, all of it
+        &[9, 0, 6, 6], // times in seconds
+        &[1, 2, 0],    // lengths
+        &[0, 0],       // no metadata
+        b"abc",
+    ]
+    .concat();
+    assert_eq!(lines(&["a", "bc", ""], 1_000_000_000).encode(), expect);
+}
+
+/// Scenario: a line's length that ends within a character, and metadata that no line owns.
+/// Guarantees: errors, since walking such a frame would be wrong.
+#[test]
+fn refuses_what_cannot_be_walked() {
+    let mut frame = lines(&["\u{e9}", "a"], 1);
+    (frame.entries[0].len, frame.entries[1].len) = (1, 2);
+    assert!(LogFrame::decode(&frame.encode()).is_err());
+    let mut frame = lines(&["a"], 1);
+    frame.metadata.push(("n".into(), "v".into()));
+    assert!(LogFrame::decode(&frame.encode()).is_err());
+    let mut frame = lines(&["a"], 1);
+    frame.entries[0].stream = 1;
+    assert!(LogFrame::decode(&frame.encode()).is_err());
+}
+
+/// Scenario: a long metadata name that very many pairs use.
+/// Guarantees: refused: the copies would take far more memory than the frame.
+#[test]
+fn names_do_not_add_up() {
+    let mut frame = lines(&["a"], 1);
+    let long: Box<str> = "n".repeat(100_000).into();
+    frame.metadata = vec![(long, "".into()); 1_000];
+    frame.entries[0].metadata = 1_000;
+    assert!(matches!(LogFrame::decode(&frame.encode()), Err(FrameError::TooLarge { .. })));
+}

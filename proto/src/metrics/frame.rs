@@ -1,0 +1,178 @@
+//! The layout of a frame.
+//!
+//! ```text
+//! keyframe id u64 | time, ms, minus the keyframe's
+//! absent series: count, gaps
+//! series that changed since the keyframe: count, gaps
+//! of these, by their place in the list before, those at another exponent than their family's scale:
+//!   count, gaps | exponent u8 each
+//! and those that are no short decimals: count, gaps
+//! integer differences of the decimals
+//! float bits XOR the keyframe's of the others, in eight planes: all top bytes, then all second bytes, ...
+//! exemplars: count | per exemplar: series, value bits u64, time minus the frame's, labels: count, (length, text) each
+//! ```
+//!
+//! Numbers are variable-length, signed ones zigzag, fixed ones little end first. Planes put the bytes that are alike
+//! (sign and exponent) side by side for zstd.
+
+use super::decimal::{MAX_EXPONENT, decimal, exponent, in_range, mantissa};
+use super::scale::scales;
+use super::{Keyframe, MetricsFrame};
+use crate::columns::{Reader, put, put_ascending, put_signed};
+use crate::frame::FrameError;
+use crate::limits::{MAX_EXEMPLARS, MAX_LABEL_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS};
+use crate::model::{Exemplar, Labels};
+
+pub(super) fn encode(frame: &MetricsFrame, keyframe: &Keyframe, out: &mut Vec<u8>) {
+    let n = keyframe.series.len();
+    let scales = scales(keyframe);
+    out.reserve(64 + n);
+    out.extend_from_slice(&keyframe.id.to_le_bytes());
+    put_signed(out, frame.at_ms.wrapping_sub(keyframe.at_ms));
+
+    let absent = absent(frame, n);
+    put_ascending(out, &absent);
+    let mut absent = absent.into_iter().peekable();
+
+    let mut changed = Vec::with_capacity(n / 2);
+    let mut rescaled = Vec::new();
+    let mut exponents = Vec::new();
+    let mut floats = Vec::new();
+    let mut xors = Vec::new();
+    let mut differences = Vec::with_capacity(n * 2);
+    for (i, (&value, series)) in frame.values.iter().zip(&keyframe.series).enumerate() {
+        let reference = keyframe.values.get(i).copied().unwrap_or_default();
+        if absent.next_if_eq(&(i as u32)).is_some() || value.to_bits() == reference.to_bits() {
+            continue;
+        }
+        let place = changed.len() as u32;
+        changed.push(i as u32);
+        let scale = scales.get(series.family as usize).copied().unwrap_or_default();
+        if let Some(m) = mantissa(value, scale) {
+            put_signed(&mut differences, m - base(reference, scale));
+        } else if let Some((e, m)) = exponent(value).and_then(|e| Some((e, mantissa(value, e)?))) {
+            rescaled.push(place);
+            exponents.push(e);
+            put_signed(&mut differences, m - base(reference, e));
+        } else {
+            floats.push(place);
+            xors.push(value.to_bits() ^ reference.to_bits());
+        }
+    }
+    put_ascending(out, &changed);
+    put_ascending(out, &rescaled);
+    out.append(&mut exponents);
+    put_ascending(out, &floats);
+    out.append(&mut differences);
+    for plane in (0..8).rev() {
+        out.extend(xors.iter().map(|bits| (bits >> (8 * plane)) as u8));
+    }
+    encode_exemplars(frame, out);
+}
+
+/// The integer of the reference value at this exponent, from which differences count; 0 where it is none.
+fn base(reference: f64, exponent: u8) -> i64 {
+    mantissa(reference, exponent).unwrap_or(0)
+}
+
+/// The absent series in order, with those for which the frame has no value.
+fn absent(frame: &MetricsFrame, n: usize) -> Vec<u32> {
+    let mut absent: Vec<u32> = frame.absent.iter().copied().filter(|&i| (i as usize) < n).collect();
+    if frame.values.len() < n {
+        absent.extend(frame.values.len() as u32..n as u32);
+    }
+    if !absent.is_sorted_by(|a, b| a < b) {
+        absent.sort_unstable();
+        absent.dedup();
+    }
+    absent
+}
+
+fn encode_exemplars(frame: &MetricsFrame, out: &mut Vec<u8>) {
+    put(out, frame.exemplars.len() as u64);
+    for exemplar in &frame.exemplars {
+        put(out, u64::from(exemplar.series));
+        out.extend_from_slice(&exemplar.value.to_bits().to_le_bytes());
+        put_signed(out, exemplar.at_ms.wrapping_sub(frame.at_ms));
+        put(out, exemplar.labels.iter().len() as u64);
+        for text in exemplar.labels.iter().flat_map(|(name, value)| [name, value]) {
+            put(out, text.len() as u64);
+            out.extend_from_slice(text.as_bytes());
+        }
+    }
+}
+
+pub(super) fn decode(raw: &[u8], keyframe: &Keyframe) -> Result<MetricsFrame, FrameError> {
+    let mut reader = Reader::new("metrics", raw);
+    let reader = &mut reader;
+    let needs = reader.fixed()?;
+    if needs != keyframe.id {
+        return Err(FrameError::Keyframe { needs, given: keyframe.id });
+    }
+    let n = keyframe.series.len();
+    let scales = scales(keyframe);
+    let at_ms = keyframe.at_ms.wrapping_add(reader.signed()?);
+
+    let absent = reader.ascending(n)?;
+    let changed = reader.ascending(n)?;
+    let rescaled = reader.ascending(changed.len())?;
+    let exponents = reader.bytes(rescaled.len())?;
+    if exponents.iter().any(|&e| e > MAX_EXPONENT) {
+        return Err(reader.error("an exponent is too large"));
+    }
+    let floats = reader.ascending(changed.len())?;
+
+    let mut values = keyframe.values.clone();
+    values.resize(n, 0.0);
+    let mut own_exponents = rescaled.iter().zip(exponents).peekable();
+    let mut skip = floats.iter().peekable();
+    for (place, &i) in changed.iter().enumerate() {
+        if skip.next_if(|&&float| float as usize == place).is_some() {
+            continue;
+        }
+        let value = &mut values[i as usize];
+        let scale = match own_exponents.next_if(|(own, _)| **own as usize == place) {
+            Some((_, &e)) => e,
+            None => scales.get(keyframe.series[i as usize].family as usize).copied().unwrap_or_default(),
+        };
+        let m = base(*value, scale).wrapping_add(reader.signed()?);
+        if !in_range(m) {
+            return Err(reader.error("a value is out of range"));
+        }
+        *value = decimal(m, scale);
+    }
+    let planes = reader.bytes(floats.len() * 8)?;
+    for (k, &place) in floats.iter().enumerate() {
+        let xor = (0..8).fold(0, |bits, plane| bits << 8 | u64::from(planes[plane * floats.len() + k]));
+        let value = &mut values[changed[place as usize] as usize];
+        *value = f64::from_bits(value.to_bits() ^ xor);
+    }
+    for &i in &absent {
+        values[i as usize] = 0.0;
+    }
+    let exemplars = decode_exemplars(reader, n, at_ms)?;
+    reader.done()?;
+    Ok(MetricsFrame { at_ms, values, absent, exemplars })
+}
+
+fn decode_exemplars(reader: &mut Reader<'_>, n: usize, at_ms: i64) -> Result<Vec<Exemplar>, FrameError> {
+    // A series, eight bytes, a time and a count.
+    let count = reader.count("the number of exemplars", MAX_EXEMPLARS, 11)?;
+    let mut exemplars = Vec::with_capacity(count);
+    for _ in 0..count {
+        let series = reader.below(n, "an exemplar's series is not in the keyframe")? as u32;
+        let value = f64::from_bits(reader.fixed()?);
+        let at_ms = at_ms.wrapping_add(reader.signed()?);
+        let labels = reader.count("the number of labels", MAX_LABELS, 2)?;
+        let mut pairs = Vec::with_capacity(labels);
+        for _ in 0..labels {
+            let mut text = |most: usize| {
+                let length = reader.below(most + 1, "an exemplar's label is too long")?;
+                reader.text(length)
+            };
+            pairs.push((text(MAX_LABEL_NAME_BYTES)?.into(), text(MAX_LABEL_VALUE_BYTES)?.into()));
+        }
+        exemplars.push(Exemplar { series, labels: Labels::new(pairs), value, at_ms });
+    }
+    Ok(exemplars)
+}
