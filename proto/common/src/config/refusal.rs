@@ -2,7 +2,7 @@
 
 use serde_yaml_ng::Error;
 
-use super::ConfigError;
+use super::error::ConfigError;
 
 /// For a text that is no YAML; a key given twice is found here too.
 pub(super) fn syntax(err: &Error, origin: &str) -> ConfigError {

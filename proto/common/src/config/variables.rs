@@ -8,7 +8,7 @@
 
 use serde_yaml_ng::Value;
 
-use super::ConfigError;
+use super::error::ConfigError;
 
 /// How the text around a reference is quoted.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,37 @@
+# Thin targets; what they hold stands in the tests. `make` alone lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+# Where `make run` keeps its state.
+DATA ?= data
+# Limits `make bench` to one family, such as ONLY=wire.
+ONLY ?=
+RUN := tests/scripts/run.sh
+
+.PHONY: help run test tools lint bench clean-data
+
+help: ## Lists these targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: ## Builds both services and starts them here, with the console on http://127.0.0.1:8800
+	cargo build --locked --release -p ao-agent -p ao-aggregator
+	DATA=$(DATA) deploy/run-local.sh
+
+test: tools lint ## Everything: tools, lint, then unit and property, repository and end-to-end tests
+	cargo test --locked --workspace --no-run
+	$(RUN) unit --workspace --lib --bins
+	$(RUN) repo -p ao-tests --test repo
+	$(RUN) e2e -p ao-tests --test e2e
+
+tools: ## Installs what the tests need into target/tools, at pinned versions
+	tests/scripts/tools.sh
+
+lint: ## Formatting and clippy; a warning is an error
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+bench: ## Measures and writes target/bench.json; ONLY=family for one family
+	cargo run --locked --release -p ao-tests --bin ao-bench -- $(if $(ONLY),--only $(ONLY))
+
+clean-data: ## Deletes what `make run` stored
+	rm -rf -- "$(DATA)"
