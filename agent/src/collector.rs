@@ -1,1 +1,149 @@
-//! To come.
+//! The host's figures, under node_exporter's names, labels and units.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `api` | the trait, the row of the table, the errors |
+//! | `runner` | rounds: when, on which thread, with which deadline |
+//! | `textfile`, `filter`, `crew`, `mountinfo`, `zone` | what several collectors or only one need to read the host |
+//! | `command` | one round on a terminal |
+//! | the others | one collector each, named as in the configuration |
+//!
+//! A collector is one file and two lines below.
+
+pub mod api;
+pub mod command;
+mod runner;
+
+mod crew;
+mod filter;
+mod mountinfo;
+mod textfile;
+mod zone;
+
+pub mod cpu;
+pub mod diskstats;
+pub mod filesystem;
+pub mod loadavg;
+pub mod meminfo;
+pub mod netdev;
+pub mod stat;
+pub mod time;
+pub mod uname;
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use ao_common::units::Span;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde_yaml_ng::Value;
+
+use api::Entry;
+pub use runner::{Collectors, RunError, collect_once, run};
+
+/// Every collector, in the order in which they run.
+pub static COLLECTORS: &[Entry] = &[
+    Entry { name: "cpu", default_on: true, build: cpu::build },
+    Entry { name: "diskstats", default_on: true, build: diskstats::build },
+    Entry { name: "filesystem", default_on: true, build: filesystem::build },
+    Entry { name: "loadavg", default_on: true, build: loadavg::build },
+    Entry { name: "meminfo", default_on: true, build: meminfo::build },
+    Entry { name: "netdev", default_on: true, build: netdev::build },
+    Entry { name: "stat", default_on: true, build: stat::build },
+    Entry { name: "time", default_on: true, build: time::build },
+    Entry { name: "uname", default_on: true, build: uname::build },
+];
+
+/// The section `collector`: when to read, and a section per collector, which is its own `Config`, or `true`, or `false`.
+///
+/// ```yaml
+/// collector:
+///   interval: 15s
+///   netdev: { device_exclude: "^veth" }
+///   uname: false
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// Time between two rounds. They are aligned to it, shifted by a part that depends on the node's name.
+    pub interval: Span,
+    /// How long a round may take; what is not read by then is left out of it, and said.
+    pub deadline: Span,
+    /// By name; checked.
+    sections: BTreeMap<String, Value>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { interval: Span::secs(15), deadline: Span::secs(10), sections: BTreeMap::new() }
+    }
+}
+
+impl Config {
+    /// The collectors that are on, each with its section.
+    fn chosen(&self) -> impl Iterator<Item = (&'static Entry, Option<Value>)> {
+        COLLECTORS.iter().filter_map(|entry| match self.sections.get(entry.name) {
+            None => entry.default_on.then_some((entry, None)),
+            Some(Value::Bool(on)) => on.then_some((entry, None)),
+            Some(section) => Some((entry, Some(section.clone()))),
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ConfigVisitor)
+    }
+}
+
+struct ConfigVisitor;
+
+impl<'de> Visitor<'de> for ConfigVisitor {
+    type Value = Config;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a section with interval, deadline and collectors")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Config, E> {
+        Ok(Config::default())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
+        let mut config = Config::default();
+        while let Some(key) = map.next_key::<String>()? {
+            match &*key {
+                "interval" => config.interval = map.next_value()?,
+                "deadline" => config.deadline = map.next_value()?,
+                name => {
+                    let section = map.next_value()?;
+                    check(name, &section).map_err(de::Error::custom)?;
+                    config.sections.insert(key, section);
+                }
+            }
+        }
+        if config.interval < Span::secs(1) {
+            return Err(de::Error::custom(format!("interval: {} is less than a second", config.interval)));
+        }
+        if config.deadline.0.is_zero() || config.deadline > config.interval {
+            let Config { deadline, interval, .. } = config;
+            let text = format!(
+                "deadline: {deadline} must be more than nothing and at most the interval, {interval}"
+            );
+            return Err(de::Error::custom(text));
+        }
+        Ok(config)
+    }
+}
+
+/// Builds the collector, only to see whether it can be.
+fn check(name: &str, section: &Value) -> Result<(), String> {
+    let Some(entry) = COLLECTORS.iter().find(|entry| entry.name == name) else {
+        let names: Vec<_> = COLLECTORS.iter().map(|entry| entry.name).collect();
+        return Err(format!("{name}: there is no such collector; there are {}", names.join(", ")));
+    };
+    let section = (!section.is_bool()).then(|| section.clone());
+    (entry.build)(section).map(drop).map_err(|why| format!("{name}: {why}"))
+}
+
+#[cfg(test)]
+mod tests;

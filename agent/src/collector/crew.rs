@@ -1,0 +1,155 @@
+//! Does blocking jobs on a thread of its own, one after the other, without ever being held up by one of them: where a
+//! job takes long, another thread goes on with the rest; what is not done by the deadline is left behind, and comes
+//! back in the round in which it ends.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Threads of one crew: all but one of them hang. Beyond it jobs are not begun.
+const MAX_WORKERS: usize = 64;
+
+/// A crew for one kind of job; the job holds its own result.
+pub(super) struct Crew<J> {
+    shared: Arc<Shared<J>>,
+    round: u64,
+}
+
+/// What became of the jobs.
+pub(super) struct Finished<J> {
+    /// Done, among them those of earlier rounds that took long, in the order in which they ended.
+    pub(super) done: Vec<J>,
+    /// Not begun: every thread is held up.
+    pub(super) unbegun: Vec<J>,
+}
+
+struct Shared<J> {
+    state: Mutex<State<J>>,
+    changed: Condvar,
+    name: &'static str,
+    work: fn(&mut J),
+}
+
+struct State<J> {
+    queue: VecDeque<(u64, J)>,
+    done: Vec<(u64, J)>,
+    workers: usize,
+}
+
+impl<J> Shared<J> {
+    fn lock(&self) -> MutexGuard<'_, State<J>> {
+        // Nothing that can panic runs under the lock.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<J: Send + 'static> Crew<J> {
+    /// `name` is the threads' name; `work` does one job and is called on these threads.
+    pub(super) fn new(name: &'static str, work: fn(&mut J)) -> Self {
+        let state = State { queue: VecDeque::new(), done: Vec::new(), workers: 0 };
+        Self {
+            shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), name, work }),
+            round: 0,
+        }
+    }
+
+    /// Does the jobs and waits for them until `deadline`. A thread that ends no job for `patience` gets company.
+    pub(super) fn run(&mut self, jobs: Vec<J>, patience: Duration, deadline: Duration) -> Finished<J> {
+        self.round += 1;
+        let (round, total, begin) = (self.round, jobs.len(), Instant::now());
+        let mut state = self.shared.lock();
+        state.queue.extend(jobs.into_iter().map(|job| (round, job)));
+        let (mut ended, mut stalled) = (0, true);
+        while ended < total {
+            let Some(left) = deadline.checked_sub(begin.elapsed()) else { break };
+            if stalled && !state.queue.is_empty() && state.workers < MAX_WORKERS && self.hire().is_ok() {
+                state.workers += 1;
+            }
+            let wait = patience.min(left).max(Duration::from_millis(1));
+            state =
+                self.shared.changed.wait_timeout(state, wait).map_or_else(|e| e.into_inner().0, |(s, _)| s);
+            let now = state.done.iter().filter(|(of, _)| *of == round).count();
+            stalled = now == ended;
+            ended = now;
+        }
+        let done = state.done.drain(..).map(|(_, job)| job).collect();
+        let unbegun = state.queue.drain(..).map(|(_, job)| job).collect();
+        Finished { done, unbegun }
+    }
+
+    fn hire(&self) -> std::io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        thread::Builder::new().name(self.shared.name.to_owned()).spawn(move || worker(&shared)).map(drop)
+    }
+}
+
+/// Takes jobs while there are any. A job that panics comes back as it is: without a result.
+fn worker<J>(shared: &Shared<J>) {
+    let mut state = shared.lock();
+    while let Some((round, mut job)) = state.queue.pop_front() {
+        drop(state);
+        let _panicked = catch_unwind(AssertUnwindSafe(|| (shared.work)(&mut job))).is_err();
+        state = shared.lock();
+        state.done.push((round, job));
+        shared.changed.notify_one();
+    }
+    state.workers -= 1;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, sync_channel};
+
+    use super::*;
+
+    struct Job {
+        number: u32,
+        gate: Option<Receiver<()>>,
+        result: Option<u32>,
+    }
+
+    fn work(job: &mut Job) {
+        assert_ne!(job.number, 13, "a job that panics");
+        if let Some(gate) = &job.gate {
+            gate.recv().unwrap();
+        }
+        job.result = Some(job.number * 2);
+    }
+
+    fn job(number: u32) -> Job {
+        Job { number, gate: None, result: None }
+    }
+
+    const LONG: Duration = Duration::from_secs(10);
+    const SHORT: Duration = Duration::from_millis(20);
+
+    /// Scenario: jobs of which one panics.
+    /// Guarantees: all come back, the one without a result.
+    #[test]
+    fn a_panic_harms_no_other() {
+        let finished = Crew::new("test", work).run(vec![job(1), job(13), job(2)], LONG, LONG);
+        let results: Vec<_> = finished.done.iter().map(|j| (j.number, j.result)).collect();
+        assert_eq!(results, [(1, Some(2)), (13, None), (2, Some(4))]);
+    }
+
+    /// Scenario: the first job hangs, and hangs on while a second round runs.
+    /// Guarantees: the others are done in their rounds; the hung one comes back in the round after its end.
+    #[test]
+    fn a_hung_job_is_left_behind() {
+        let (open, gate) = sync_channel(1);
+        let mut crew = Crew::new("test", work);
+        let hung = Job { gate: Some(gate), ..job(7) };
+        let first = crew.run(vec![hung, job(1), job(2)], SHORT, Duration::from_millis(200));
+        assert_eq!(first.done.iter().map(|j| j.number).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(first.unbegun.len(), 0);
+        let second = crew.run(vec![job(3)], SHORT, LONG);
+        assert_eq!(second.done[0].result, Some(6));
+        open.send(()).unwrap();
+        let mut back = Vec::new();
+        while !back.contains(&7) {
+            back.extend(crew.run(vec![job(4)], SHORT, LONG).done.iter().map(|j| j.number));
+        }
+    }
+}

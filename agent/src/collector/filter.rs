@@ -1,0 +1,67 @@
+//! Which devices, mount points or types a collector leaves out: a pattern to exclude or one to include.
+
+use regex::Regex;
+
+use super::api::BuildError;
+
+/// The patterns are node_exporter's: regular expressions, not anchored by themselves.
+#[derive(Debug)]
+pub(super) struct Filter {
+    exclude: Option<Regex>,
+    include: Option<Regex>,
+}
+
+/// An option's name with its value.
+pub(super) type Pattern<'a> = (&'static str, Option<&'a str>);
+
+impl Filter {
+    /// `default` holds where neither option is set; an empty pattern excludes nothing.
+    ///
+    /// # Errors
+    /// Where both options are set, or one is no regular expression.
+    pub(super) fn new(exclude: Pattern<'_>, include: Pattern<'_>, default: &str) -> Result<Self, BuildError> {
+        let compile = |option, pattern: &str| {
+            let regex = (!pattern.is_empty()).then(|| Regex::new(pattern)).transpose();
+            regex.map_err(|why| BuildError::Pattern { option, why })
+        };
+        match (exclude, include) {
+            ((a, Some(_)), (b, Some(_))) => Err(BuildError::Both(a, b)),
+            (_, (option, Some(pattern))) => Ok(Self { exclude: None, include: compile(option, pattern)? }),
+            ((option, pattern), _) => {
+                Ok(Self { exclude: compile(option, pattern.unwrap_or(default))?, include: None })
+            }
+        }
+    }
+
+    /// Whether `name` is left out.
+    pub(super) fn ignores(&self, name: &str) -> bool {
+        self.exclude.as_ref().is_some_and(|pattern| pattern.is_match(name))
+            || self.include.as_ref().is_some_and(|pattern| !pattern.is_match(name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(exclude: Option<&str>, include: Option<&str>) -> Result<Filter, BuildError> {
+        Filter::new(("exclude", exclude), ("include", include), "^lo$")
+    }
+
+    /// Scenario: no option, either, both, a broken pattern.
+    /// Guarantees: an option replaces the default pattern; both or a broken one are refused by name.
+    #[test]
+    fn patterns() {
+        for (exclude, include, ignored, kept) in [
+            (None, None, "lo", "eth0"),
+            (Some("^eth"), None, "eth0", "lo"),
+            (None, Some("^eth"), "lo", "eth0"),
+        ] {
+            let filter = filter(exclude, include).unwrap();
+            assert!(filter.ignores(ignored) && !filter.ignores(kept));
+        }
+        assert!(!filter(Some(""), None).unwrap().ignores("lo"));
+        assert!(filter(Some("a"), Some("b")).unwrap_err().to_string().contains("exclude each other"));
+        assert!(filter(Some("("), None).unwrap_err().to_string().starts_with("exclude: "));
+    }
+}

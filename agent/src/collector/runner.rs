@@ -1,0 +1,331 @@
+//! Rounds of all collectors: when, on which thread, with which deadline; and what is said of those that fail.
+
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use ao_proto::model::MetricType::Gauge;
+use serde_yaml_ng::Value;
+use tokio::task;
+
+use super::Config;
+use super::api::{BuildError, CollectError, Collector, Entry};
+use super::crew::Crew;
+use crate::context::{Context, Roots};
+use crate::event::{Event, FamilyText, MetricSet, SampleText};
+
+const SOURCE: &str = "collector";
+const JOB: &str = "node-exporter";
+
+/// A collector that takes longer does not hold up the others.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A collector that fails at every round says so at the first one and then this often.
+const REMIND: Duration = Duration::from_secs(600);
+
+/// Why the source ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A collector cannot be made from its section.
+    #[error("collector.{name}: {why}")]
+    Build {
+        /// The collector.
+        name: &'static str,
+        /// What is wrong.
+        why: BuildError,
+    },
+    /// The thread of a round is gone.
+    #[error("a round of the collectors ended early: {0}")]
+    Round(#[from] task::JoinError),
+}
+
+/// Reads the host in every interval until shutdown.
+///
+/// # Errors
+/// Where a collector cannot be built. A round never ends the source.
+pub async fn run(config: Config, ctx: Context) -> Result<(), RunError> {
+    let mut collectors = Collectors::new(&config)?;
+    let roots = Arc::new(ctx.node.roots.clone());
+    let interval = i64::try_from(config.interval.0.as_millis()).unwrap_or(i64::MAX);
+    let phase = phase(&ctx.node.name, interval);
+    loop {
+        let before = now_ms();
+        let due = next_tick(before, interval, phase);
+        let wait = Duration::from_millis(due.abs_diff(before));
+        if ctx.shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+            return Ok(());
+        }
+        let at_ms = stamp(now_ms(), due, interval);
+        let roots = Arc::clone(&roots);
+        let set;
+        (collectors, set) = task::spawn_blocking(move || {
+            let set = collectors.round(&roots, at_ms);
+            (collectors, set)
+        })
+        .await?;
+        // The batcher is gone only when the agent stops.
+        let sent = ctx.shutdown.run_until_cancelled(ctx.events.send(Event::Metrics(set))).await;
+        if !matches!(sent, Some(Ok(()))) {
+            return Ok(());
+        }
+    }
+}
+
+/// One round of all collectors that are on, or of one by name (also one that is off by default; an unknown name gives
+/// nothing). Counters that must not go back need [`Collectors`], which remembers.
+///
+/// # Errors
+/// Where a collector cannot be built.
+pub fn collect_once(
+    config: &Config,
+    roots: &Roots,
+    only: Option<&str>,
+    at_ms: i64,
+) -> Result<MetricSet, RunError> {
+    let mut collectors = match only {
+        None => Collectors::new(config)?,
+        Some(name) => Collectors::only(config, name)?,
+    };
+    Ok(collectors.round(&Arc::new(roots.clone()), at_ms))
+}
+
+/// The collectors with what they remember from round to round.
+pub struct Collectors {
+    slots: Vec<Slot>,
+    crew: Crew<Job>,
+    deadline: Duration,
+    /// Sizes of the last round's set, so that the next one grows only once.
+    sizes: (usize, usize, usize, usize),
+}
+
+/// One collector's place.
+struct Slot {
+    entry: &'static Entry,
+    section: Option<Value>,
+    /// Away while a round of it still runs.
+    job: Option<Job>,
+    complaint: Complaint,
+}
+
+/// One collector with its part of a round; crosses threads.
+struct Job {
+    slot: usize,
+    collector: Box<dyn Collector + Send>,
+    roots: Arc<Roots>,
+    scratch: MetricSet,
+    /// None: it panicked.
+    result: Option<(Result<(), CollectError>, Duration)>,
+}
+
+fn work(job: &mut Job) {
+    let begin = Instant::now();
+    let result = job.collector.collect(&job.roots, &mut job.scratch);
+    job.result = Some((result, begin.elapsed()));
+}
+
+impl Collectors {
+    /// Those that the configuration names and those that are on by default.
+    ///
+    /// # Errors
+    /// Where one cannot be built from its section.
+    pub fn new(config: &Config) -> Result<Self, RunError> {
+        Self::build(config, config.chosen().collect())
+    }
+
+    fn only(config: &Config, name: &str) -> Result<Self, RunError> {
+        let section = config.sections.get(name).filter(|section| !section.is_bool());
+        let found = super::COLLECTORS.iter().filter(|entry| entry.name == name);
+        Self::build(config, found.map(|entry| (entry, section.cloned())).collect())
+    }
+
+    fn build(config: &Config, chosen: Vec<(&'static Entry, Option<Value>)>) -> Result<Self, RunError> {
+        let slots = chosen.into_iter().enumerate().map(|(slot, (entry, section))| {
+            let job = Some(job(slot, entry, section.clone())?);
+            Ok(Slot { entry, section, job, complaint: Complaint::default() })
+        });
+        Ok(Self {
+            slots: slots.collect::<Result<_, RunError>>()?,
+            crew: Crew::new("collector", work),
+            deadline: config.deadline.0,
+            sizes: (0, 0, 0, 0),
+        })
+    }
+
+    /// One round. Blocks until all are read, or for the deadline; a collector that is not done by then goes on by
+    /// itself, and is asked again once it has ended.
+    pub fn round(&mut self, roots: &Arc<Roots>, at_ms: i64) -> MetricSet {
+        let asked: Vec<Job> = self.slots.iter_mut().filter_map(|slot| slot.job.take()).collect();
+        let fresh: Vec<usize> = asked.iter().map(|job| job.slot).collect();
+        let prepare = |mut job: Job| {
+            clear(&mut job.scratch);
+            job.result = None;
+            if *job.roots != **roots {
+                job.roots = Arc::clone(roots);
+            }
+            job
+        };
+        let begin = Instant::now();
+        let finished = self.crew.run(asked.into_iter().map(prepare).collect(), PATIENCE, self.deadline);
+        for job in finished.done.into_iter().chain(finished.unbegun) {
+            let slot = job.slot;
+            self.slots[slot].job = Some(job);
+        }
+        let mut out = self.empty_set(at_ms);
+        let mut outcomes = Vec::with_capacity(self.slots.len());
+        for (number, slot) in self.slots.iter_mut().enumerate() {
+            let outcome = match &slot.job {
+                // It comes from an earlier round: what it read is old.
+                Some(_) if !fresh.contains(&number) => Outcome::Late,
+                Some(Job { result: Some((result, took)), scratch, .. }) => {
+                    append(&mut out, scratch);
+                    match result {
+                        Ok(()) => Outcome::Good(*took),
+                        Err(why) => Outcome::Failed(*took, why),
+                    }
+                }
+                Some(_) => Outcome::Panicked,
+                None => Outcome::Late,
+            };
+            slot.complaint.note(slot.entry.name, &outcome);
+            outcomes.push((slot.entry.name, outcome.seconds(begin), outcome.is_good()));
+            if matches!(outcome, Outcome::Panicked) {
+                // What it remembers may be broken.
+                slot.job = job(number, slot.entry, slot.section.clone()).ok();
+            }
+        }
+        emit_outcomes(&outcomes, &mut out);
+        self.sizes = (out.families.len(), out.samples.len(), out.labels.len(), out.arena.len());
+        out
+    }
+
+    fn empty_set(&self, at_ms: i64) -> MetricSet {
+        let mut set = MetricSet::new(SOURCE, JOB, at_ms);
+        set.families.reserve(self.sizes.0);
+        set.samples.reserve(self.sizes.1);
+        set.labels.reserve(self.sizes.2);
+        set.arena.reserve(self.sizes.3);
+        set
+    }
+}
+
+fn job(slot: usize, entry: &'static Entry, section: Option<Value>) -> Result<Job, RunError> {
+    let collector = (entry.build)(section).map_err(|why| RunError::Build { name: entry.name, why })?;
+    let scratch = MetricSet::new(SOURCE, JOB, 0);
+    Ok(Job { slot, collector, roots: Arc::default(), scratch, result: None })
+}
+
+fn emit_outcomes(outcomes: &[(&'static str, f64, bool)], out: &mut MetricSet) {
+    let help = "How long a collector took for this round.";
+    let duration = out.family("node_scrape_collector_duration_seconds", Gauge, help);
+    for (name, seconds, _) in outcomes {
+        out.push(duration, &[("collector", name)], *seconds);
+    }
+    let help = "Whether a collector could read everything.";
+    let success = out.family("node_scrape_collector_success", Gauge, help);
+    for (name, _, good) in outcomes {
+        out.push(success, &[("collector", name)], f64::from(u8::from(*good)));
+    }
+}
+
+/// How a collector's round ended.
+enum Outcome<'a> {
+    Good(Duration),
+    Failed(Duration, &'a CollectError),
+    Panicked,
+    /// Not done by the deadline.
+    Late,
+}
+
+impl Outcome<'_> {
+    fn is_good(&self) -> bool {
+        matches!(self, Self::Good(_))
+    }
+
+    fn seconds(&self, begin: Instant) -> f64 {
+        match self {
+            Self::Good(took) | Self::Failed(took, _) => took.as_secs_f64(),
+            Self::Panicked | Self::Late => begin.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// What a collector's failures are said to be: the first one, then a reminder with their number.
+#[derive(Default)]
+struct Complaint {
+    said: Option<Instant>,
+    failures: u64,
+}
+
+impl Complaint {
+    fn note(&mut self, collector: &str, outcome: &Outcome<'_>) {
+        let why: &dyn std::fmt::Display = match outcome {
+            Outcome::Good(_) => {
+                if self.said.take().is_some() {
+                    tracing::info!(collector, failures = self.failures, "the collector works again");
+                }
+                self.failures = 0;
+                return;
+            }
+            Outcome::Failed(_, why @ CollectError::NoData(_)) => {
+                tracing::debug!(collector, error = %why, "the collector has nothing to read");
+                return;
+            }
+            Outcome::Failed(_, why) => why,
+            Outcome::Panicked => &"it panicked, which is a bug of this program",
+            Outcome::Late => &"it was not done by the deadline",
+        };
+        self.failures += 1;
+        if self.said.is_none_or(|said| said.elapsed() >= REMIND) {
+            tracing::warn!(collector, error = %why, failures = self.failures, "the collector failed");
+            self.said = Some(Instant::now());
+        }
+    }
+}
+
+fn clear(set: &mut MetricSet) {
+    set.families.clear();
+    set.samples.clear();
+    set.labels.clear();
+    set.arena.clear();
+}
+
+/// Appends another set, whose families are not in `out` yet.
+fn append(out: &mut MetricSet, more: &MetricSet) {
+    let (text, family, label) = (out.arena.len() as u32, out.families.len() as u32, out.labels.len() as u32);
+    let shift = |range: &std::ops::Range<u32>, by: u32| range.start + by..range.end + by;
+    out.arena.push_str(&more.arena);
+    out.families.extend(more.families.iter().map(|f| FamilyText {
+        name: shift(&f.name, text),
+        help: shift(&f.help, text),
+        kind: f.kind,
+    }));
+    out.labels.extend(more.labels.iter().map(|(name, value)| (shift(name, text), shift(value, text))));
+    out.samples.extend(more.samples.iter().map(|sample| SampleText {
+        family: sample.family + family,
+        labels: shift(&sample.labels, label),
+        ..sample.clone()
+    }));
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// The part of the interval by which a node's rounds are shifted, so that a fleet's do not come all at once. It hangs
+/// on the name alone: a restart keeps the rhythm.
+fn phase(node: &str, interval_ms: i64) -> i64 {
+    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(node);
+    i64::try_from(hash % interval_ms.unsigned_abs().max(1)).unwrap_or(0)
+}
+
+/// The first moment behind `now` that is a multiple of the interval, plus the phase.
+fn next_tick(now_ms: i64, interval_ms: i64, phase_ms: i64) -> i64 {
+    now_ms - (now_ms - phase_ms).rem_euclid(interval_ms) + interval_ms
+}
+
+/// A round that begins as good as punctually bears the time that it was due, since Prometheus stores regular times in
+/// a fraction of the space (its own scrapes are treated so); any other its true time.
+fn stamp(now_ms: i64, due_ms: i64, interval_ms: i64) -> i64 {
+    if now_ms.abs_diff(due_ms) <= interval_ms.unsigned_abs() / 100 { due_ms } else { now_ms }
+}
