@@ -1,1 +1,249 @@
-//! To come.
+//! Logs: the files of pods and of the host, read as they are written.
+//!
+//! ```text
+//! discover (watch, glob) -> follow: tail (lines, cri, plain) -> join -> Event::Logs
+//! ```
+//!
+//! | room | what it does |
+//! |---|---|
+//! | [`discover`] | which files there are; inotify through [`watch`], patterns through [`glob`] |
+//! | [`identity`] | what makes a file the same file |
+//! | [`follow`] | which file is read next; rotation, deletion, limits |
+//! | [`tail`] | one file, a part at a time; [`lines`] cuts it, [`cri`] and [`plain`] read the lines |
+//! | [`join`] | lines into chunks with spans; partial lines |
+//!
+//! **Once and only once.** A chunk names the part of the file that it was read from, and where the spool holds a
+//! file's newest chunk, reading goes on behind it at the next start. Spans cover complete lines and have no gaps.
+//!
+//! **Labels.** Of a pod's log as Promtail's chart sets them: `namespace`, `pod`, `container`, `filename`, `stream`, and
+//! `job` = `NAMESPACE/CONTAINER` (Promtail has the pod's app label in place of the container where there is one: who
+//! knows the pod may say so later). `filename` is the name without the rotation's time, so that a stream goes on.
+//! Of other files: `filename`, `job` (`files`, unless the configuration says otherwise) and the configured ones.
+
+mod api;
+mod cri;
+mod discover;
+mod follow;
+mod glob;
+mod identity;
+mod join;
+mod lines;
+mod plain;
+mod tail;
+mod watch;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ao_common::units::{Size, Span};
+use ao_proto::model::{FileId, Labels};
+use serde::Deserialize;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio_util::sync::CancellationToken;
+
+pub use self::api::LogsStats;
+use self::api::{Format, Origin};
+use self::discover::{Discover, Want};
+use self::follow::{Follow, Settings};
+use self::glob::Pattern;
+use self::tail::Reading;
+use self::watch::Inbox;
+use crate::context::Context;
+
+/// Number of the pods' want; those of [`Config::files`] follow.
+const PODS: usize = 0;
+
+/// What is read, and how.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The kubelet's folder of pod logs, NAMESPACE_POD_UID/CONTAINER/N.log; `null` for none. It may appear later.
+    pub pods: Option<PathBuf>,
+    /// Other files.
+    pub files: Vec<FileGlob>,
+    /// Longest line (1 KiB to 8 MiB). A longer one becomes several, none of its bytes lost.
+    pub max_line: Size,
+    /// Where to begin, at the very first start, with files that are there already.
+    pub from: Begin,
+    /// Files held open at a time. More are followed: an idle file is closed, and opened again when it changes.
+    pub open_files: usize,
+    /// How long a file without a name, or a line without an end, is waited for before it counts as complete.
+    pub linger: Span,
+    /// How often everything is looked at, in case that the kernel kept something from us.
+    pub rescan: Span,
+}
+
+/// Files by pattern.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileGlob {
+    /// Absolute, with `*`, `?`, `[a-z]` within a name and `**` for any number of folders.
+    pub path: PathBuf,
+    /// Labels of their lines; `job` is `files` unless it is among them.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Patterns of paths that are left out.
+    #[serde(default)]
+    pub exclude: Vec<PathBuf>,
+}
+
+/// Where to begin with a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Begin {
+    /// With its first line.
+    #[default]
+    Beginning,
+    /// With the first line that is written from now on.
+    End,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            pods: Some("/var/log/pods".into()),
+            files: Vec::new(),
+            max_line: Size::mib(1),
+            from: Begin::Beginning,
+            open_files: 512,
+            linger: Span::secs(5),
+            rescan: Span::secs(60),
+        }
+    }
+}
+
+/// Why logs cannot be read at all. What befalls a single file is counted and told, and does not end the source.
+#[derive(Debug, thiserror::Error)]
+pub enum LogsError {
+    /// The configuration cannot be followed.
+    #[error("cannot use {path} as a pattern of log files: {reason}")]
+    Pattern {
+        /// The pattern.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The limit makes no sense.
+    #[error("max_line is {0}, which is not between 1KiB and 8MiB")]
+    MaxLine(Size),
+    /// No inotify.
+    #[error("cannot watch log folders (is fs.inotify.max_user_instances used up?): {0}")]
+    Watch(#[from] notify::Error),
+    /// A mistake of ours.
+    #[error("the reader of log files ended unexpectedly: {0}")]
+    Reader(#[from] tokio::task::JoinError),
+}
+
+/// Reads logs until the context says stop. `checkpoints`: how far each file is stored, which is where reading begins.
+///
+/// # Errors
+/// The configuration cannot be used, or the kernel gives no inotify instance.
+pub async fn run(
+    config: Config,
+    ctx: Context,
+    checkpoints: Arc<HashMap<FileId, u64>>,
+    stats: Arc<LogsStats>,
+) -> Result<(), LogsError> {
+    let max_line = config.max_line.0;
+    if !(1 << 10..=8 << 20).contains(&max_line) {
+        return Err(LogsError::MaxLine(config.max_line));
+    }
+    let inbox = Arc::new(Inbox::default());
+    let discover = Discover::new(wants(&config)?, inbox.clone(), stats.clone())?;
+    let settings = Settings {
+        open_files: config.open_files.max(1),
+        linger: config.linger.0,
+        rescan: config.rescan.0,
+        skip_existing: config.from == Begin::End && checkpoints.is_empty(),
+        checkpoints,
+        origin: Box::new(move |want, path| origin(&config, want, path)),
+    };
+    let mut follow = Follow::new(settings, discover, Reading::new(max_line as usize, stats));
+
+    // Whether the context ends or this future is dropped: the thread must.
+    let stop = ctx.shutdown.child_token();
+    let _dropped = StopOnDrop { stop: stop.clone(), inbox: inbox.clone() };
+    let runtime = tokio::runtime::Handle::current();
+    let (events, stopped, thread_inbox) = (ctx.events, stop.clone(), inbox.clone());
+    let mut reader = tokio::task::spawn_blocking(move || {
+        let mut send = |event| match events.try_send(event) {
+            Ok(()) => true,
+            Err(TrySendError::Closed(_)) => false,
+            Err(TrySendError::Full(event)) => runtime.block_on(async {
+                tokio::select! {
+                    sent = events.send(event) => sent.is_ok(),
+                    () = stopped.cancelled() => false,
+                }
+            }),
+        };
+        follow.run(&thread_inbox, &mut send);
+    });
+    tokio::select! {
+        ended = &mut reader => return Ok(ended?),
+        () = stop.cancelled() => inbox.stop(),
+    }
+    Ok(reader.await?)
+}
+
+struct StopOnDrop {
+    stop: CancellationToken,
+    inbox: Arc<Inbox>,
+}
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.inbox.stop();
+    }
+}
+
+/// What is wanted: the pods' files (those of today and those that were rotated and not yet compressed), then the rest.
+fn wants(config: &Config) -> Result<Vec<Want>, LogsError> {
+    let parse = |path: &Path| {
+        Pattern::parse(path).map_err(|reason| LogsError::Pattern { path: path.to_path_buf(), reason })
+    };
+    let mut pods = Want { patterns: Vec::new(), exclude: Vec::new() };
+    if let Some(root) = &config.pods {
+        for name in ["*/*/*.log", "*/*/*.log.[0-9]*[0-9]"] {
+            pods.patterns.push(parse(&root.join(name))?);
+        }
+    }
+    let mut wants = vec![pods];
+    for files in &config.files {
+        wants.push(Want {
+            patterns: vec![parse(&files.path)?],
+            exclude: files.exclude.iter().map(|p| parse(p)).collect::<Result<_, _>>()?,
+        });
+    }
+    Ok(wants)
+}
+
+/// Where the lines of `path`, found for this want, come from.
+fn origin(config: &Config, want: usize, path: &Path) -> Origin {
+    let filename = path.to_string_lossy();
+    let mut pairs: Vec<(&str, &str)> = vec![("filename", &filename)];
+    if let Some(files) = want.checked_sub(PODS + 1).and_then(|n| config.files.get(n)) {
+        pairs.push(("job", "files"));
+        pairs.extend(files.labels.iter().map(|(name, value)| (&**name, &**value)));
+        let labels = Labels::from_pairs(pairs);
+        return Origin { format: Format::Plain, labels: [labels.clone(), labels], pod: None };
+    }
+    let pod = config.pods.as_deref().and_then(|root| cri::pod_of(root, path));
+    let job;
+    if let Some(pod) = &pod {
+        job = format!("{}/{}", pod.namespace, pod.container);
+        pairs.push(("namespace", &pod.namespace));
+        pairs.push(("pod", &pod.name));
+        pairs.push(("container", &pod.container));
+        pairs.push(("job", &job));
+    } else {
+        pairs.push(("job", "pods"));
+    }
+    let labels = ["stdout", "stderr"]
+        .map(|stream| Labels::from_pairs(pairs.iter().copied().chain([("stream", stream)])));
+    Origin { format: Format::Cri, labels, pod }
+}
+
+#[cfg(test)]
+mod tests;

@@ -139,7 +139,8 @@ pub struct Exemplar {
     pub at_ms: i64,
 }
 
-/// A file whose lines are read, by what it is and not by its name: device, inode, birth time and first bytes, hashed.
+/// A file whose lines are read, by what it is and not by its name: inode, birth time (or, where there is none, the
+/// device) and first line, hashed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct FileId(pub [u8; 16]);
 

@@ -1,0 +1,84 @@
+//! The small types that the rooms of the log source share.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use ao_proto::model::Labels;
+
+use crate::event::PodRef;
+
+/// Which of a container's outputs; a plain file has one, the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// What a line of any format says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record<'a> {
+    pub stream: Stream,
+    /// Nanoseconds since 1970.
+    pub at_ns: i64,
+    pub text: &'a [u8],
+    /// The next record of the same stream goes on where this one ends.
+    pub partial: bool,
+}
+
+/// How the lines of a file are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Cri,
+    Plain,
+}
+
+/// Where lines come from: what all files that a name has stood for, one after the other, have in common.
+#[derive(Debug)]
+pub(super) struct Origin {
+    pub format: Format,
+    /// Labels by stream.
+    pub labels: [Labels; 2],
+    pub pod: Option<PodRef>,
+}
+
+/// What the log source has done since it started: counters, but for `files_open` and `files_followed`.
+#[derive(Debug, Default)]
+pub struct LogsStats {
+    /// Lines handed over.
+    pub lines: AtomicU64,
+    /// Bytes of files handed over, line ends and format heads included.
+    pub bytes: AtomicU64,
+    /// Files that are followed now.
+    pub files_followed: AtomicU64,
+    /// Files that are held open now.
+    pub files_open: AtomicU64,
+    /// Files that were begun.
+    pub files_found: AtomicU64,
+    /// Files whose name was given to another file.
+    pub rotated: AtomicU64,
+    /// Files that were emptied in place.
+    pub truncated: AtomicU64,
+    /// Files that are gone and were read to their end.
+    pub finished: AtomicU64,
+    /// Files that went while they were not held open, their last bytes possibly unread.
+    pub abandoned: AtomicU64,
+    /// Cuts within lines longer than `max_line`: each makes one line more, no byte is lost.
+    pub cuts: AtomicU64,
+    /// Partial lines whose rest did not come in time, handed over as lines of their own.
+    pub partials_split: AtomicU64,
+    /// Lines with bytes that are not UTF-8; these became U+FFFD.
+    pub invalid_utf8: AtomicU64,
+    /// Lines of a container log that are not in its format; handed over as they are.
+    pub malformed: AtomicU64,
+    /// Failures to open or read a file.
+    pub read_errors: AtomicU64,
+    /// Folders that could not be watched; they are looked through at each rescan instead.
+    pub watch_errors: AtomicU64,
+    /// Times that the kernel, or we, had more changes than could be kept: everything was looked at anew.
+    pub overflows: AtomicU64,
+}
+
+impl LogsStats {
+    pub(super) fn add(counter: &AtomicU64, n: u64) {
+        counter.fetch_add(n, Relaxed);
+    }
+}

@@ -1,0 +1,226 @@
+//! Which files there are to read. Folders are watched first and listed then, so that nothing falls between; a folder
+//! that does not exist yet is waited for at the nearest one above it that does. Symbolic links to files (the kubelet's
+//! pods folder holds some, to the runtime's own files) are followed: the folder that the file lies in is watched too.
+
+use std::collections::{HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::api::LogsStats;
+use super::glob::Pattern;
+use super::watch::{Inbox, Watch};
+
+/// Folders within folders that are entered at most.
+const MAX_DEPTH: usize = 32;
+
+/// Paths that are wanted, by the component that wants them.
+pub(super) struct Want {
+    pub patterns: Vec<Pattern>,
+    pub exclude: Vec<Pattern>,
+}
+
+/// Finds files, and says again where it found something when the kernel reports a change there.
+pub(super) struct Discover {
+    watch: Watch,
+    wants: Vec<Want>,
+    /// Device and inode of each watched folder, to see that it is another one by the same name.
+    watched: HashMap<PathBuf, (u64, u64)>,
+    /// Folders that are watched only because something below them is missing.
+    waiting: HashSet<PathBuf>,
+    /// Where links lead, and from where.
+    links: HashMap<PathBuf, PathBuf>,
+    stats: Arc<LogsStats>,
+}
+
+impl Discover {
+    /// # Errors
+    /// The kernel gives no inotify instance.
+    pub(super) fn new(wants: Vec<Want>, inbox: Arc<Inbox>, stats: Arc<LogsStats>) -> notify::Result<Self> {
+        let watch = Watch::new(inbox)?;
+        let (watched, waiting, links) = Default::default();
+        Ok(Self { watch, wants, watched, waiting, links, stats })
+    }
+
+    /// Which component wants this file, by its number.
+    pub(super) fn wanted(&self, path: &Path) -> Option<usize> {
+        self.wants.iter().position(|want| {
+            want.patterns.iter().any(|p| p.matches(path)) && !want.exclude.iter().any(|p| p.matches(path))
+        })
+    }
+
+    /// The link through which a changed file is read.
+    pub(super) fn link_to(&self, path: &Path) -> Option<PathBuf> {
+        self.links.get(path).cloned()
+    }
+
+    /// Watches where `link` leads.
+    pub(super) fn follow(&mut self, link: &Path) {
+        let end = fs::canonicalize(link);
+        // It may lead to a file that is not there yet, or just being rotated.
+        let end = end.or_else(|_| Ok::<_, io::Error>(link.with_file_name("").join(fs::read_link(link)?)));
+        let Ok(target) = end else { return };
+        if target != link {
+            if let Some(dir) = target.parent() {
+                self.watch(dir);
+            }
+            self.links.insert(target, link.to_path_buf());
+        }
+    }
+
+    /// All wanted files, in the order of their names.
+    pub(super) fn all(&mut self) -> Vec<PathBuf> {
+        let bases: HashSet<PathBuf> =
+            self.wants.iter().flat_map(|w| &w.patterns).map(|p| p.base().to_path_buf()).collect();
+        let mut found = Vec::new();
+        for base in bases {
+            self.base(&base, &mut found);
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// A folder has changed, appeared, or become another one: the wanted files in it.
+    pub(super) fn entered(&mut self, dir: &Path, removed: bool) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        if removed {
+            // The watch may have gone with the folder that had this name before.
+            self.watch.remove(dir);
+            self.watched.remove(dir);
+        }
+        if self.reached(dir) {
+            self.list(dir, &mut Vec::new(), &mut found);
+        }
+        self.bases_through(dir, &mut found);
+        found
+    }
+
+    /// Nothing is left under this name: files that may be found elsewhere now.
+    pub(super) fn vanished(&mut self, path: &Path) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        self.links.retain(|_, link| link != path || link.is_symlink());
+        if self.watched.keys().any(|dir| dir.starts_with(path)) {
+            let gone: Vec<_> = self.watched.keys().filter(|dir| dir.starts_with(path)).cloned().collect();
+            for dir in gone {
+                self.watch.remove(&dir);
+                self.watched.remove(&dir);
+            }
+        }
+        self.bases_through(path, &mut found);
+        found
+    }
+
+    /// Looks again for the bases that `path` is on the way to.
+    fn bases_through(&mut self, path: &Path, found: &mut Vec<PathBuf>) {
+        let bases: HashSet<PathBuf> = self
+            .wants
+            .iter()
+            .flat_map(|w| &w.patterns)
+            .map(|p| p.base().to_path_buf())
+            .filter(|base| base.starts_with(path) && base != path || base == path && !path.is_dir())
+            .collect();
+        for base in bases {
+            self.base(&base, found);
+        }
+    }
+
+    /// Lists the base of a pattern, or waits for it.
+    fn base(&mut self, base: &Path, found: &mut Vec<PathBuf>) {
+        let mut above = base.to_path_buf();
+        loop {
+            if base.is_dir() {
+                self.list(base, &mut Vec::new(), found);
+                let done: Vec<_> = self
+                    .waiting
+                    .iter()
+                    .filter(|dir| base.starts_with(dir) && *dir != base)
+                    .cloned()
+                    .collect();
+                for dir in done {
+                    let others = self.wants.iter().flat_map(|w| &w.patterns).map(Pattern::base);
+                    let needed = others.filter(|b| b.starts_with(&dir)).any(|b| !b.is_dir());
+                    if !needed && !self.reached(&dir) {
+                        self.waiting.remove(&dir);
+                        self.watch.remove(&dir);
+                        self.watched.remove(&dir);
+                    }
+                }
+                return;
+            }
+            // The nearest folder above that exists; then once more from the start, for what came in between.
+            let nearest = base.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/")).to_path_buf();
+            if nearest == above {
+                return;
+            }
+            above = nearest;
+            self.watch(&above);
+            self.waiting.insert(above.clone());
+        }
+    }
+
+    fn reached(&self, dir: &Path) -> bool {
+        let inside = |p: &Pattern| dir.starts_with(p.base()) && p.reaches_into(dir);
+        self.wants.iter().flat_map(|w| &w.patterns).any(inside)
+    }
+
+    /// Watches and lists a folder and those in it. `way`: the folders that led here, so that links cannot make a loop.
+    fn list(&mut self, dir: &Path, way: &mut Vec<(u64, u64)>, found: &mut Vec<PathBuf>) {
+        let Some(node) = self.watch(dir) else { return };
+        if way.len() >= MAX_DEPTH || way.contains(&node) {
+            return;
+        }
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            Err(err) => {
+                tracing::warn!(dir = %dir.display(), error = %err, "cannot list a log folder");
+                LogsStats::add(&self.stats.read_errors, 1);
+                return;
+            }
+        };
+        way.push(node);
+        for entry in entries.flatten() {
+            let path = entry.path();
+            let is_dir = match entry.file_type() {
+                Ok(kind) if kind.is_symlink() => path.is_dir(),
+                Ok(kind) => kind.is_dir(),
+                Err(_) => continue,
+            };
+            if is_dir {
+                if self.reached(&path) {
+                    self.list(&path, way, found);
+                }
+            } else if self.wanted(&path).is_some() {
+                found.push(path);
+            }
+        }
+        way.pop();
+    }
+
+    /// Device and inode of the folder, which is watched from now on; `None` if there is none.
+    fn watch(&mut self, dir: &Path) -> Option<(u64, u64)> {
+        let meta = fs::metadata(dir).ok().filter(fs::Metadata::is_dir)?;
+        let node = (meta.dev(), meta.ino());
+        let known = self.watched.get(dir);
+        if known == Some(&node) {
+            return Some(node);
+        }
+        if known.is_some() {
+            self.watch.remove(dir);
+        }
+        match self.watch.add(dir) {
+            Ok(()) => {
+                self.watched.insert(dir.to_path_buf(), node);
+            }
+            Err(err) => {
+                // Not remembered as watched, so that the next rescan tries again.
+                self.watched.remove(dir);
+                LogsStats::add(&self.stats.watch_errors, 1);
+                tracing::warn!(dir = %dir.display(), error = %err, "cannot watch a log folder");
+            }
+        }
+        Some(node)
+    }
+}

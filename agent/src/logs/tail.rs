@@ -1,0 +1,268 @@
+//! One file, from the position reached to its end, a part at a time.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use ao_proto::model::FileId;
+
+use super::api::{Format, LogsStats};
+use super::identity::{Head, Node, Prefix};
+use super::join::Joiner;
+use super::lines::{Lines, Piece};
+use super::{cri, plain};
+use crate::event::Event;
+
+/// Bytes read of one file before it is another one's turn.
+pub(super) const TURN: usize = 256 << 10;
+
+/// One file.
+pub(super) struct Tail {
+    pub node: Node,
+    /// Where it was last seen.
+    pub path: PathBuf,
+    /// The name whose lines it holds: key of its chain.
+    pub stem: Arc<Path>,
+    /// Held open, unless idle while too many are.
+    pub file: Option<File>,
+    /// `None` before its first line is complete.
+    pub id: Option<FileId>,
+    /// Behind the last byte taken in.
+    pub pos: u64,
+    /// Its size when its end was reached.
+    pub size: u64,
+    pub place: Place,
+    /// Waits for its turn.
+    pub queued: bool,
+    /// Its end was reached, so that the next file of the chain may be read.
+    pub caught_up: bool,
+    /// When to look at it again if nothing comes.
+    pub due: Option<Instant>,
+    /// It was there when the source started.
+    pub existed: bool,
+    /// It was emptied in place: checkpoints speak of what it held before.
+    pub rewritten: bool,
+    prefix: Option<Prefix>,
+    decoder: Decoder,
+}
+
+/// Where a file is, seen from the name whose lines it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Under that name.
+    Live,
+    /// Under another one: rotated.
+    Aside,
+    /// Nowhere that we can see.
+    Gone,
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// There is more to read now.
+    More,
+    /// Nothing more for now.
+    End,
+    /// The file is not what it was, or shorter than what was read of it.
+    Truncated,
+}
+
+enum Decoder {
+    Cri(cri::Decoder),
+    Plain(plain::Decoder),
+}
+
+/// What all tails share: the buffer, and the limits.
+pub(super) struct Reading {
+    pub max_line: usize,
+    pub stats: Arc<LogsStats>,
+    buffer: Vec<u8>,
+}
+
+impl Reading {
+    pub(super) fn new(max_line: usize, stats: Arc<LogsStats>) -> Self {
+        Self { max_line, stats, buffer: vec![0; TURN] }
+    }
+}
+
+/// Opens a log file; never waits, whatever it is.
+pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    Ok((file, meta))
+}
+
+impl Tail {
+    pub(super) fn new(node: Node, path: PathBuf, stem: Arc<Path>, file: File, format: Format) -> Self {
+        let decoder = match format {
+            Format::Cri => Decoder::Cri(cri::Decoder::default()),
+            Format::Plain => Decoder::Plain(plain::Decoder::default()),
+        };
+        let place = if *path == *stem { Place::Live } else { Place::Aside };
+        Self {
+            node,
+            path,
+            stem,
+            file: Some(file),
+            id: None,
+            pos: 0,
+            size: 0,
+            place,
+            queued: false,
+            caught_up: false,
+            due: None,
+            existed: false,
+            rewritten: false,
+            prefix: None,
+            decoder,
+        }
+    }
+
+    /// Computes the identity once that is possible; `true` if it became known just now.
+    pub(super) fn identify(&mut self, ended: bool) -> io::Result<bool> {
+        if self.id.is_some() {
+            return Ok(false);
+        }
+        let Some(file) = &self.file else { return Ok(false) };
+        let head = Head::read(file)?;
+        let Some(first) = head.first_line(ended) else { return Ok(false) };
+        self.id = Some(self.node.id(first));
+        self.prefix = Some(Prefix::new(first));
+        Ok(true)
+    }
+
+    /// Its size now; 0 if it is not open.
+    pub(super) fn size_now(&self) -> io::Result<u64> {
+        self.file.as_ref().map_or(Ok(0), |file| file.metadata().map(|m| m.len()))
+    }
+
+    /// Leaves out what is there: goes on behind its last line end.
+    pub(super) fn skip_to_end(&mut self) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let mut end = file.metadata()?.len();
+        let mut part = [0; 4096];
+        while end > 0 {
+            let from = end.saturating_sub(part.len() as u64);
+            let part = &mut part[..(end - from) as usize];
+            file.read_exact_at(part, from)?;
+            if let Some(at) = memchr::memrchr(b'\n', part) {
+                self.pos = from + at as u64 + 1;
+                return Ok(());
+            }
+            end = from;
+        }
+        Ok(())
+    }
+
+    /// Begins anew with what the file holds now. Gives the identity that is no more.
+    pub(super) fn restart(&mut self) -> Option<FileId> {
+        self.pos = 0;
+        self.size = 0;
+        self.prefix = None;
+        self.rewritten = true;
+        self.decoder = match self.decoder {
+            Decoder::Cri(_) => Decoder::Cri(cri::Decoder::default()),
+            Decoder::Plain(_) => Decoder::Plain(plain::Decoder::default()),
+        };
+        self.id.take()
+    }
+
+    /// Reads on. The identity must be known. `ended`: the file will not grow any more.
+    ///
+    /// # Errors
+    /// The file cannot be read; nothing was taken in then.
+    pub(super) fn turn(
+        &mut self,
+        joiner: &mut Joiner,
+        reading: &mut Reading,
+        ended: bool,
+        out: &mut Vec<Event>,
+    ) -> io::Result<Turn> {
+        let (Some(file), Some(id)) = (&self.file, self.id) else { return Ok(Turn::End) };
+        if let Some(prefix) = &self.prefix
+            && !prefix.holds(file)?
+        {
+            return Ok(Turn::Truncated);
+        }
+        // The head of a CRI line counts beside its text.
+        let max = reading.max_line + if matches!(self.decoder, Decoder::Cri(_)) { cri::HEAD } else { 0 };
+        let mut want = TURN;
+        loop {
+            let read = fill(file, &mut reading.buffer, want, self.pos)?;
+            let bytes = &reading.buffer[..read];
+            let at_end = read < want;
+            joiner.begin(id, self.pos, out);
+            let now = now_ns();
+            let before = self.pos;
+            for piece in Lines::new(bytes, max, ended && at_end) {
+                self.decoder.take_in(&piece, now, joiner, &reading.stats, out);
+                self.pos += piece.raw as u64;
+            }
+            joiner.flush(out);
+            if at_end {
+                self.size = file.metadata()?.len();
+                return Ok(if self.size < self.pos { Turn::Truncated } else { Turn::End });
+            }
+            if self.pos > before {
+                return Ok(Turn::More);
+            }
+            // A line longer than the buffer; at `max` it is cut, so that this ends.
+            want *= 2;
+        }
+    }
+}
+
+/// Reads up to `want` bytes; fewer only at the end of the file. The buffer is as large as the longest line needs.
+fn fill(file: &File, buffer: &mut Vec<u8>, want: usize, at: u64) -> io::Result<usize> {
+    if buffer.len() < want {
+        buffer.resize(want, 0);
+    }
+    let mut have = 0;
+    while have < want {
+        match file.read_at(&mut buffer[have..want], at + have as u64) {
+            Ok(0) => break,
+            Ok(n) => have += n,
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => {}
+            Err(err) => return Err(err),
+        }
+    }
+    Ok(have)
+}
+
+impl Decoder {
+    fn take_in(
+        &mut self,
+        piece: &Piece<'_>,
+        now: i64,
+        joiner: &mut Joiner,
+        stats: &LogsStats,
+        out: &mut Vec<Event>,
+    ) {
+        if piece.cut {
+            LogsStats::add(&stats.cuts, 1);
+        }
+        let record = match self {
+            Self::Plain(plain) => plain.record(piece, now),
+            Self::Cri(cri) => {
+                let (record, good) = cri.record(piece, now);
+                if !good {
+                    LogsStats::add(&stats.malformed, 1);
+                }
+                record
+            }
+        };
+        joiner.record(&record, piece.raw, out);
+    }
+}
+
+/// Nanoseconds since 1970.
+fn now_ns() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64)
+}

@@ -1,0 +1,169 @@
+//! Runs the source on a folder of its own, keeps what it hands over like a spool would, and checks on the way that
+//! the spans of each file have neither gap nor overlap.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use super::super::*;
+use crate::context::Node;
+use crate::event::{Event, LogChunk};
+
+/// Long enough for a loaded machine; nothing waits for it that goes well.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) struct Rig {
+    pub dir: TempDir,
+    pub config: Config,
+    pub stats: Arc<LogsStats>,
+    /// How far each file is handed over.
+    pub stored: HashMap<FileId, u64>,
+    pub chunks: Vec<LogChunk>,
+    pub forgotten: Vec<FileId>,
+    /// Events that may wait before the source has to.
+    pub room: usize,
+    running: Option<Running>,
+}
+
+type Running = (mpsc::Receiver<Event>, CancellationToken, JoinHandle<Result<(), LogsError>>);
+
+impl Rig {
+    pub(super) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config {
+            pods: Some(dir.path().join("pods")),
+            files: vec![FileGlob {
+                path: dir.path().join("files/*.log"),
+                labels: BTreeMap::from([("site".to_owned(), "here".to_owned())]),
+                exclude: vec![dir.path().join("files/not*")],
+            }],
+            linger: Span(Duration::from_millis(200)),
+            ..Config::default()
+        };
+        let (stats, stored, chunks, forgotten, running) = Default::default();
+        Self { dir, config, stats, stored, chunks, forgotten, room: 64, running }
+    }
+
+    /// A path below the rig's folder; the folders on the way are made.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        let path = self.dir.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    }
+
+    pub(super) fn append(&self, name: &str, text: impl AsRef<[u8]>) -> File {
+        append(&self.path(name), text)
+    }
+
+    pub(super) fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.path(from), self.path(to)).unwrap();
+    }
+
+    pub(super) fn start(&mut self) {
+        let (events, inbox) = mpsc::channel(self.room);
+        let shutdown = CancellationToken::new();
+        let directives = watch::channel(Arc::default()).1;
+        let ctx = Context { events, directives, node: Arc::new(Node::default()), shutdown: shutdown.clone() };
+        let task =
+            tokio::spawn(run(self.config.clone(), ctx, Arc::new(self.stored.clone()), self.stats.clone()));
+        self.running = Some((inbox, shutdown, task));
+    }
+
+    /// Stops in good order: what is on its way is still stored.
+    pub(super) async fn stop(&mut self) {
+        let (mut inbox, shutdown, task) = self.running.take().unwrap();
+        shutdown.cancel();
+        task.await.unwrap().unwrap();
+        while let Some(event) = inbox.recv().await {
+            self.keep(event);
+        }
+    }
+
+    /// Dies: what is on its way is lost.
+    pub(super) async fn kill(&mut self) {
+        let (inbox, shutdown, task) = self.running.take().unwrap();
+        drop(inbox);
+        shutdown.cancel();
+        task.await.unwrap().unwrap();
+    }
+
+    /// Takes one event, or fails the test.
+    pub(super) async fn one(&mut self) {
+        let (inbox, ..) = self.running.as_mut().unwrap();
+        let event = tokio::time::timeout(PATIENCE, inbox.recv()).await;
+        match event {
+            Ok(Some(event)) => self.keep(event),
+            Ok(None) => panic!("the source has ended; until then: {:#?}", self.texts()),
+            Err(_) => panic!("nothing more comes; until then: {:#?}", self.texts()),
+        }
+    }
+
+    /// Takes events until this many lines have come; there must not be more.
+    pub(super) async fn lines(&mut self, n: usize) -> Vec<String> {
+        while self.texts().len() < n {
+            self.one().await;
+        }
+        assert_eq!(self.texts().len(), n, "{:#?}", self.texts());
+        self.texts()
+    }
+
+    pub(super) async fn until_forgotten(&mut self, n: usize) {
+        while self.forgotten.len() < n {
+            self.one().await;
+        }
+    }
+
+    /// All lines so far.
+    pub(super) fn texts(&self) -> Vec<String> {
+        self.entries().into_iter().map(|(_, _, text)| text).collect()
+    }
+
+    /// All lines so far with their labels and times.
+    pub(super) fn entries(&self) -> Vec<(Labels, i64, String)> {
+        let mut all = Vec::new();
+        for chunk in &self.chunks {
+            let mut at = 0;
+            for line in &chunk.lines {
+                let end = at + line.len as usize;
+                all.push((chunk.labels.clone(), line.at_ns, chunk.text[at..end].to_owned()));
+                at = end;
+            }
+        }
+        all
+    }
+
+    fn keep(&mut self, event: Event) {
+        match event {
+            Event::Logs(chunk) => {
+                let span = chunk.file.unwrap();
+                let before = self.stored.get(&span.file).copied().unwrap_or(0);
+                assert!(span.start == before || before == 0 && chunk.bytes == 0, "{span:?} behind {before}");
+                assert_eq!(chunk.bytes, span.end - span.start);
+                assert_eq!(chunk.lines.iter().map(|l| l.len as usize).sum::<usize>(), chunk.text.len());
+                self.stored.insert(span.file, span.end);
+                self.chunks.push(chunk);
+            }
+            Event::Forget(file) => {
+                self.stored.remove(&file);
+                self.forgotten.push(file);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+pub(super) fn append(path: &Path, text: impl AsRef<[u8]>) -> File {
+    let mut file = OpenOptions::new().create(true).append(true).open(path).unwrap();
+    file.write_all(text.as_ref()).unwrap();
+    file
+}
+
+/// A line of a container's log, at `nanos` past some second.
+pub(super) fn cri(nanos: u32, stream: &str, tag: &str, text: &str) -> String {
+    format!("2026-11-22T14:30:15.{nanos:09}Z {stream} {tag} {text}\n")
+}

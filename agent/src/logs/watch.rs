@@ -1,0 +1,182 @@
+//! What the kernel says has changed, as a set of paths: however often a file is written to before anybody looks, it is
+//! in there once. So the memory is bounded, and a burst of changes costs no more than one look at each file.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
+
+/// Paths kept at once; beyond it everything is looked at anew.
+const MAX_PATHS: usize = 1 << 16;
+
+/// A changed path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Change {
+    pub path: PathBuf,
+    /// At least one of the changes took away what was there.
+    pub removed: bool,
+}
+
+/// What has come together since the last look.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    /// In the order of each path's first change.
+    pub paths: Vec<Change>,
+    /// Some changes are not among them.
+    pub overflow: bool,
+    /// The source is to end.
+    pub stop: bool,
+}
+
+/// Collects changes, for one who waits for them.
+#[derive(Default)]
+pub(super) struct Inbox {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Position of each path in the list.
+    at: HashMap<PathBuf, usize>,
+    removed: Vec<bool>,
+    overflow: bool,
+    stop: bool,
+}
+
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here can be left half done: a poisoned lock is as good as any.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the waiting for good.
+    pub(super) fn stop(&self) {
+        self.lock().stop = true;
+        self.wake.notify_all();
+    }
+
+    /// What has changed, at once if there is something, else as soon as there is or at `until`.
+    pub(super) fn wait(&self, until: Instant) -> Changes {
+        let mut state = self.lock();
+        loop {
+            if state.stop || state.overflow || !state.at.is_empty() {
+                return state.take();
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left == Duration::ZERO {
+                return Changes::default();
+            }
+            state = self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// What has changed until now.
+    pub(super) fn poll(&self) -> Changes {
+        self.lock().take()
+    }
+
+    fn handle(&self, event: notify::Result<notify::Event>) {
+        let (paths, removed, overflow) = match event {
+            Ok(event) => match event.kind {
+                // Our own opening and closing, and everybody's reading. What was written has been said before.
+                EventKind::Access(AccessKind::Open(_) | AccessKind::Read) => return,
+                EventKind::Access(AccessKind::Close(AccessMode::Read | AccessMode::Write)) => return,
+                // Said before, as one event for each of the two names.
+                EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return,
+                EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+                    (event.paths, true, false)
+                }
+                _ if event.need_rescan() => (Vec::new(), false, true),
+                _ => (event.paths, false, false),
+            },
+            Err(err) => (err.paths, false, true),
+        };
+        let mut state = self.lock();
+        for path in paths {
+            state.insert(path, removed);
+        }
+        state.overflow |= overflow;
+        drop(state);
+        self.wake.notify_one();
+    }
+}
+
+impl State {
+    fn insert(&mut self, path: PathBuf, removed: bool) {
+        if let Some(&at) = self.at.get(&path) {
+            self.removed[at] |= removed;
+        } else if self.at.len() < MAX_PATHS {
+            self.at.insert(path, self.removed.len());
+            self.removed.push(removed);
+        } else {
+            self.overflow = true;
+        }
+    }
+
+    fn take(&mut self) -> Changes {
+        let mut paths: Vec<_> = self.at.drain().collect();
+        paths.sort_unstable_by_key(|(_, at)| *at);
+        let removed = std::mem::take(&mut self.removed);
+        let paths = paths.into_iter().map(|(path, at)| Change { path, removed: removed[at] }).collect();
+        Changes { paths, overflow: std::mem::take(&mut self.overflow), stop: self.stop }
+    }
+}
+
+/// Watches folders, each by itself: what appears in them is for the caller to look at.
+pub(super) struct Watch {
+    watcher: RecommendedWatcher,
+}
+
+impl Watch {
+    /// # Errors
+    /// The kernel gives no inotify instance (`fs.inotify.max_user_instances`).
+    pub(super) fn new(inbox: Arc<Inbox>) -> notify::Result<Self> {
+        let watcher = notify::recommended_watcher(move |event| inbox.handle(event))?;
+        Ok(Self { watcher })
+    }
+
+    /// # Errors
+    /// No such folder, no right to read it, or no watches left (`fs.inotify.max_user_watches`).
+    pub(super) fn add(&mut self, dir: &Path) -> notify::Result<()> {
+        self.watcher.watch(dir, RecursiveMode::NonRecursive)
+    }
+
+    /// Stops watching; that there was no watch is no error.
+    pub(super) fn remove(&mut self, dir: &Path) {
+        let _not_watched = self.watcher.unwatch(dir);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: many changes to few paths, more paths than are kept, then a stop.
+    /// Guarantees: each path once, in order, with its removal remembered; too many are an overflow.
+    #[test]
+    fn collects() {
+        let inbox = Inbox::default();
+        let changed = |path: &str, kind| inbox.handle(Ok(notify::Event::new(kind).add_path(path.into())));
+        changed("/b", EventKind::Modify(ModifyKind::Any));
+        changed("/a", EventKind::Modify(ModifyKind::Any));
+        changed("/b", EventKind::Remove(notify::event::RemoveKind::File));
+        changed("/c", EventKind::Access(AccessKind::Open(AccessMode::Any)));
+        let change = |path: &str, removed| Change { path: path.into(), removed };
+        let expect =
+            Changes { paths: vec![change("/b", true), change("/a", false)], overflow: false, stop: false };
+        assert_eq!(inbox.wait(Instant::now()), expect);
+        assert_eq!(inbox.poll(), Changes::default());
+
+        for n in 0..=MAX_PATHS {
+            changed(&format!("/{n}"), EventKind::Modify(ModifyKind::Any));
+        }
+        let changes = inbox.poll();
+        assert!(changes.overflow && changes.paths.len() == MAX_PATHS);
+        inbox.stop();
+        assert!(inbox.wait(Instant::now() + Duration::from_secs(60)).stop);
+    }
+}
