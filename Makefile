@@ -18,10 +18,10 @@ run: ## Builds both services and starts them here, with the console on http://12
 	DATA=$(DATA) deploy/run-local.sh
 
 test: tools lint ## Everything: tools, lint, then unit and property, repository and end-to-end tests
-	cargo test --locked --workspace --no-run
+	cargo build --locked --workspace --all-targets
 	$(RUN) unit --workspace --lib --bins
-	$(RUN) repo -p ao-tests --test repo
-	$(RUN) e2e -p ao-tests --test e2e
+	$(RUN) repo --workspace --test repo
+	$(RUN) e2e --workspace --test e2e
 
 tools: ## Installs what the tests need into target/tools, at pinned versions
 	tests/scripts/tools.sh

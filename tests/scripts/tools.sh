@@ -47,6 +47,7 @@ Dir::Cache "$tools/apt/cache";
 APT::Sandbox::User "";
 Acquire::Retries "2";
 Acquire::Languages "none";
+APT::Update::Error-Mode "any";
 END
     export APT_CONFIG=$tools/apt/apt.conf
 }
@@ -60,7 +61,7 @@ packages() {
     say "unpacking into target/tools: $(names)"
     rm -rf "$tools/bin" "$tools/deb" "$tools/apt"
     own_apt "$uri"
-    apt-get update -qq >&2 || fail "the Debian mirror in /etc/apt does not answer; a network is needed once"
+    apt-get update -qq >&2 || fail "cannot read the Debian mirror that /etc/apt names (see above); this needs the network once"
     mkdir -p "$tools/bin" "$tools/deb"
     wanted | while read -r suite package version files; do
         (cd "$tools/deb" && apt-get download -qq "$package=$version" >&2) || fail \
