@@ -1,112 +1,109 @@
 //! The durable segment log with named cursors: the agent's spool and the aggregator's journal are both one of these.
-//! (Layout, files and guarantees: to be written here with the implementation.)
+//!
+//! One log per class. Frames are appended by one writer thread, made durable in groups by one fsync, and read by any
+//! number of readers; whoever must not lose its place has a named cursor. Segments that all cursors have passed are
+//! deleted; beyond the disk budget whole segments of the least valuable class are shed.
+//!
+//! | file | what it holds |
+//! |---|---|
+//! | `api.rs` | frames, positions, options, and the [`Fold`] that the owner provides |
+//! | `storage.rs` | the only door to the disk, so that tests can crash it |
+//! | `record.rs` | one record: encoded, checked |
+//! | `scan.rs` | from record to record, and over damage to the next |
+//! | `catalog.rs` | what writer, readers and cursors share: segments, positions, counters |
+//! | `recovery.rs` | opening: the torn tail cut, the fold's state found |
+//! | `writer.rs` | the thread: write, fsync, acknowledge, delete what was read |
+//! | `active.rs` | the segment that is being written |
+//! | `budget.rs` | shedding, counted |
+//! | `cursor.rs` | a named position |
+//! | `reader.rs` | frames in order, and their keyframes |
+//! | `error.rs` | why something cannot be done |
+//!
+//! # On disk
+//!
+//! ```text
+//! DIR/lock                         flock: one process at a time
+//! DIR/CLASS/NAME.cursor            see `cursor.rs`
+//! DIR/CLASS/0123456789abcdef.seg   records, one behind the other; the number grows from 1
+//!
+//! record:  0  magic     F8 41 4F F9
+//!          4  crc32c    of bytes 8..44, begun with segment number and offset (u64 each): a copy elsewhere is no record
+//!          8  crc32c    of the payload
+//!         12  length    of the payload
+//!         16  kind      1 segment, 2 state, 3 keyframe, 4 frame, 5 frame with a key, 6 mark; then 3 bytes 0
+//!         20  key       u128: of the keyframe; of a state the oldest segment that counts
+//!         36  synced    u64: offset up to which the segment was fsynced when this was written
+//!         44  payload   segment: version u16 = 1, class; state: Fold::snapshot()
+//! ```
+//!
+//! All numbers are little-endian. A segment begins with a segment record and a state record; a frame's keyframe stands
+//! before it in the same segment: each segment can be read, lost or deleted by itself. A segment is only written by the
+//! process that made it; a restart begins a new one with its first append.
+//!
+//! # Guarantees
+//!
+//! - What [`Pending::durable`] has acknowledged is read back, in order, each frame at one position, after any crash of
+//!   process or machine, until all cursors have passed it or it is shed, and then [`Fold::shed`] was told.
+//! - What was not acknowledged is there after a crash or is not, but never with a gap before it.
+//! - A call's frames lie in one segment; if they cannot be written, none of them is in the log.
+//! - Damage costs the records that it hits. It is told from a torn write by `synced`: damage before it is skipped and
+//!   counted, what lies behind it is cut. (A damaged keyframe also costs the frames that need it.)
+//! - A cursor never goes back behind an `advance` that returned.
+//! - After a failed fsync nothing more is written to that segment, and what waited for it fails.
+//! - [`Fold`] holds exactly the frames that were acknowledged or recovered. Frames are counted as shed before their
+//!   segment is deleted, in one durable step; only on a disk that is full does the deletion come first, and a crash
+//!   between the two loses the count (never silently: it is logged).
+//! - Memory: a queue of 8 MiB, one 256 KiB buffer per reader, the keys of the keyframes in the segments at hand.
+//!   Opening reads the newest segment of each class, and asks the others' size.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
-use bytes::Bytes;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-/// Names a keyframe within a journal. The owner chooses it (the aggregator: agent and keyframe id).
-pub type Key = u128;
+mod api;
+mod error;
 
-/// A place in one class's log: a segment's number and a byte offset in it. Ordered as the log is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Position {
-    /// Number of the segment, from 1, growing.
-    pub segment: u64,
-    /// Offset of a record's first byte.
-    pub offset: u64,
-}
+mod storage;
 
-/// What the owner of a class keeps in step with its log: file positions, ledger counters, sequence ranges. The journal
-/// calls it in log order from the writer's thread, stores a snapshot at the head of each segment, and on opening
-/// calls `restore` with the newest snapshot and then `apply` for every frame behind it: so it outlives older segments.
-pub trait Fold: Send + 'static {
-    /// The newest stored snapshot, before any `apply`; not called for a new log.
-    fn restore(&mut self, snapshot: &[u8]);
-    /// One frame was appended (or, on opening, found behind the snapshot).
-    fn apply(&mut self, frame: &[u8]);
-    /// One frame was deleted before the cursors named had passed it, for want of disk.
-    fn shed(&mut self, frame: &[u8], unread_by: &[&str]);
-    /// The state as of the last `apply`.
-    fn snapshot(&self) -> Vec<u8>;
-}
+mod record;
+mod scan;
 
-/// One class, in the order of its worth: the last of the list is shed first.
-pub struct Class {
-    /// Name of its folder.
-    pub name: &'static str,
-    /// See [`Fold`].
-    pub fold: Box<dyn Fold>,
-}
+mod catalog;
+mod recovery;
 
-/// Sizes and times.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Roll the segment at this size (4 MiB agent, 64 MiB aggregator), but see DESIGN: never under 8 times the
-    /// live keyframes.
-    pub segment_bytes: u64,
-    /// Roll a segment that is older than this.
-    pub segment_age: Duration,
-    /// Disk budget over all classes; beyond it whole segments of the lowest class go first.
-    pub budget_bytes: u64,
-}
+mod active;
+mod budget;
+mod writer;
 
-/// One frame to append.
-#[derive(Clone, Debug)]
-pub struct Append {
-    /// The frame.
-    pub frame: Bytes,
-    /// The keyframe it depends on, written before it where the segment does not hold it yet.
-    pub keyframe: Option<(Key, Bytes)>,
-}
+mod cursor;
+mod reader;
 
-/// One record read back.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// Where it begins.
-    pub position: Position,
-    /// Where the next one begins: what a cursor is advanced to once this one is done.
-    pub end: Position,
-    /// The keyframe it needs, as named at append.
-    pub key: Option<Key>,
-    /// The frame.
-    pub frame: Bytes,
-}
+pub use api::{Append, Class, Fold, Key, Options, Position, Record, Stats};
+pub use cursor::Cursor;
+pub use error::JournalError;
+pub use reader::Reader;
 
-/// Figures of one class, for metrics and the console.
-#[derive(Clone, Debug, Default)]
-pub struct Stats {
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// Segments on disk.
-    pub segments: u64,
-    /// Frames appended since opening.
-    pub appended: u64,
-    /// Frames shed since opening.
-    pub shed: u64,
-    /// Damaged records skipped (bytes) and torn tails cut, found at opening or while reading.
-    pub corrupt_records: u64,
-    /// See `corrupt_records`.
-    pub corrupt_bytes: u64,
-    /// See `corrupt_records`.
-    pub torn_tails: u64,
-}
+use catalog::{Shared, locked};
+use storage::{Os, Storage};
+use writer::{QUEUE_BYTES, QUEUE_CALLS, Request, Writer};
 
-/// Why the journal cannot go on. Each names the path and the operation.
-#[derive(Debug, thiserror::Error, Clone)]
-pub enum JournalError {
-    /// To come.
-    #[error("journal")]
-    Todo,
-}
-
-/// All classes of one data folder; one writer thread. Cheap to clone.
+/// All classes of one data folder; one writer thread. Cheap to clone. When the last clone, cursor and reader are gone,
+/// what is queued is written and the folder is free; [`Journal::close`] does that at once.
 #[derive(Clone)]
 pub struct Journal {
-    _inner: Arc<()>,
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Request>,
+    /// Bytes that the queue still takes.
+    room: Arc<Semaphore>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    /// Its other end is dropped when the writer has ended.
+    ended: watch::Receiver<()>,
 }
 
 impl Journal {
@@ -114,52 +111,140 @@ impl Journal {
     ///
     /// # Errors
     /// Where the folder cannot be used. Damage is no error: it is skipped and counted.
-    pub fn open(_dir: &Path, _classes: Vec<Class>, _options: Options) -> Result<Self, JournalError> {
-        unimplemented!()
+    pub fn open(dir: &Path, classes: Vec<Class>, options: Options) -> Result<Self, JournalError> {
+        Self::open_with(Arc::new(Os), dir, classes, options)
+    }
+
+    pub(crate) fn open_with(
+        storage: Arc<dyn Storage>,
+        dir: &Path,
+        classes: Vec<Class>,
+        options: Options,
+    ) -> Result<Self, JournalError> {
+        storage.create_dir(dir).map_err(JournalError::io("create", dir))?;
+        let path = dir.join("lock");
+        let lock = storage.lock(&path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::WouldBlock => JournalError::Locked { path: dir.to_owned() },
+            _ => JournalError::io("lock", &path)(error),
+        })?;
+        let mut logs = Vec::new();
+        let mut writing = Vec::new();
+        for class in classes {
+            let (log, state) = recovery::open(&*storage, dir, class)?;
+            logs.push(log);
+            writing.push(state);
+        }
+        let shared =
+            Arc::new(Shared { storage, dir: dir.to_owned(), classes: logs, lock: Mutex::new(Some(lock)) });
+        let (queue, requests) = mpsc::channel(QUEUE_CALLS);
+        let writer = Writer { shared: shared.clone(), options, classes: writing, buf: Vec::new() };
+        let (end, ended) = watch::channel(());
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(requests, end))
+            .map_err(JournalError::io("start the writer of", dir))?;
+        let room = Arc::new(Semaphore::new(QUEUE_BYTES));
+        let inner = Inner { shared, queue, room, thread: Mutex::new(Some(thread)), ended };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Hands frames of one class (by its number in the list) to the writer, waiting while its queue is full.
     /// The order of calls is the order in the log. What is returned resolves once they are fsynced (group commit).
     ///
     /// # Errors
-    /// Where the writer has stopped.
-    pub async fn append(&self, _class: usize, _frames: Vec<Append>) -> Result<Pending, JournalError> {
-        unimplemented!()
+    /// Where the writer has stopped, or a frame or keyframe is over 64 MiB.
+    pub async fn append(&self, class: usize, frames: Vec<Append>) -> Result<Pending, JournalError> {
+        let payloads = frames.iter().flat_map(|f| [Some(&f.frame), f.keyframe.as_ref().map(|(_, k)| k)]);
+        let mut bytes = 0;
+        for payload in payloads.flatten() {
+            let (size, limit) = (payload.len(), record::MAX_PAYLOAD);
+            if size > limit {
+                return Err(JournalError::TooLarge { size, limit });
+            }
+            bytes += size;
+        }
+        let share = u32::try_from(bytes.clamp(1, QUEUE_BYTES)).unwrap_or(u32::MAX);
+        let closed = |_| self.inner.closed();
+        let room =
+            self.inner.room.clone().acquire_many_owned(share).await.map_err(|_| self.inner.closed())?;
+        let (done, waiting) = oneshot::channel();
+        self.inner.queue.send(Request::Append { class, frames, done, room }).await.map_err(closed)?;
+        Ok(Pending { waiting, inner: self.inner.clone() })
     }
 
     /// The end of what is fsynced, for readers that wait.
-    pub fn durable(&self, _class: usize) -> watch::Receiver<Position> {
-        unimplemented!()
+    pub fn durable(&self, class: usize) -> watch::Receiver<Position> {
+        self.inner.shared.classes[class].durable.subscribe()
     }
 
     /// A named cursor, made at the log's beginning if new. Segments that all cursors of the class have passed are
     /// deleted; a class without cursors keeps everything within the budget.
     ///
     /// # Errors
-    /// Where its file cannot be read or written.
-    pub fn cursor(&self, _class: usize, _name: &str) -> Result<Cursor, JournalError> {
-        unimplemented!()
+    /// Where its file cannot be read or written, or the name is held by somebody or no name for a file.
+    pub fn cursor(&self, class: usize, name: &str) -> Result<Cursor, JournalError> {
+        Cursor::open(self.inner.clone(), class, name)
+    }
+
+    /// Names of a class's cursors, held or not: each keeps what it has not read from being deleted.
+    pub fn cursors(&self, class: usize) -> Vec<String> {
+        locked(&self.inner.shared.classes[class].log).cursors.keys().cloned().collect()
+    }
+
+    /// Forgets a cursor whose reader is no longer configured. Blocking.
+    ///
+    /// # Errors
+    /// Where somebody holds it or its file cannot be removed.
+    pub fn remove_cursor(&self, class: usize, name: &str) -> Result<(), JournalError> {
+        let shared = &self.inner.shared;
+        cursor::remove(&*shared.storage, &shared.classes[class], name)?;
+        // A queue that is full wakes the writer anyway.
+        drop(self.inner.queue.try_send(Request::Sweep));
+        Ok(())
     }
 
     /// Reads from a position on (one that was shed or deleted: from the oldest that there is).
-    pub fn reader(&self, _class: usize, _from: Position) -> Reader {
-        unimplemented!()
+    pub fn reader(&self, class: usize, from: Position) -> Reader {
+        Reader::new(self.inner.clone(), class, from)
     }
 
     /// Figures.
-    pub fn stats(&self, _class: usize) -> Stats {
-        unimplemented!()
+    pub fn stats(&self, class: usize) -> Stats {
+        self.inner.shared.classes[class].stats()
     }
 
-    /// Writes and fsyncs what is queued, then ends the writer. Later appends are refused.
+    /// Writes and fsyncs what is queued, then ends the writer. Later appends are refused, and cursors do not move any
+    /// more.
     pub async fn close(&self) {
-        unimplemented!()
+        // Refused only where the writer has ended already.
+        drop(self.inner.queue.send(Request::Close).await);
+        let mut ended = self.inner.ended.clone();
+        while ended.changed().await.is_ok() {}
+    }
+}
+
+impl Inner {
+    fn closed(&self) -> JournalError {
+        JournalError::Closed { path: self.shared.dir.clone() }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // The sender must be gone before the thread can end.
+        self.queue = mpsc::channel(1).0;
+        if let Some(thread) = locked(&self.thread).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the journal's writer panicked");
+        }
     }
 }
 
 /// Resolves when the frames are durable, with the end of the last one.
 pub struct Pending {
-    _todo: (),
+    waiting: oneshot::Receiver<Result<Position, JournalError>>,
+    inner: Arc<Inner>,
 }
 
 impl Pending {
@@ -168,64 +253,9 @@ impl Pending {
     /// # Errors
     /// Where they could not be written; nothing of them is then in the log.
     pub async fn durable(self) -> Result<Position, JournalError> {
-        unimplemented!()
+        self.waiting.await.unwrap_or_else(|_| Err(self.inner.closed()))
     }
 }
 
-/// A reader's durable position, with the end of the request that is under way.
-pub struct Cursor {
-    _todo: (),
-}
-
-impl Cursor {
-    /// Everything before it is done.
-    pub fn position(&self) -> Position {
-        unimplemented!()
-    }
-
-    /// End of a request that may have been sent before a crash: it is sent again in exactly these bounds.
-    pub fn pending(&self) -> Option<Position> {
-        unimplemented!()
-    }
-
-    /// Notes the end of the request about to be sent; survives a crash of the process (no fsync).
-    ///
-    /// # Errors
-    /// Where the cursor's file cannot be written.
-    pub fn begin(&mut self, _end: Position) -> Result<(), JournalError> {
-        unimplemented!()
-    }
-
-    /// Moves on, fsynced, and clears what is pending. Blocking.
-    ///
-    /// # Errors
-    /// Where the cursor's file cannot be written.
-    pub fn advance(&mut self, _to: Position) -> Result<(), JournalError> {
-        unimplemented!()
-    }
-}
-
-/// Reads frames in order. Blocking, but only on disk: `None` at the durable end.
-pub struct Reader {
-    _todo: (),
-}
-
-impl Reader {
-    /// The next frame that is durable.
-    ///
-    /// # Errors
-    /// Where the disk fails. Damaged records are skipped and counted.
-    pub fn read(&mut self) -> Result<Option<Record>, JournalError> {
-        unimplemented!()
-    }
-
-    /// A keyframe of the segment that the last frame came from.
-    pub fn keyframe(&mut self, _key: Key) -> Option<Bytes> {
-        unimplemented!()
-    }
-
-    /// Where the next call reads.
-    pub fn position(&self) -> Position {
-        unimplemented!()
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! Opening a class: which segments there are, how much of the newest is good, and the fold's state. Of older segments
+//! only the size is asked, so that it takes as long for a large log as for a small one.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::catalog::{ClassLog, Log, Segment, Tally, locked};
+use super::cursor;
+use super::record::{Kind, VERSION};
+use super::scan::{Entry, Found, Scan, Step};
+use super::storage::{Open, Storage};
+use super::writer::{Writing, remove};
+use super::{Class, Fold, JournalError, Position};
+
+/// Opens or begins a class below `dir`.
+pub(super) fn open(
+    storage: &dyn Storage,
+    dir: &Path,
+    class: Class,
+) -> Result<(ClassLog, Writing), JournalError> {
+    let Class { name, mut fold } = class;
+    let dir = dir.join(name);
+    storage.create_dir(&dir).map_err(JournalError::io("create", &dir))?;
+    let files = storage.list(&dir).map_err(JournalError::io("list", &dir))?;
+    let cursors = cursor::load_all(storage, &dir, files.iter().map(|(file, _)| file.as_str()))?;
+    let (durable, tally) = (watch::Sender::new(Position::default()), Tally::default());
+    let log = ClassLog { name, dir, log: Mutex::default(), durable, tally };
+
+    let numbered = files.iter().filter_map(|(file, size)| Some((number(file)?, *size)));
+    let mut segments: BTreeMap<_, _> = numbered.map(|(n, size)| (n, Segment::finished(n, size))).collect();
+    // Not below any cursor either: if somebody deleted the segments alone, new ones would pass for read.
+    let cursor_at = cursors.values().map(|mark| mark.position.segment).max();
+    let next = segments.keys().next_back().copied().max(cursor_at).unwrap_or(0) + 1;
+    for segment in segments.values() {
+        log.tally.bytes.fetch_add(segment.end().offset, Ordering::Relaxed);
+    }
+
+    let found = recover(storage, &log, &mut segments)?;
+    let mut replay_from = Position::default();
+    if let Some(state) = &found.state {
+        let kept = segments.split_off(&state.oldest);
+        for segment in segments.values() {
+            // Shed before a crash that kept the file.
+            remove(storage, &log, segment);
+        }
+        segments = kept;
+        fold.restore(&state.snapshot);
+        replay_from = state.end;
+    }
+    if let Some((_, newest)) = segments.last_key_value() {
+        log.durable.send_replace(newest.end());
+    }
+    let state_is_newest = segments.last_key_value().is_none_or(|(n, _)| *n == replay_from.segment);
+    let segments = segments.into_iter().map(|(n, segment)| (n, Arc::new(segment))).collect();
+    *locked(&log.log) = Log { segments, cursors };
+    replay(storage, &log, replay_from, &mut *fold)?;
+    let writing = Writing {
+        fold,
+        active: None,
+        staged: Vec::new(),
+        next,
+        newest_frames: found.newest_frames,
+        state_due: !state_is_newest,
+    };
+    Ok((log, writing))
+}
+
+/// What was found at the log's end.
+#[derive(Default)]
+struct Recovered {
+    newest_frames: u64,
+    state: Option<State>,
+}
+
+struct State {
+    snapshot: Bytes,
+    /// End of the record: frames behind it are not in the snapshot.
+    end: Position,
+    /// Number of the oldest segment that counts.
+    oldest: u64,
+}
+
+/// Looks through the newest segment, cuts what a crash tore, and finds the newest state. Goes back to older segments
+/// only where the newest has lost its state.
+fn recover(
+    storage: &dyn Storage,
+    log: &ClassLog,
+    segments: &mut BTreeMap<u64, Segment>,
+) -> Result<Recovered, JournalError> {
+    let mut found = Recovered::default();
+    let mut newest = true;
+    for number in segments.keys().rev().copied().collect::<Vec<_>>() {
+        let path = log.segment_path(number);
+        let size = segments[&number].end().offset;
+        let file = storage.open(&path, Open::Write).map_err(JournalError::io("open", &path))?;
+        let mut scan = Scan::new(file.clone(), number, 0);
+        let mut survey = Survey::of(&mut scan, size).map_err(JournalError::io("read", &path))?;
+        check_version(&survey, &path)?;
+        if newest {
+            newest = false;
+            survey.cut_torn();
+            let cut = size - survey.good.end;
+            if cut > 0 {
+                tracing::warn!(
+                    class = log.name,
+                    segment = number,
+                    bytes = cut,
+                    "cutting off what a crash left half-written"
+                );
+                log.tally.torn_tails.fetch_add(1, Ordering::Relaxed);
+                log.tally.corrupt_bytes.fetch_add(cut, Ordering::Relaxed);
+                file.truncate(survey.good.end).map_err(JournalError::io("truncate", &path))?;
+                log.tally.bytes.fetch_sub(cut, Ordering::Relaxed);
+                segments.insert(number, Segment::finished(number, survey.good.end));
+            }
+            if survey.is_void() {
+                // The crash came while it was made, and the one before it is whole.
+                remove(storage, log, &segments[&number]);
+                segments.remove(&number);
+                newest = true;
+                continue;
+            }
+            // After a mere kill it may all be in the page cache only, while readers are about to rely on it.
+            file.sync().map_err(JournalError::io("fsync", &path))?;
+            storage.sync_dir(&log.dir).map_err(JournalError::io("fsync", &log.dir))?;
+            found.newest_frames = survey.good.frames;
+        }
+        for (bytes, _) in &survey.damage {
+            log.note_damage(&segments[&number], bytes);
+        }
+        if let Some(entry) = survey.good.state {
+            let snapshot = scan.payload(&entry).map_err(JournalError::io("read", &path))?;
+            found.state = snapshot.map(|snapshot| State {
+                snapshot,
+                end: Position { segment: number, offset: entry.end() },
+                oldest: u64::try_from(entry.head.key).unwrap_or(0).min(number),
+            });
+            break;
+        }
+    }
+    Ok(found)
+}
+
+/// What a look through a segment found.
+#[derive(Default)]
+struct Survey {
+    good: Good,
+    /// Damaged parts, each with what was good before it.
+    damage: Vec<(Range<u64>, Good)>,
+    /// What the last record says of how far the file was fsynced.
+    synced: u64,
+    /// The payload of the first record.
+    about: Option<Bytes>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Good {
+    /// End of the last good record.
+    end: u64,
+    frames: u64,
+    /// The last state.
+    state: Option<Entry>,
+}
+
+impl Survey {
+    fn of(scan: &mut Scan, size: u64) -> io::Result<Self> {
+        let mut survey = Self::default();
+        while let Some(found) = scan.next(size)? {
+            let entry = match found {
+                Found::Record(entry) => entry,
+                Found::Damage(bytes) => {
+                    survey.damage.push((bytes, survey.good));
+                    continue;
+                }
+            };
+            survey.synced = survey.synced.max(entry.head.synced);
+            let Some(payload) = scan.payload(&entry)? else {
+                survey.damage.push((entry.at..entry.end(), survey.good));
+                continue;
+            };
+            survey.good.end = entry.end();
+            match entry.head.kind {
+                Kind::Segment => survey.about = Some(payload),
+                Kind::State => survey.good.state = Some(entry),
+                Kind::Frame | Kind::KeyedFrame => survey.good.frames += 1,
+                Kind::Keyframe | Kind::Mark => {}
+            }
+        }
+        Ok(survey)
+    }
+
+    /// Forgets all from the first damage on that no fsync is known to have come after. A crash tears writes in any
+    /// order, so that even a good record behind such damage belongs to a batch that nobody was told is durable; keeping
+    /// it would let the fold (file positions) step over its lost predecessor.
+    fn cut_torn(&mut self) {
+        if let Some(torn) = self.damage.iter().position(|(bytes, _)| bytes.start >= self.synced) {
+            self.good = self.damage[torn].1;
+            self.damage.truncate(torn);
+            if let Some((bytes, _)) = self.damage.last() {
+                self.good.end = self.good.end.max(bytes.end);
+            }
+        }
+    }
+
+    fn is_void(&self) -> bool {
+        self.good.frames == 0 && self.good.state.is_none() && self.damage.is_empty()
+    }
+}
+
+fn check_version(survey: &Survey, path: &Path) -> Result<(), JournalError> {
+    let version = survey.about.as_ref().and_then(|about| about.first_chunk()).map(|v| u16::from_le_bytes(*v));
+    match version {
+        Some(other) if other != VERSION => Err(JournalError::Format {
+            path: path.to_owned(),
+            why: format!("it has format version {other}, this build knows version {VERSION}"),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Tells the fold of the frames behind its snapshot.
+fn replay(
+    storage: &dyn Storage,
+    log: &ClassLog,
+    from: Position,
+    fold: &mut dyn Fold,
+) -> Result<(), JournalError> {
+    let segments: Vec<_> = locked(&log.log).segments.range(from.segment..).map(|(_, s)| s.clone()).collect();
+    for segment in segments {
+        let path = log.segment_path(segment.number);
+        let file = storage.open(&path, Open::Read).map_err(JournalError::io("open", &path))?;
+        let offset = if segment.number == from.segment { from.offset } else { 0 };
+        let mut scan = Scan::new(file, segment.number, offset);
+        let end = segment.end().offset;
+        while let Some(step) = scan.step(end).map_err(JournalError::io("read", &path))? {
+            match step {
+                Step::Frame(_, frame) => fold.apply(&frame),
+                Step::Damage(bytes) => log.note_damage(&segment, &bytes),
+                Step::Other(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The number in a segment's file name.
+fn number(file: &str) -> Option<u64> {
+    let digits = file.strip_suffix(".seg").filter(|digits| digits.len() == 16)?;
+    u64::from_str_radix(digits, 16).ok()
+}

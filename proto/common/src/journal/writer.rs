@@ -1,0 +1,276 @@
+//! The one thread that writes: takes what is queued, writes it, makes one fsync per segment touched, and only then
+//! lets the waiting know (group commit).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+
+use super::active::{Active, cost};
+use super::catalog::{ClassLog, Segment, Shared, locked};
+use super::storage::Storage;
+use super::{Append, Fold, JournalError, Options, Position};
+
+/// Bytes that may wait in the queue; what is larger goes alone.
+pub(super) const QUEUE_BYTES: usize = 8 << 20;
+/// Calls that may wait in the queue.
+pub(super) const QUEUE_CALLS: usize = 256;
+/// Room for encoding that is kept between writes.
+const BUF_BYTES: usize = 1 << 20;
+
+/// What the others ask of the writer.
+pub(super) enum Request {
+    /// Frames of one call.
+    Append {
+        class: usize,
+        frames: Vec<Append>,
+        done: oneshot::Sender<Result<Position, JournalError>>,
+        /// Its share of the queue.
+        room: OwnedSemaphorePermit,
+    },
+    /// A cursor has passed a segment.
+    Sweep,
+    /// Write what is queued, then end.
+    Close,
+}
+
+/// The thread's own.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) options: Options,
+    pub(super) classes: Vec<Writing>,
+    pub(super) buf: Vec<u8>,
+}
+
+/// What the thread knows of a class.
+pub(super) struct Writing {
+    pub(super) fold: Box<dyn Fold>,
+    pub(super) active: Option<Active>,
+    /// Written, not yet fsynced.
+    pub(super) staged: Vec<Staged>,
+    /// Number of the next segment.
+    pub(super) next: u64,
+    /// Frames in the newest segment.
+    pub(super) newest_frames: u64,
+    /// Frames were shed and no state that counts them could be written yet.
+    pub(super) state_due: bool,
+}
+
+/// One call's frames between write and fsync.
+pub(super) struct Staged {
+    frames: Vec<Append>,
+    end: Position,
+    done: oneshot::Sender<Result<Position, JournalError>>,
+    _room: OwnedSemaphorePermit,
+}
+
+impl Writer {
+    /// The thread's life: until it is told to close, or until nobody is left who could ask. Whoever waits for the end
+    /// waits for `_ended` to be dropped.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>, _ended: watch::Sender<()>) {
+        for class in 0..self.classes.len() {
+            if self.classes[class].state_due {
+                self.classes[class].state_due = !self.keep_state(class);
+            }
+            self.sweep(class);
+        }
+        while let Some(first) = queue.blocking_recv() {
+            let mut batch = vec![first];
+            while let Ok(more) = queue.try_recv() {
+                batch.push(more);
+            }
+            if self.process(batch) {
+                queue.close();
+            }
+            if queue.is_empty() {
+                self.mark_all();
+            }
+        }
+        self.commit_all();
+        // From here on another process may write.
+        locked(&self.shared.lock).take();
+    }
+
+    /// One round. Returns whether to end.
+    fn process(&mut self, batch: Vec<Request>) -> bool {
+        let mut close = false;
+        for request in batch {
+            match request {
+                Request::Append { class, frames, done, room } => match self.write(class, &frames) {
+                    Ok(end) => self.classes[class].staged.push(Staged { frames, end, done, _room: room }),
+                    Err(error) => answer(done, Err(error)),
+                },
+                Request::Sweep => {}
+                Request::Close => close = true,
+            }
+        }
+        self.commit_all();
+        for class in 0..self.classes.len() {
+            self.sweep(class);
+        }
+        self.buf.clear();
+        self.buf.shrink_to(BUF_BYTES);
+        close
+    }
+
+    /// Writes one call's frames into the segment that they belong into, making room if need be.
+    fn write(&mut self, class: usize, frames: &[Append]) -> Result<Position, JournalError> {
+        self.settle(class)?;
+        if let Some(active) = &self.classes[class].active
+            && active.is_due(active.cost(frames), &self.options)
+            && self.frames_in_newest(class) > 0
+        {
+            self.roll(class)?;
+        }
+        let more = match &self.classes[class].active {
+            Some(active) => active.cost(frames),
+            None => cost(frames, |_| false),
+        };
+        self.make_room(class, more);
+        loop {
+            match self.try_write(class, frames) {
+                Err(error) if error.is_full() && self.shed_one(class) => {}
+                done => return done,
+            }
+        }
+    }
+
+    fn try_write(&mut self, class: usize, frames: &[Append]) -> Result<Position, JournalError> {
+        self.ensure_active(class)?;
+        if self.classes[class].state_due {
+            self.classes[class].state_due = !self.keep_state(class);
+            self.ensure_active(class)?;
+        }
+        let writing = &mut self.classes[class];
+        let Some(active) = &mut writing.active else { unreachable!("ensured above") };
+        active.stage(&self.shared.classes[class], frames, &mut self.buf)
+    }
+
+    /// A segment to write to, with the state at its head.
+    pub(super) fn ensure_active(&mut self, class: usize) -> Result<(), JournalError> {
+        self.settle(class)?;
+        let writing = &mut self.classes[class];
+        if writing.active.is_none() {
+            // The number is spent even if the file cannot be made, since something of it may be left.
+            let number = writing.next;
+            writing.next += 1;
+            let state = writing.fold.snapshot();
+            let shared = &self.shared;
+            let active =
+                Active::create(&*shared.storage, &shared.classes[class], number, &state, &mut self.buf)?;
+            writing.active = Some(active);
+            writing.newest_frames = 0;
+            writing.state_due = false;
+        }
+        Ok(())
+    }
+
+    /// Leaves a segment behind whose fsync failed. Fails where that segment cannot even be cut.
+    fn settle(&mut self, class: usize) -> Result<(), JournalError> {
+        let log = &self.shared.classes[class];
+        let writing = &mut self.classes[class];
+        if let Some(active) = &mut writing.active
+            && active.retired
+        {
+            active.repair(log)?;
+            active.segment.seal();
+            let void = active.is_void().then(|| active.segment.clone());
+            writing.active = None;
+            if let Some(segment) = void {
+                locked(&log.log).segments.remove(&segment.number);
+                remove(&*self.shared.storage, log, &segment);
+                // What is the newest now may have some.
+                writing.newest_frames = 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the active segment: all of it is durable, and applied to the fold, before the next one's state is taken.
+    pub(super) fn roll(&mut self, class: usize) -> Result<(), JournalError> {
+        self.commit(class);
+        self.settle(class)?;
+        let shared = &self.shared;
+        let writing = &mut self.classes[class];
+        if let Some(active) = &mut writing.active {
+            // The mark at its end: sealed segments are durable to their last byte.
+            active.sync(&*shared.storage, &shared.classes[class])?;
+            active.segment.seal();
+            writing.active = None;
+        }
+        Ok(())
+    }
+
+    fn commit_all(&mut self) {
+        for class in 0..self.classes.len() {
+            self.commit(class);
+        }
+    }
+
+    /// Fsyncs what a class has written and lets the waiting know.
+    pub(super) fn commit(&mut self, class: usize) {
+        let log = &self.shared.classes[class];
+        let writing = &mut self.classes[class];
+        let Some(active) = writing.active.as_mut().filter(|active| !active.is_synced()) else { return };
+        let done = active.sync(&*self.shared.storage, log);
+        if let Err(error) = &done {
+            tracing::error!(class = log.name, %error, "the journal's fsync failed; going on in a new segment");
+        }
+        for Staged { frames, end, done: waiting, .. } in writing.staged.drain(..) {
+            if done.is_ok() {
+                for append in &frames {
+                    writing.fold.apply(&append.frame);
+                }
+                writing.newest_frames += frames.len() as u64;
+                log.tally.appended.fetch_add(frames.len() as u64, Ordering::Relaxed);
+                log.durable.send_replace(end);
+            }
+            answer(waiting, done.clone().map(|()| end));
+        }
+        if let Err(error) = self.settle(class) {
+            tracing::error!(%error, "cannot cut what was not fsynced; trying again with the next write");
+        }
+    }
+
+    fn mark_all(&mut self) {
+        for (writing, log) in self.classes.iter_mut().zip(&self.shared.classes) {
+            if let Some(active) = &mut writing.active {
+                active.mark(log, &mut self.buf);
+            }
+        }
+    }
+
+    /// Deletes what every cursor has passed.
+    fn sweep(&mut self, class: usize) {
+        if self.classes[class].state_due {
+            // What is read may hold the only good state.
+            return;
+        }
+        let log = &self.shared.classes[class];
+        let passed = locked(&log.log).take_passed();
+        for segment in passed {
+            remove(&*self.shared.storage, log, &segment);
+        }
+    }
+
+    pub(super) fn frames_in_newest(&self, class: usize) -> u64 {
+        let writing = &self.classes[class];
+        let staged: usize = writing.staged.iter().map(|staged| staged.frames.len()).sum();
+        writing.newest_frames + staged as u64
+    }
+}
+
+/// Deletes a segment's file, which is not listed any more. One that cannot be deleted now is deleted at the next
+/// opening, when it lies before the log's beginning or the cursors.
+pub(super) fn remove(storage: &dyn Storage, log: &ClassLog, segment: &Segment) {
+    let path = log.segment_path(segment.number);
+    if let Err(error) = storage.remove(&path) {
+        tracing::warn!(path = %path.display(), %error, "cannot remove a segment");
+    }
+    log.tally.bytes.fetch_sub(segment.written.load(Ordering::Relaxed), Ordering::Relaxed);
+}
+
+/// Nobody may be waiting any more, which is fine.
+fn answer(waiting: oneshot::Sender<Result<Position, JournalError>>, result: Result<Position, JournalError>) {
+    drop(waiting.send(result));
+}
