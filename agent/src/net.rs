@@ -1,1 +1,40 @@
-//! To come.
+//! Round trips and paths through the network: the only room that opens raw sockets.
+//!
+//! One [`Prober`] per agent serves all sources. Behind it one task owns one socket per address family and matches
+//! answers to probes; a source holds a [`Client`], hands it [`Probe`]s and gets exactly one final [`Report`] for each.
+//!
+//! | file | room |
+//! |---|---|
+//! | `api.rs` | probes, reports, modes: what a source sees |
+//! | `prober.rs` | the handles, and choosing the best mode that the machine allows |
+//! | `driver.rs` | the task: sends, receives, times out |
+//! | `slots.rs` | probes under way: matching answers, telling doubles, late and foreign ones apart (no I/O) |
+//! | `socket.rs` | one ICMP or UDP socket with kernel timestamps |
+//! | `packet.rs` | building and parsing the packets (no I/O) |
+//! | `control.rs` | control messages and socket addresses as bytes (no I/O) |
+//! | `sys.rs` | the system calls, the one place with `unsafe` |
+//! | `tcp.rs` | round trips by TCP connect, where ICMP is denied |
+//! | `target.rs`, `resolve.rs` | what to probe, and its address |
+//! | `agenda.rs` | what is due when |
+
+mod api;
+mod prober;
+
+mod driver;
+mod packet;
+mod slots;
+
+mod control;
+mod socket;
+mod sys;
+mod tcp;
+
+mod agenda;
+mod resolve;
+mod target;
+
+pub use agenda::Agenda;
+pub use api::{Capability, Counted, Mode, Outcome, Probe, Report, SendError};
+pub use prober::{Client, Config, OpenError, Prober, Stopped};
+pub use resolve::{GATEWAY, ResolveError, default_gateway, resolve};
+pub use target::TargetSpec;

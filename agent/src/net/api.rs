@@ -1,0 +1,154 @@
+//! What a source sees of the prober: probes, reports and modes.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+/// One packet to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// Where to.
+    pub dest: IpAddr,
+    /// Hops that it may take; `None` for the system's default. With a value, an answer may be [`Outcome::Expired`].
+    pub ttl: Option<u8>,
+    /// Type of service (IPv4) or traffic class (IPv6).
+    pub tos: u8,
+    /// Payload bytes behind the ICMP header; fewer than the prober's own mark are rounded up to it.
+    pub size: u16,
+    /// How long an answer counts.
+    pub timeout: Duration,
+    /// The client's own number for it, given back in the report.
+    pub key: u64,
+}
+
+/// What became of a probe.
+#[derive(Debug)]
+pub struct Report {
+    /// [`Probe::key`].
+    pub key: u64,
+    /// See [`Outcome`].
+    pub outcome: Outcome,
+}
+
+/// All but [`Outcome::Duplicate`] are final: each probe gets exactly one of those.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The destination answered.
+    Reply {
+        /// Send to receive, by the kernel's stamps where it gives them.
+        rtt: Duration,
+        /// TTL or hop limit with which the answer came in, where the socket tells it.
+        ttl: Option<u8>,
+    },
+    /// A router dropped the probe because its TTL ran out (ICMP time exceeded).
+    Expired {
+        /// The router.
+        from: IpAddr,
+        /// Send to receive.
+        rtt: Duration,
+    },
+    /// A router or the destination refused the probe (ICMP destination unreachable).
+    Unreachable {
+        /// Who said so.
+        from: IpAddr,
+        /// The ICMP code (RFC 792, RFC 4443).
+        code: u8,
+        /// Send to receive.
+        rtt: Duration,
+    },
+    /// No answer within [`Probe::timeout`].
+    Timeout,
+    /// It never left this machine.
+    NotSent(SendError),
+    /// One more answer to a probe that has had its own. Not final, and left out when the client is far behind.
+    Duplicate,
+}
+
+/// Why a probe could not be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The system refused it.
+    #[error("cannot send a probe to {dest}: {source}")]
+    Io {
+        /// Where to.
+        dest: IpAddr,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// There is no socket for that address family.
+    #[error("cannot send a probe to {0}: no socket for its address family could be opened")]
+    NoSocket(IpAddr),
+    /// All sequence numbers are under way.
+    #[error("cannot send a probe to {0}: too many probes wait for an answer")]
+    Full(IpAddr),
+}
+
+/// How round trips are measured. Ordered from best to least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// ICMP echo on a raw socket.
+    Raw,
+    /// ICMP echo on an unprivileged ping socket.
+    Ping,
+    /// TCP connects for round trips, UDP for paths.
+    Connect,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw",
+            Self::Ping => "ping",
+            Self::Connect => "connect",
+        })
+    }
+}
+
+/// What the machine allows, for people.
+#[derive(Clone, Debug)]
+pub struct Capability {
+    /// The mode in use.
+    pub mode: Mode,
+    /// One sentence: what is measured how, and why not better.
+    pub sentence: String,
+    /// The one command that would allow more; `None` where nothing is missing.
+    pub command: Option<String>,
+}
+
+/// Answers and failures that belong to no report, counted since the start.
+#[derive(Debug, Default)]
+pub struct Counted {
+    /// Answers that came after their probe had timed out.
+    pub late: AtomicU64,
+    /// More answers than probes.
+    pub duplicates: AtomicU64,
+    /// Packets that answer nothing we sent: other programs' pings, wrong sender or token, nonsense.
+    pub foreign: AtomicU64,
+    /// Failed receive calls.
+    pub receive_errors: AtomicU64,
+    /// Packets that the kernel dropped because the receive buffer was full.
+    pub overflow: AtomicU64,
+}
+
+impl Counted {
+    /// (name, value) of each, for metrics.
+    pub fn snapshot(&self) -> [(&'static str, u64); 5] {
+        [
+            ("late", &self.late),
+            ("duplicate", &self.duplicates),
+            ("foreign", &self.foreign),
+            ("receive_error", &self.receive_errors),
+            ("overflow", &self.overflow),
+        ]
+        .map(|(name, counter)| (name, counter.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn add(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}

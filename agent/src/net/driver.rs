@@ -1,0 +1,246 @@
+//! The one task behind a [`Prober`](super::Prober): sends what clients ask for, reads what comes, times out the rest.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::api::{Counted, Outcome, Probe, Report, SendError};
+use super::slots::{Sent, Slots, Verdict};
+use super::socket::{Received, Socket};
+use super::tcp;
+
+/// Requests taken before the sockets are looked at again.
+const BATCH: usize = 64;
+
+/// Failed receive calls in a row of reading after which a socket is left alone for the moment.
+const FAILURES: u32 = 64;
+
+/// TCP connects under way at most; each holds a file descriptor.
+const CONNECTS: usize = 256;
+
+/// Destinations whose answering TCP port is remembered.
+const REMEMBERED: usize = 4096;
+
+/// A probe and the place in its client's queue that is kept for its end.
+pub(super) struct Request {
+    pub(super) probe: Probe,
+    pub(super) permit: mpsc::OwnedPermit<Report>,
+}
+
+enum Owner {
+    Waiting(mpsc::OwnedPermit<Report>, u64),
+    Done(mpsc::Sender<Report>, u64),
+    /// Only while an owner changes from one to the other.
+    Gone,
+}
+
+pub(super) struct Driver {
+    pub(super) v4: Option<Socket>,
+    pub(super) v6: Option<Socket>,
+    /// Ports for TCP connects; `None` where ICMP is allowed.
+    pub(super) tcp_ports: Option<Arc<[u16]>>,
+    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) counted: Arc<Counted>,
+    pub(super) shutdown: CancellationToken,
+}
+
+impl Driver {
+    pub(super) async fn run(mut self) {
+        let mut table = Table { slots: Slots::default(), counted: Arc::clone(&self.counted) };
+        let mut connects = Connects::default();
+        loop {
+            tokio::select! {
+                biased;
+                () = self.shutdown.cancelled() => return,
+                ready = readable(self.v4.as_ref()) => table.drain(self.v4.as_ref(), ready),
+                ready = readable(self.v6.as_ref()) => table.drain(self.v6.as_ref(), ready),
+                () = table.slots.wait() => {
+                    // Answers that wait in the buffers came before the deadlines did.
+                    table.drain(self.v4.as_ref(), Ok(()));
+                    table.drain(self.v6.as_ref(), Ok(()));
+                    table.expire();
+                }
+                Some(done) = connects.running.join_next() => connects.done(done),
+                request = self.requests.recv() => {
+                    let Some(request) = request else { return };
+                    self.accept(request, &mut table, &mut connects);
+                    for _ in 1..BATCH {
+                        let Ok(request) = self.requests.try_recv() else { break };
+                        self.accept(request, &mut table, &mut connects);
+                    }
+                    table.drain(self.v4.as_ref(), Ok(()));
+                    table.drain(self.v6.as_ref(), Ok(()));
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self, request: Request, table: &mut Table, connects: &mut Connects) {
+        if let (Some(ports), None) = (&self.tcp_ports, request.probe.ttl) {
+            connects.start(request, ports);
+            return;
+        }
+        let socket = if request.probe.dest.is_ipv4() { &mut self.v4 } else { &mut self.v6 };
+        table.send(request, socket.as_mut());
+    }
+}
+
+async fn readable(socket: Option<&Socket>) -> io::Result<()> {
+    match socket {
+        Some(socket) => socket.readable().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Probes by ICMP or UDP that wait for their answers.
+struct Table {
+    slots: Slots<Owner>,
+    counted: Arc<Counted>,
+}
+
+impl Table {
+    fn send(&mut self, request: Request, socket: Option<&mut Socket>) {
+        let Request { probe, permit } = request;
+        let end = |permit: mpsc::OwnedPermit<Report>, error| {
+            permit.send(Report { key: probe.key, outcome: Outcome::NotSent(error) });
+        };
+        let Some(socket) = socket else { return end(permit, SendError::NoSocket(probe.dest)) };
+        let Some(sequence) = self.slots.take() else { return end(permit, SendError::Full(probe.dest)) };
+        let token = rand::random();
+        let attempt = |socket: &mut Socket| {
+            let sent = Sent { at: Instant::now(), wall_ns: wall_ns(), stamp_ns: None };
+            socket.send(probe.dest, sequence, token, probe.size, probe.ttl, probe.tos).map(|()| sent)
+        };
+        let sent = attempt(socket).or_else(|_| {
+            // On ping and UDP sockets an ICMP error about an earlier probe fails the next call, whatever it sends;
+            // reading the error queue clears that.
+            self.drain(Some(socket), Ok(()));
+            attempt(socket)
+        });
+        match sent {
+            Ok(sent) => {
+                let owner = Owner::Waiting(permit, probe.key);
+                self.slots.insert(sequence, probe.dest, token, probe.timeout, sent, owner);
+            }
+            Err(source) => end(permit, SendError::Io { dest: probe.dest, source }),
+        }
+    }
+
+    /// Reads all that has come: first the error queue, where the send stamps are.
+    fn drain(&mut self, socket: Option<&Socket>, ready: io::Result<()>) {
+        let Some(socket) = socket else { return };
+        if ready.is_err() {
+            Counted::add(&self.counted.receive_errors);
+        }
+        for errors in [true, false] {
+            let mut failures = 0;
+            while failures < FAILURES {
+                match socket.receive(errors) {
+                    Ok(Some((received, overflow))) => {
+                        if let Some(dropped) = overflow {
+                            self.counted.overflow.fetch_max(dropped.into(), Ordering::Relaxed);
+                        }
+                        self.hear(received, socket);
+                    }
+                    Ok(None) => break,
+                    // Errors of earlier probes show up here, too; each call takes one away.
+                    Err(_) => {
+                        Counted::add(&self.counted.receive_errors);
+                        failures += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, received: Received, socket: &Socket) {
+        let incoming = match received {
+            Received::Stamp { sequence, stamp_ns } => return self.slots.stamp(sequence, stamp_ns),
+            Received::Foreign => return Counted::add(&self.counted.foreign),
+            Received::Incoming(incoming) => incoming,
+        };
+        if self.slots.lacks_stamp(&incoming) {
+            // It came between the two queues' reading. Errors read here are answers too, but they go first either way.
+            while let Ok(Some((Received::Stamp { sequence, stamp_ns }, _))) = socket.receive(true) {
+                self.slots.stamp(sequence, stamp_ns);
+            }
+        }
+        match self.slots.hear(&incoming, Instant::now()) {
+            Verdict::Final(sequence, outcome) => self.finish(sequence, outcome),
+            Verdict::Duplicate(sequence) => {
+                Counted::add(&self.counted.duplicates);
+                if let Some(Owner::Done(client, key)) = self.slots.owner(sequence) {
+                    // A client that is behind misses the note, not the count above.
+                    let _behind = client.try_send(Report { key: *key, outcome: Outcome::Duplicate });
+                }
+            }
+            Verdict::Late => Counted::add(&self.counted.late),
+            Verdict::Foreign => Counted::add(&self.counted.foreign),
+        }
+    }
+
+    fn finish(&mut self, sequence: u16, outcome: Outcome) {
+        let Some(owner) = self.slots.owner(sequence) else { return };
+        if let Owner::Waiting(permit, key) = std::mem::replace(owner, Owner::Gone) {
+            *owner = Owner::Done(permit.send(Report { key, outcome }), key);
+        }
+    }
+
+    fn expire(&mut self) {
+        let now = Instant::now();
+        while let Some(sequence) = self.slots.expire(now) {
+            self.finish(sequence, Outcome::Timeout);
+        }
+    }
+}
+
+/// Round trips by TCP, where ICMP is denied.
+#[derive(Default)]
+struct Connects {
+    running: JoinSet<(IpAddr, usize, bool)>,
+    /// Which of the ports to try next, by destination.
+    port: HashMap<IpAddr, usize>,
+}
+
+impl Connects {
+    fn start(&mut self, request: Request, ports: &Arc<[u16]>) {
+        let Request { probe, permit } = request;
+        let index = self.port.get(&probe.dest).copied().unwrap_or(0);
+        let port = (!ports.is_empty()).then(|| ports[index % ports.len()]);
+        let (Some(port), true) = (port, self.running.len() < CONNECTS) else {
+            permit.send(Report { key: probe.key, outcome: Outcome::NotSent(SendError::Full(probe.dest)) });
+            return;
+        };
+        self.running.spawn(async move {
+            let outcome = tcp::round_trip(probe.dest, port, probe.timeout).await;
+            let silent = matches!(outcome, Outcome::Timeout | Outcome::Unreachable { .. });
+            permit.send(Report { key: probe.key, outcome });
+            (probe.dest, index, silent)
+        });
+    }
+
+    /// A port that a firewall keeps silent says nothing about the host: the next probe takes the next one.
+    fn done(&mut self, done: Result<(IpAddr, usize, bool), tokio::task::JoinError>) {
+        let Ok((dest, index, silent)) = done else { return };
+        if self.port.len() >= REMEMBERED {
+            self.port.clear();
+        }
+        let current = self.port.entry(dest).or_insert(index);
+        if silent && *current == index {
+            *current = index.wrapping_add(1);
+        }
+    }
+}
+
+fn wall_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}

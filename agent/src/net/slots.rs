@@ -1,0 +1,238 @@
+//! Probes under way: which answer belongs to which probe, and which one to none. No I/O.
+//!
+//! A slot outlives its probe's end by [`LINGER`], so that a second answer is told from a first one, and an answer that
+//! came too late from one that nobody asked for.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::agenda::Agenda;
+use super::api::Outcome;
+use super::packet::{Echo, Fault, Heard};
+
+/// How long after a probe's deadline its answers are still recognised.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Sequence numbers tried before all are held to be under way.
+const TRIES: usize = 256;
+
+/// Probes by sequence number; `T` is whoever waits for the outcome.
+pub(super) struct Slots<T> {
+    slots: HashMap<u16, Slot<T>>,
+    agenda: Agenda<(u16, u64)>,
+    next: u16,
+    born: u64,
+}
+
+struct Slot<T> {
+    owner: T,
+    dest: IpAddr,
+    token: u64,
+    timeout: Duration,
+    sent: Sent,
+    state: State,
+    born: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Waiting,
+    Answered,
+    TimedOut,
+}
+
+/// When a probe left, by three clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// Just before the send call, monotonic.
+    pub(super) at: Instant,
+    /// The same moment, nanoseconds since 1970: the clock of the kernel's stamps.
+    pub(super) wall_ns: i64,
+    /// The kernel's stamp, once it is read.
+    pub(super) stamp_ns: Option<i64>,
+}
+
+/// An answer as it came from a socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Incoming {
+    /// Who sent it.
+    pub(super) from: IpAddr,
+    /// What it says.
+    pub(super) heard: Heard,
+    /// Its TTL or hop limit.
+    pub(super) ttl: Option<u8>,
+    /// The kernel's receive stamp, nanoseconds since 1970.
+    pub(super) stamp_ns: Option<i64>,
+    /// To a UDP probe: then "port unreachable" is the destination's way of answering.
+    pub(super) udp: bool,
+}
+
+/// What an answer turned out to be.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// The end of the probe with this sequence number.
+    Final(u16, Outcome),
+    /// Another answer to one that has its own.
+    Duplicate(u16),
+    /// The answer to one that has timed out.
+    Late,
+    /// Nothing of ours, or not from whom it should be.
+    Foreign,
+}
+
+impl<T> Default for Slots<T> {
+    fn default() -> Self {
+        // A random start: answers to an earlier run of the agent meet other numbers.
+        Self { slots: HashMap::new(), agenda: Agenda::default(), next: rand::random(), born: 0 }
+    }
+}
+
+impl<T> Slots<T> {
+    /// Takes a sequence number for a probe; `None` when too many are under way.
+    pub(super) fn take(&mut self) -> Option<u16> {
+        for _ in 0..TRIES {
+            let sequence = self.next;
+            self.next = self.next.wrapping_add(1);
+            if self.slots.get(&sequence).is_none_or(|slot| slot.state != State::Waiting) {
+                return Some(sequence);
+            }
+        }
+        None
+    }
+
+    /// A probe has left with a sequence number from [`Slots::take`].
+    pub(super) fn insert(
+        &mut self,
+        sequence: u16,
+        dest: IpAddr,
+        token: u64,
+        timeout: Duration,
+        sent: Sent,
+        owner: T,
+    ) {
+        self.born += 1;
+        let born = self.born;
+        let slot = Slot { owner, dest, token, timeout, sent, state: State::Waiting, born };
+        self.slots.insert(sequence, slot);
+        self.agenda.add(sent.at + timeout, (sequence, born));
+    }
+
+    /// The kernel has told when a probe left. A stamp from before the send call belongs to another packet, or the clock
+    /// was set meanwhile: it is not used.
+    pub(super) fn stamp(&mut self, sequence: u16, stamp_ns: i64) {
+        if let Some(slot) = self.slots.get_mut(&sequence)
+            && stamp_ns >= slot.sent.wall_ns
+            && slot.sent.stamp_ns.is_none()
+        {
+            slot.sent.stamp_ns = Some(stamp_ns);
+        }
+    }
+
+    /// Who waits, or waited, for this probe.
+    pub(super) fn owner(&mut self, sequence: u16) -> Option<&mut T> {
+        self.slots.get_mut(&sequence).map(|slot| &mut slot.owner)
+    }
+
+    /// Whether the kernel's send stamp is still missing.
+    pub(super) fn lacks_stamp(&self, incoming: &Incoming) -> bool {
+        match incoming.heard {
+            Heard::Reply(echo) | Heard::Error { echo: Some(echo), .. } => {
+                self.slots.get(&echo.sequence).is_some_and(|slot| slot.sent.stamp_ns.is_none())
+            }
+            Heard::Error { echo: None, .. } => false,
+        }
+    }
+
+    /// Judges an answer.
+    pub(super) fn hear(&mut self, incoming: &Incoming, now: Instant) -> Verdict {
+        let Some(sequence) = self.find(incoming) else { return Verdict::Foreign };
+        let Some(slot) = self.slots.get_mut(&sequence) else { return Verdict::Foreign };
+        match slot.state {
+            State::TimedOut => return Verdict::Late,
+            State::Answered => return Verdict::Duplicate(sequence),
+            State::Waiting => {}
+        }
+        let rtt = round_trip(&slot.sent, incoming.stamp_ns, now);
+        if rtt > slot.timeout {
+            // The timer has not been served yet; the packet's own times decide.
+            slot.state = State::TimedOut;
+            return Verdict::Final(sequence, Outcome::Timeout);
+        }
+        slot.state = State::Answered;
+        let v6 = slot.dest.is_ipv6();
+        let outcome = match incoming.heard {
+            Heard::Reply(_) => Outcome::Reply { rtt, ttl: incoming.ttl },
+            Heard::Error { fault: Fault::Expired, .. } => Outcome::Expired { from: incoming.from, rtt },
+            Heard::Error { fault, .. } if incoming.udp && fault.is_port(v6) && incoming.from == slot.dest => {
+                Outcome::Reply { rtt, ttl: incoming.ttl }
+            }
+            Heard::Error { fault: Fault::Unreachable(code), .. } => {
+                Outcome::Unreachable { from: incoming.from, code, rtt }
+            }
+        };
+        Verdict::Final(sequence, outcome)
+    }
+
+    /// The sequence number of the probe that this answers, by sender or quoted destination, number and token.
+    fn find(&self, incoming: &Incoming) -> Option<u16> {
+        let fits = |echo: Echo, dest: Option<IpAddr>, need_token: bool| {
+            let slot = self.slots.get(&echo.sequence)?;
+            let token = echo.token.map_or(!need_token, |token| token == slot.token);
+            (token && dest.is_none_or(|dest| dest == slot.dest)).then_some(echo.sequence)
+        };
+        match incoming.heard {
+            Heard::Reply(echo) => fits(echo, Some(incoming.from), true),
+            Heard::Error { echo: Some(echo), dest, .. } => fits(echo, dest, false),
+            Heard::Error { echo: None, dest, .. } => {
+                // Only the destination is known; it must leave no doubt.
+                let dest = dest?;
+                let mut fitting =
+                    self.slots.iter().filter(|(_, slot)| slot.dest == dest && slot.state == State::Waiting);
+                let (sequence, _) = fitting.next()?;
+                fitting.next().is_none().then_some(*sequence)
+            }
+        }
+    }
+
+    /// The next probe that has timed out. To be called until there is none.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<u16> {
+        while let Some((sequence, born)) = self.agenda.due(now) {
+            let Some(slot) = self.slots.get_mut(&sequence).filter(|slot| slot.born == born) else { continue };
+            if now >= slot.sent.at + slot.timeout + LINGER {
+                let waiting = slot.state == State::Waiting;
+                if !waiting {
+                    self.slots.remove(&sequence);
+                    continue;
+                }
+            }
+            self.agenda.add(slot.sent.at + slot.timeout + LINGER, (sequence, born));
+            if slot.state == State::Waiting {
+                slot.state = State::TimedOut;
+                return Some(sequence);
+            }
+        }
+        None
+    }
+
+    /// When [`Slots::expire`] has something to do.
+    pub(super) async fn wait(&self) {
+        self.agenda.wait().await;
+    }
+}
+
+/// From send to receive. The kernel's stamps do not know of our own scheduling, so they go first; but they are of the
+/// wall clock, which may be set: a difference below zero or above what the monotonic clock allows is not used.
+fn round_trip(sent: &Sent, received_ns: Option<i64>, now: Instant) -> Duration {
+    let elapsed = now.saturating_duration_since(sent.at);
+    let stamps = received_ns
+        .and_then(|received| u64::try_from(received - sent.stamp_ns.unwrap_or(sent.wall_ns)).ok())
+        .map(Duration::from_nanos)
+        .filter(|stamped| *stamped <= elapsed);
+    stamps.unwrap_or(elapsed)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Matching answers to probes, without a network.
+
+use super::*;
+
+const DEST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
+const ROUTER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+const WALL: i64 = 1_700_000_000_000_000_000;
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// One probe under way, token 99, timeout 1 s.
+fn one(start: Instant) -> (Slots<()>, u16) {
+    let mut slots = Slots::default();
+    let sequence = slots.take().unwrap();
+    slots.insert(sequence, DEST, 99, ms(1000), Sent { at: start, wall_ns: WALL, stamp_ns: None }, ());
+    (slots, sequence)
+}
+
+fn reply(sequence: u16, token: u64, from: IpAddr) -> Incoming {
+    let heard = Heard::Reply(Echo { id: 1, sequence, token: Some(token) });
+    Incoming { from, heard, ttl: Some(64), stamp_ns: None, udp: false }
+}
+
+fn error(fault: Fault, dest: IpAddr, echo: Option<Echo>) -> Incoming {
+    let heard = Heard::Error { fault, dest: Some(dest), echo };
+    Incoming { from: ROUTER, heard, ttl: None, stamp_ns: None, udp: false }
+}
+
+/// Scenario: replies with a wrong token, from a wrong sender, with an unknown number; then the right one, twice.
+/// Guarantees: only the right one ends the probe, the second right one is a duplicate.
+#[test]
+fn spoofed_and_doubled() {
+    let start = Instant::now();
+    let (mut slots, sequence) = one(start);
+    let now = start + ms(3);
+    for foreign in
+        [reply(sequence, 98, DEST), reply(sequence, 99, ROUTER), reply(sequence.wrapping_add(1), 99, DEST)]
+    {
+        assert!(matches!(slots.hear(&foreign, now), Verdict::Foreign));
+    }
+    let right = reply(sequence, 99, DEST);
+    let verdict = slots.hear(&right, now);
+    assert!(
+        matches!(verdict, Verdict::Final(n, Outcome::Reply { rtt, ttl: Some(64) }) if n == sequence && rtt == ms(3)),
+        "{verdict:?}"
+    );
+    assert!(matches!(slots.hear(&right, now), Verdict::Duplicate(n) if n == sequence));
+    assert_eq!(slots.expire(start + ms(1000)), None, "an answered probe does not time out");
+}
+
+/// Scenario: no answer in time, then one, then one after the slot is forgotten.
+/// Guarantees: one timeout; the answer is late, and later foreign.
+#[test]
+fn late() {
+    let start = Instant::now();
+    let (mut slots, sequence) = one(start);
+    assert_eq!(slots.expire(start + ms(999)), None);
+    assert_eq!(slots.expire(start + ms(1000)), Some(sequence));
+    assert_eq!(slots.expire(start + ms(1000)), None);
+    assert!(matches!(slots.hear(&reply(sequence, 99, DEST), start + ms(1500)), Verdict::Late));
+    assert_eq!(slots.expire(start + ms(6000)), None);
+    assert!(matches!(slots.hear(&reply(sequence, 99, DEST), start + ms(6500)), Verdict::Foreign));
+}
+
+/// Scenario: the machine was so busy that the timer was never served, and the answer is read after 10 s.
+/// Guarantees: an answer stamped within the timeout counts as one; one stamped after it is a timeout.
+#[test]
+fn starved() {
+    for (rtt_ms, answered) in [(4, true), (1200, false)] {
+        let start = Instant::now();
+        let (mut slots, sequence) = one(start);
+        slots.stamp(sequence, WALL + 1_000_000);
+        let mut incoming = reply(sequence, 99, DEST);
+        incoming.stamp_ns = Some(WALL + (1 + rtt_ms) * 1_000_000);
+        let verdict = slots.hear(&incoming, start + ms(10_000));
+        match verdict {
+            Verdict::Final(_, Outcome::Reply { rtt, .. }) => assert!(answered && rtt == ms(rtt_ms as u64)),
+            Verdict::Final(_, Outcome::Timeout) => assert!(!answered),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Scenario: time exceeded for a probe: with token, without one, for another destination, with a wrong token.
+/// Guarantees: the first two are the router's answer, the others foreign.
+#[test]
+fn expired() {
+    let echo = |sequence, token| Some(Echo { id: 1, sequence, token });
+    for (dest, token, ours) in
+        [(DEST, Some(99), true), (DEST, None, true), (ROUTER, None, false), (DEST, Some(98), false)]
+    {
+        let start = Instant::now();
+        let (mut slots, sequence) = one(start);
+        let verdict = slots.hear(&error(Fault::Expired, dest, echo(sequence, token)), start + ms(2));
+        let matched = matches!(verdict, Verdict::Final(_, Outcome::Expired { from: ROUTER, .. }));
+        assert_eq!(matched, ours, "{verdict:?}");
+    }
+}
+
+/// Scenario: a router quotes only the UDP header: one probe to that destination is under way, then two.
+/// Guarantees: matched only while there is no doubt.
+#[test]
+fn without_echo() {
+    let start = Instant::now();
+    let (mut slots, _) = one(start);
+    let incoming = error(Fault::Expired, DEST, None);
+    let second = slots.take().unwrap();
+    slots.insert(second, DEST, 1, ms(1000), Sent { at: start, wall_ns: WALL, stamp_ns: None }, ());
+    assert!(matches!(slots.hear(&incoming, start + ms(1)), Verdict::Foreign));
+    let _verdict = slots.hear(&reply(second, 1, DEST), start + ms(1));
+    assert!(matches!(slots.hear(&incoming, start + ms(1)), Verdict::Final(_, Outcome::Expired { .. })));
+}
+
+/// Scenario: the wall clock is set while a probe is under way, or a send stamp is of another packet.
+/// Guarantees: the monotonic time is used where the stamps cannot be right.
+#[test]
+fn stepped_clock() {
+    let start = Instant::now();
+    let sent = Sent { at: start, wall_ns: WALL, stamp_ns: Some(WALL + 1000) };
+    let now = start + ms(5);
+    assert_eq!(round_trip(&sent, Some(WALL + 3_001_000), now), ms(3));
+    for stepped in [WALL - 1_000_000_000, WALL + 3_600_000_000_000] {
+        assert_eq!(round_trip(&sent, Some(stepped), now), ms(5));
+    }
+    assert_eq!(round_trip(&sent, None, now), ms(5));
+    let (mut slots, sequence) = one(start);
+    slots.stamp(sequence, WALL - 1);
+    assert!(slots.lacks_stamp(&reply(sequence, 99, DEST)));
+}
+
+/// Scenario: more probes than there are sequence numbers.
+/// Guarantees: a number under way is never given twice; a finished one is.
+#[test]
+fn exhausted() {
+    let start = Instant::now();
+    let mut slots = Slots::default();
+    for _ in 0..=u16::MAX {
+        let sequence = slots.take().unwrap();
+        slots.insert(sequence, DEST, 9, ms(1000), Sent { at: start, wall_ns: WALL, stamp_ns: None }, ());
+    }
+    assert_eq!(slots.take(), None);
+    let freed = slots.next.wrapping_add(1);
+    let _verdict = slots.hear(&reply(freed, 9, DEST), start + ms(1));
+    assert_eq!(slots.take(), Some(freed));
+}

@@ -1,0 +1,268 @@
+//! One socket: raw ICMP, ping (unprivileged ICMP) or UDP, with kernel timestamps.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, socket_with};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::control::{self, ADDRESS, Control};
+use super::packet::{self, Fault, Heard};
+use super::slots::Incoming;
+use super::sys;
+
+/// linux/icmp.h and linux/icmpv6.h: the option that holds the mask of blocked ICMP types.
+const ICMP_FILTER: i32 = 1;
+const ICMPV6_FILTER: i32 = 1;
+const SOL_RAW: i32 = 255;
+
+/// Where UDP probes go: the port at which traceroute has begun since 1988, and where nothing listens.
+const UDP_PORT: u16 = 33434;
+
+/// Send calls whose stamps may still be under way; the kernel has them within microseconds.
+const STAMPS: usize = 1024;
+
+/// The longest packet that is read: errors quote at most 576 (IPv4) or 1280 (IPv6) bytes; of a longer reply the
+/// beginning is enough.
+const PACKET: usize = 2048;
+
+/// What kind of socket it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `SOCK_RAW`: needs CAP_NET_RAW, hears all ICMP of the network namespace.
+    Raw,
+    /// `SOCK_DGRAM` with ICMP: for groups in net.ipv4.ping_group_range; errors come by the error queue.
+    Ping,
+    /// UDP to a port where nobody listens; all answers come by the error queue.
+    Udp,
+}
+
+/// An open socket.
+pub(super) struct Socket {
+    fd: AsyncFd<OwnedFd>,
+    kind: Kind,
+    v6: bool,
+    /// The ICMP id: random, or the kernel's choice for a ping socket.
+    id: u16,
+    /// Send calls so far: the number under which the kernel reports a stamp.
+    calls: u32,
+    /// Send call (by remainder) to sequence number.
+    sequences: Box<[(u32, u16)]>,
+    packet: Vec<u8>,
+    control: Vec<u8>,
+}
+
+/// What a receive call brought.
+pub(super) enum Received {
+    /// An answer.
+    Incoming(Incoming),
+    /// The time at which a probe left.
+    Stamp {
+        /// Of the probe.
+        sequence: u16,
+        /// Nanoseconds since 1970.
+        stamp_ns: i64,
+    },
+    /// Something else.
+    Foreign,
+}
+
+impl Socket {
+    /// Opens a socket. `receive_buffer` in bytes; the system may grant less.
+    pub(super) fn open(kind: Kind, v6: bool, receive_buffer: usize) -> io::Result<Self> {
+        let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
+        let (sort, protocol) = match (kind, v6) {
+            (Kind::Raw, false) => (SocketType::RAW, Some(ipproto::ICMP)),
+            (Kind::Raw, true) => (SocketType::RAW, Some(ipproto::ICMPV6)),
+            (Kind::Ping, false) => (SocketType::DGRAM, Some(ipproto::ICMP)),
+            (Kind::Ping, true) => (SocketType::DGRAM, Some(ipproto::ICMPV6)),
+            (Kind::Udp, _) => (SocketType::DGRAM, None),
+        };
+        let fd = socket_with(family, sort, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, protocol)?;
+        let mut id = rand::random();
+        if kind != Kind::Raw {
+            let any: IpAddr = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+            bind(&fd, &SocketAddr::new(any, 0))?;
+            let name: SocketAddr = getsockname(&fd)?.try_into().map_err(io::Error::from)?;
+            if kind == Kind::Ping {
+                id = name.port();
+            }
+        }
+        configure(&fd, kind, v6, receive_buffer)?;
+        let interest =
+            if kind == Kind::Raw { Interest::READABLE } else { Interest::READABLE | Interest::ERROR };
+        Ok(Self {
+            fd: sys::watch(fd, interest)?,
+            kind,
+            v6,
+            id,
+            calls: 0,
+            sequences: vec![(0, 0); STAMPS].into(),
+            packet: Vec::new(),
+            control: Vec::new(),
+        })
+    }
+
+    /// Sends an echo request.
+    pub(super) fn send(
+        &mut self,
+        dest: IpAddr,
+        sequence: u16,
+        token: u64,
+        size: u16,
+        ttl: Option<u8>,
+        tos: u8,
+    ) -> io::Result<()> {
+        packet::build(self.v6, self.id, sequence, token, packet::flow_of(dest), size, &mut self.packet);
+        self.control.clear();
+        let (level, hops, class) = if self.v6 {
+            (libc::SOL_IPV6, libc::IPV6_HOPLIMIT, libc::IPV6_TCLASS)
+        } else {
+            (libc::SOL_IP, libc::IP_TTL, libc::IP_TOS)
+        };
+        if let Some(ttl) = ttl {
+            control::put_int(&mut self.control, level, hops, ttl.into());
+        }
+        if tos != 0 {
+            control::put_int(&mut self.control, level, class, tos.into());
+        }
+        let port = if self.kind == Kind::Udp { UDP_PORT } else { 0 };
+        let (name, len) = control::put_address(SocketAddr::new(dest, port));
+        match sys::send(self.fd.as_fd(), &name[..len], &self.packet, &self.control) {
+            Ok(()) => {
+                self.sequences[self.calls as usize % STAMPS] = (self.calls, sequence);
+                self.calls = self.calls.wrapping_add(1);
+                Ok(())
+            }
+            Err(error) => {
+                // Whether the kernel has counted a failed call depends on where it failed. Begin again at 0.
+                self.calls = 0;
+                self.sequences.fill((u32::MAX, 0));
+                let _unsupported = timestamps(&self.fd, false).and_then(|()| timestamps(&self.fd, true));
+                Err(error)
+            }
+        }
+    }
+
+    /// Waits until there may be something to receive.
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        let interest =
+            if self.kind == Kind::Raw { Interest::READABLE } else { Interest::READABLE | Interest::ERROR };
+        self.fd.ready(interest).await?.retain_ready();
+        Ok(())
+    }
+
+    /// Receives from the error queue (`errors`) or the ordinary one; `None` when it is empty.
+    pub(super) fn receive(&self, errors: bool) -> io::Result<Option<(Received, Option<u32>)>> {
+        let (mut data, mut name, mut control) = ([0; PACKET], [0; ADDRESS], [0; 512]);
+        let mut call = |fd: &OwnedFd| sys::receive(fd.as_fd(), errors, &mut data, &mut name, &mut control);
+        // Straight to the kernel, since tokio learns of new packets only when its reactor gets to run; the second
+        // call, on an empty queue, is the one that tells tokio to wait again.
+        let waited_for = match (errors, self.kind) {
+            (false, _) => Some(Interest::READABLE),
+            (true, Kind::Raw) => None,
+            (true, _) => Some(Interest::ERROR),
+        };
+        let result = match (call(self.fd.get_ref()), waited_for) {
+            (Err(e), Some(interest)) if e.kind() == io::ErrorKind::WouldBlock => {
+                self.fd.try_io(interest, |fd| call(fd))
+            }
+            (result, _) => result,
+        };
+        let filled = match result {
+            Ok(filled) => filled,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        let told = control::parse(&control[..filled.control]);
+        let from = control::address(&name[..filled.name]).map(|address| address.ip());
+        let data = &data[..filled.data];
+        let received = if errors { self.read_error(data, from, &told) } else { self.read(data, from, &told) };
+        Ok(Some((received.unwrap_or(Received::Foreign), told.overflow)))
+    }
+
+    fn read(&self, data: &[u8], from: Option<IpAddr>, told: &Control) -> Option<Received> {
+        let (heard, ttl) = match (self.kind, self.v6) {
+            (Kind::Raw, false) => packet::parse_ipv4(data).map(|(heard, ttl)| (heard, Some(ttl)))?,
+            (Kind::Udp, _) => return None,
+            (_, v6) => (packet::parse_icmp(v6, data)?, told.hop_limit),
+        };
+        let (Heard::Reply(echo) | Heard::Error { echo: Some(echo), .. }) = heard else { return None };
+        (echo.id == self.id).then_some(())?;
+        Some(Received::Incoming(Incoming { from: from?, heard, ttl, stamp_ns: told.stamp, udp: false }))
+    }
+
+    /// `from` of an entry in the error queue is where the probe went.
+    fn read_error(&self, data: &[u8], from: Option<IpAddr>, told: &Control) -> Option<Received> {
+        let error = told.error?;
+        match error.origin {
+            libc::SO_EE_ORIGIN_TIMESTAMPING => {
+                let (call, sequence) = self.sequences[error.data as usize % STAMPS];
+                (call == error.data).then_some(Received::Stamp { sequence, stamp_ns: told.stamp? })
+            }
+            libc::SO_EE_ORIGIN_ICMP | libc::SO_EE_ORIGIN_ICMP6 => {
+                let fault = Fault::new(self.v6, error.kind, error.code)?;
+                let echo = packet::parse_quoted(self.v6, data);
+                if echo.is_some_and(|echo| echo.id != self.id) || (echo.is_none() && self.kind == Kind::Ping)
+                {
+                    return None;
+                }
+                Some(Received::Incoming(Incoming {
+                    from: error.offender?,
+                    heard: Heard::Error { fault, dest: from, echo },
+                    ttl: told.hop_limit,
+                    stamp_ns: told.stamp,
+                    udp: self.kind == Kind::Udp,
+                }))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn configure(fd: &OwnedFd, kind: Kind, v6: bool, receive_buffer: usize) -> io::Result<()> {
+    let on = 1_i32.to_ne_bytes();
+    let bytes = i32::try_from(receive_buffer).unwrap_or(i32::MAX).to_ne_bytes();
+    // With CAP_NET_ADMIN beyond net.core.rmem_max, else up to it.
+    sys::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
+        .or_else(|_| sys::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes))?;
+    sys::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &on)?;
+    if let Err(error) = timestamps(fd, true) {
+        tracing::warn!(%error, "no kernel timestamps on probe sockets: round trips include this machine's scheduling");
+    }
+    let (level, hops, errors) = if v6 {
+        (libc::SOL_IPV6, libc::IPV6_RECVHOPLIMIT, libc::IPV6_RECVERR)
+    } else {
+        (libc::SOL_IP, libc::IP_RECVTTL, libc::IP_RECVERR)
+    };
+    sys::set_option(fd.as_fd(), level, hops, &on)?;
+    if kind != Kind::Raw {
+        return sys::set_option(fd.as_fd(), level, errors, &on);
+    }
+    // A set bit blocks a type: all but echo reply, unreachable and time exceeded.
+    if v6 {
+        let mut mask = [u32::MAX; 8];
+        for kind in [129_usize, 1, 3] {
+            mask[kind / 32] &= !(1 << (kind % 32));
+        }
+        let bytes: Vec<u8> = mask.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        sys::set_option(fd.as_fd(), libc::IPPROTO_ICMPV6, ICMPV6_FILTER, &bytes)
+    } else {
+        let mask = !(1_u32 | 1 << 3 | 1 << 11);
+        sys::set_option(fd.as_fd(), SOL_RAW, ICMP_FILTER, &mask.to_ne_bytes())
+    }
+}
+
+/// Send stamps come by the error queue with the number of the send call; receive stamps with the packet
+/// (Documentation/networking/timestamping.rst). Switching on sets that number to 0.
+fn timestamps(fd: &impl AsFd, on: bool) -> io::Result<()> {
+    let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE
+        | libc::SOF_TIMESTAMPING_RX_SOFTWARE
+        | libc::SOF_TIMESTAMPING_SOFTWARE
+        | libc::SOF_TIMESTAMPING_OPT_ID
+        | libc::SOF_TIMESTAMPING_OPT_TSONLY;
+    let value = if on { flags } else { 0 };
+    sys::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &value.to_ne_bytes())
+}
