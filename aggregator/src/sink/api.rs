@@ -37,30 +37,21 @@ pub trait Sink: Send + Sync + 'static {
     }
 }
 
-/// Bounds of a request, and of the time of what is in it. `None`: no bound.
+/// Bounds of a request, and of the age of what is in it. (How far ahead of the clock it may be is the same for all
+/// sinks: the fan-out's.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Records of one request.
     pub max_records: usize,
     /// Payload bytes of one request, before the sink's own encoding.
     pub max_bytes: usize,
-    /// Older records are dropped{too_old}.
+    /// Older records are dropped{too_old}; `None`: no bound.
     pub max_age: Option<Duration>,
-    /// Records further ahead of the aggregator's clock are held back until this holds again.
-    pub max_ahead: Option<Duration>,
-    /// Records further ahead than this are not waited for but dropped{future}.
-    pub max_hold: Duration,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self {
-            max_records: 5_000,
-            max_bytes: 1 << 20,
-            max_age: None,
-            max_ahead: Some(Duration::from_secs(60)),
-            max_hold: Duration::from_secs(600),
-        }
+        Self { max_records: 5_000, max_bytes: 1 << 20, max_age: None }
     }
 }
 
@@ -152,13 +143,15 @@ pub enum Refusal {
 /// Why a request is sent again: a closed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RetryKind {
-    /// No connection, or it broke.
+    /// The connection broke: nobody knows whether the request was taken.
     Connection,
-    /// No answer in time.
+    /// No answer in time: nobody knows either.
     Timeout,
     /// The backend asked us to slow down.
     Throttled,
-    /// The backend failed (5xx). Where this repeats, the data may be why.
+    /// No connection, or nobody behind it can answer now (502, 503, 504): the data has no part in it.
+    Unavailable,
+    /// The backend failed (500). Where this repeats, the data may be why.
     Server,
 }
 
@@ -171,8 +164,8 @@ pub enum DropReason {
     TooOld,
     /// Too far ahead of the clock to wait for.
     Future,
-    /// Labels that the backend's data model does not know.
-    InvalidLabels,
+    /// Labels or ids that the backend's data model does not know.
+    Invalid,
     /// Larger than the backend takes, alone.
     TooLarge,
     /// The backend refused just this record.
@@ -182,7 +175,7 @@ pub enum DropReason {
 impl DropReason {
     /// All of them.
     pub const ALL: [Self; 6] =
-        [Self::Undecodable, Self::TooOld, Self::Future, Self::InvalidLabels, Self::TooLarge, Self::Refused];
+        [Self::Undecodable, Self::TooOld, Self::Future, Self::Invalid, Self::TooLarge, Self::Refused];
 
     /// Name in the ledger, in metrics and in the dead-letter file.
     pub const fn name(self) -> &'static str {
@@ -190,7 +183,7 @@ impl DropReason {
             Self::Undecodable => "undecodable",
             Self::TooOld => "too_old",
             Self::Future => "future",
-            Self::InvalidLabels => "invalid_labels",
+            Self::Invalid => "invalid",
             Self::TooLarge => "too_large",
             Self::Refused => "refused",
         }
@@ -198,12 +191,25 @@ impl DropReason {
 }
 
 impl Refusal {
+    /// All that [`Refusal::kind`] gives.
+    pub const KINDS: [&str; 8] = [
+        "connection",
+        "timeout",
+        "throttled",
+        "unavailable",
+        "server_error",
+        "configuration",
+        "too_large",
+        "refused",
+    ];
+
     /// Name of the outcome in metrics: a closed set.
     pub const fn kind(&self) -> &'static str {
         match self {
             Self::Retry { kind: RetryKind::Connection, .. } => "connection",
             Self::Retry { kind: RetryKind::Timeout, .. } => "timeout",
             Self::Retry { kind: RetryKind::Throttled, .. } => "throttled",
+            Self::Retry { kind: RetryKind::Unavailable, .. } => "unavailable",
             Self::Retry { kind: RetryKind::Server, .. } => "server_error",
             Self::Configuration { .. } => "configuration",
             Self::TooLarge { .. } => "too_large",
