@@ -6,18 +6,18 @@
 //! | `GET /healthz` | 200 while every beating task ticks, else 503 with those that do not |
 //! | `GET /readyz` | 200 when every part is ready, else 503; a line per part |
 //! | `GET /log-level` | the filter in force |
-//! | `PUT /log-level` | another filter, as the body |
+//! | `PUT /log-level` | another filter, as the body; from this machine alone, since the lowest levels cost much |
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -63,7 +63,8 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;
     };
-    let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     tokio::select! {
         ended = served.into_future() => ended,
         () = overtime => Ok(()),
@@ -151,8 +152,16 @@ async fn log_level(State(admin): State<Admin>) -> Response {
     }
 }
 
-async fn set_log_level(State(admin): State<Admin>, body: String) -> Response {
+/// In a cluster `kubectl port-forward` and `kubectl exec` count as this machine.
+async fn set_log_level(
+    State(admin): State<Admin>,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    body: String,
+) -> Response {
     let Some(log) = admin.log else { return StatusCode::NOT_FOUND.into_response() };
+    if !peer.is_some_and(|Extension(ConnectInfo(peer))| peer.ip().to_canonical().is_loopback()) {
+        return (StatusCode::FORBIDDEN, "the log level is changed from this machine alone\n").into_response();
+    }
     match log.set(body.trim()) {
         Ok(()) => {
             tracing::info!(filter = log.get(), "log level changed");

@@ -177,6 +177,13 @@ macro_rules! throttled {
     }};
 }
 
+/// A handle and what it changes, without a subscriber: for tests of those that hold one.
+#[cfg(test)]
+pub(crate) fn detached() -> (reload::Layer<EnvFilter, Registry>, LogHandle) {
+    let (layer, handle) = reload::Layer::new(EnvFilter::new("info"));
+    (layer, LogHandle { handle })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,10 +22,11 @@ async fn ask(addr: SocketAddr, method: &str, path: &str, body: &str) -> String {
 
 async fn started(
     health: &Health,
+    log: Option<LogHandle>,
 ) -> (SocketAddr, CancellationToken, tokio::task::JoinHandle<io::Result<()>>) {
     let mut registry = Registry::default();
     crate::process::register(&mut registry, "ao-test", "0");
-    let admin = Admin { registry: Arc::new(Mutex::new(registry)), health: health.clone(), log: None };
+    let admin = Admin { registry: Arc::new(Mutex::new(registry)), health: health.clone(), log };
     let listener = bind("127.0.0.1:0".parse().unwrap(), "the test", "test.listen").await.unwrap();
     let addr = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
@@ -37,7 +38,7 @@ async fn started(
 #[tokio::test]
 async fn doors() {
     let health = Health::new();
-    let (addr, shutdown, server) = started(&health).await;
+    let (addr, shutdown, server) = started(&health, None).await;
     health.part("uplink").not_ready("no aggregator answers");
     let answer = ask(addr, "GET", "/readyz", "").await;
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
@@ -52,12 +53,41 @@ async fn doors() {
     server.await.unwrap().unwrap();
 }
 
+/// Scenario: the log level is asked for, changed, and changed to nonsense.
+/// Guarantees: the change is in force; nonsense is refused with a sentence and changes nothing.
+#[tokio::test]
+async fn changes_the_log_level() {
+    let (_layer, log) = crate::telemetry::detached();
+    let (addr, _shutdown, _server) = started(&Health::new(), Some(log.clone())).await;
+    assert!(ask(addr, "GET", "/log-level", "").await.ends_with("\r\n\r\ninfo\n"));
+    assert!(ask(addr, "PUT", "/log-level", "debug\n").await.starts_with("HTTP/1.1 200"));
+    assert_eq!(log.get(), "debug");
+    let answer = ask(addr, "PUT", "/log-level", "inof").await;
+    assert!(answer.starts_with("HTTP/1.1 400") && answer.contains("\"inof\" is no log level"), "{answer}");
+    assert!(ask(addr, "PUT", "/log-level", &"x".repeat(5000)).await.starts_with("HTTP/1.1 413"));
+    assert_eq!(log.get(), "debug");
+}
+
+/// Scenario: a request whose origin is not known to be this machine.
+/// Guarantees: the level stays.
+#[tokio::test]
+async fn log_level_is_local() {
+    let (_layer, log) = crate::telemetry::detached();
+    let registry = Arc::new(Mutex::new(Registry::default()));
+    let admin = Admin { registry, health: Health::new(), log: Some(log.clone()) };
+    for peer in [None, Some("192.0.2.1:1000"), Some("[2001:db8::1]:1000")] {
+        let peer = peer.map(|peer| Extension(ConnectInfo(peer.parse().unwrap())));
+        let answer = set_log_level(State(admin.clone()), peer, "trace".to_owned()).await;
+        assert_eq!((answer.status(), log.get().as_str()), (StatusCode::FORBIDDEN, "info"));
+    }
+}
+
 /// Scenario: a task stops ticking.
 /// Guarantees: /healthz answers 503 and names it.
 #[tokio::test]
 async fn stalled() {
     let health = Health::new();
-    let (addr, _shutdown, _server) = started(&health).await;
+    let (addr, _shutdown, _server) = started(&health, None).await;
     let _beat = health.beat("writer", Duration::ZERO);
     let answer = ask(addr, "GET", "/healthz", "").await;
     assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("writer: no sign of life"), "{answer}");
@@ -67,7 +97,7 @@ async fn stalled() {
 /// Guarantees: serving ends in bounded time all the same.
 #[tokio::test(start_paused = true)]
 async fn a_slow_client_does_not_hold_the_shutdown() {
-    let (addr, shutdown, server) = started(&Health::new()).await;
+    let (addr, shutdown, server) = started(&Health::new(), None).await;
     let mut slow = TcpStream::connect(addr).await.unwrap();
     slow.write_all(b"GET /metrics HTTP/1.1\r\n").await.unwrap();
     shutdown.cancel();
