@@ -223,6 +223,7 @@ mod tests {
         assert!(handle.set("nonsense").is_err());
         assert!(handle.get().contains("ao_common=debug"));
         assert!(init(&Config::default()).is_err());
+        handle.set("off").unwrap();
         crate::throttled!(warn, part = "test", "a line");
     }
 }
