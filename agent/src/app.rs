@@ -1,1 +1,222 @@
-//! To come.
+//! The wiring: starts every source, the batcher, the spool and the uplink; stops them in the order of the data's way.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ao_common::admin::{self, Admin, BindError};
+use ao_common::health::Health;
+use ao_common::journal::Journal;
+use ao_common::shutdown::Tasks;
+use ao_common::telemetry::LogHandle;
+use ao_proto::model::FileId;
+use futures_util::future::BoxFuture;
+use prometheus_client::registry::Registry;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::batch::Batcher;
+use crate::config::Config;
+use crate::context::{Context, Node};
+use crate::enrich::Enricher;
+use crate::logs::LogsStats;
+use crate::logs::metrics::LogsCollector;
+use crate::metrics::{Metrics, SpoolCollector};
+use crate::net::{self, Prober};
+use crate::spool::{self, SpoolError};
+use crate::uplink::Uplink;
+use crate::{collector, directives, latency, logs, own};
+
+/// Events between the sources and the batcher.
+const EVENTS: usize = 256;
+/// How long each stage may take to end.
+const DRAIN: Duration = Duration::from_secs(10);
+/// How long the uplink may go on after the last frame is in the spool; what is left stays there.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// Why the agent cannot start.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// A listener.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The prober.
+    #[error("{0}; leave out net.mode for the best that the machine allows")]
+    Prober(#[from] net::OpenError),
+}
+
+/// A source as the table names it: its text says why it ended early.
+type Run = fn(&Config, &Start, Context) -> BoxFuture<'static, Result<(), String>>;
+
+/// What sources need beside their configuration and the context.
+struct Start {
+    checkpoints: Arc<HashMap<FileId, u64>>,
+    log_stats: Arc<LogsStats>,
+    prober: Arc<Prober>,
+    registry: admin::SharedRegistry,
+}
+
+/// All sources. Each ends when the shutdown begins, or with a reason that `/readyz` then shows.
+const SOURCES: [(&str, Run); 4] = [
+    ("collector", |c, _, ctx| wait(collector::run(c.collectors.clone(), ctx))),
+    ("logs", |c, s, ctx| wait(logs::run(c.logs.clone(), ctx, s.checkpoints.clone(), s.log_stats.clone()))),
+    ("latency", |c, s, ctx| wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone())))),
+    ("own", |_, s, ctx| wait(own::run(ctx, s.registry.clone(), s.prober.clone()))),
+];
+
+/// A source that cannot fail.
+async fn ok(run: impl Future<Output = ()>) -> Result<(), Infallible> {
+    run.await;
+    Ok(())
+}
+
+fn wait<E: std::fmt::Display>(
+    run: impl Future<Output = Result<(), E>> + Send + 'static,
+) -> BoxFuture<'static, Result<(), String>> {
+    Box::pin(async { run.await.map_err(|error| error.to_string()) })
+}
+
+/// Runs the agent until `shutdown`.
+///
+/// # Errors
+/// Where it cannot start; what goes wrong later is retried, counted and shown in `/readyz`.
+pub async fn run(
+    config: Config,
+    node: Node,
+    log: Option<LogHandle>,
+    shutdown: CancellationToken,
+) -> Result<(), AppError> {
+    let health = Health::new();
+    let metrics = Arc::new(Metrics::default());
+    let doors = admin::bind(config.admin.listen, "the agent's admin server", "admin.listen").await?;
+    let node = Arc::new(node);
+    let opened = spool::open(&config.data_dir, &config.spool, Arc::clone(&metrics))?;
+    let log_stats = Arc::<LogsStats>::default();
+    let registry = registry(&metrics, &opened.journal, &log_stats);
+
+    let kept = directives::load(&config.data_dir);
+    let (directives, held) = watch::channel(Arc::new(kept));
+    let directives = Arc::new(directives);
+    let (events, arriving) = mpsc::channel(EVENTS);
+
+    let mut sources = Tasks::new();
+    let sources_end = CancellationToken::new();
+    let prober = Prober::start(&config.net, sources_end.clone())?;
+    let start = Start { checkpoints: opened.checkpoints, log_stats, prober, registry: Arc::clone(&registry) };
+    for (name, run) in SOURCES {
+        let context = Context {
+            events: events.clone(),
+            directives: held.clone(),
+            node: Arc::clone(&node),
+            shutdown: sources_end.clone(),
+        };
+        let part = health.part(name);
+        part.ready();
+        let source = run(&config, &start, context);
+        sources.spawn(name, async move {
+            if let Err(reason) = source.await {
+                error!(source = name, reason, "a source has ended; the others go on");
+                part.not_ready(reason);
+            }
+        });
+    }
+    drop(events);
+
+    let connected = metrics.connected.clone();
+    let mut middle = Tasks::new();
+    let enricher = Enricher::new(config.enrich.clone(), Arc::clone(&node));
+    let batcher =
+        Batcher::new(config.batch.clone(), opened.agent, enricher, opened.spool, Arc::clone(&metrics));
+    middle.spawn("batch", batcher.run(arriving, held.clone()));
+
+    let mut out = Tasks::new();
+    let out_ends = CancellationToken::new();
+    let uplink = Uplink {
+        config: config.aggregator.clone(),
+        journal: opened.journal.clone(),
+        agent: opened.agent,
+        epochs: opened.epochs,
+        node,
+        directives,
+        metrics,
+        health: health.part("uplink"),
+    };
+    let uplink_ends = out_ends.clone();
+    out.spawn("uplink", async move {
+        if let Err(error) = uplink.run(uplink_ends).await {
+            error!(%error, "the uplink has ended");
+        }
+    });
+    out.spawn("directives", directives::keep(config.data_dir.clone(), held));
+    out.spawn("admin", serve(doors, Admin { registry, health, log }, out_ends.clone()));
+
+    watch_over(&mut sources, &mut middle, &mut out, &shutdown).await;
+    info!("stopping: what is read goes to the spool, the spool goes on at the next start");
+    sources_end.cancel();
+    sources.drain(DRAIN).await;
+    middle.drain(DRAIN).await;
+    if connected.get() == 1 {
+        tokio::time::sleep(LAST_WORDS).await;
+    }
+    out_ends.cancel();
+    out.drain(DRAIN).await;
+    opened.journal.close().await;
+    Ok(())
+}
+
+/// Waits for the shutdown; a task that ends before it is an error of ours, said loudly.
+async fn watch_over(sources: &mut Tasks, middle: &mut Tasks, out: &mut Tasks, shutdown: &CancellationToken) {
+    loop {
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => return,
+            Some(ended) = sources.next_ended() => ended,
+            Some(ended) = middle.next_ended() => ended,
+            Some(ended) = out.next_ended() => ended,
+        };
+        match ended.panic {
+            Some(panic) => error!(task = ended.name, panic, "a part of the agent has failed"),
+            None => info!(task = ended.name, "a part of the agent has ended"),
+        }
+    }
+}
+
+fn registry(metrics: &Metrics, journal: &Journal, log_stats: &Arc<LogsStats>) -> admin::SharedRegistry {
+    let mut registry = Registry::default();
+    ao_common::process::register(&mut registry, "ao-agent", env!("CARGO_PKG_VERSION"));
+    metrics.register(&mut registry);
+    registry.register_collector(Box::new(SpoolCollector(journal.clone())));
+    registry.register_collector(Box::new(LogsCollector(Arc::clone(log_stats))));
+    Arc::new(Mutex::new(registry))
+}
+
+async fn serve(listener: TcpListener, doors: Admin, shutdown: CancellationToken) {
+    if let Err(error) = admin::serve(listener, admin::router(doors), shutdown).await {
+        error!(%error, "the admin server has ended");
+    }
+}
+
+/// The host's name as the kernel has it.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Folds the command line into the file's configuration.
+pub fn resolve(mut config: Config, node: Option<String>, data_dir: Option<PathBuf>) -> (Config, Node) {
+    if let Some(data_dir) = data_dir {
+        config.data_dir = data_dir;
+    }
+    let node = Node {
+        name: node.unwrap_or_else(host_name),
+        cluster: config.cluster.clone(),
+        roots: config.host.clone(),
+    };
+    (config, node)
+}

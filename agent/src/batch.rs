@@ -1,1 +1,207 @@
-//! To come.
+//! Events into frames: enriched, gathered by source, closed by bytes, count or age, and appended to the spool.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `series` | the series of a group of samples: keyframes, and one frame per set |
+//! | `logs` | the log frame under way |
+//! | `spans` | the span frame under way |
+
+mod logs;
+mod series;
+mod spans;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ao_common::units::{Size, Span};
+use ao_proto::v1::Directives;
+use serde::Deserialize;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::batch::logs::LogBatch;
+use crate::batch::series::SeriesTable;
+use crate::batch::spans::SpanBatch;
+use crate::enrich::Enricher;
+use crate::event::{Event, LogChunk, MetricSet, SpanChunk};
+use crate::metrics::Metrics;
+use crate::spool::{Draft, Spool};
+
+/// Section `batch`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Close a frame of log lines or spans at this size, before compression (at most 4MiB).
+    pub bytes: Size,
+    /// Close a frame at this many lines.
+    pub lines: usize,
+    /// Close a frame at this age.
+    pub age: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { bytes: Size::mib(1), lines: 16_384, age: Span(std::time::Duration::from_millis(500)) }
+    }
+}
+
+/// A table that has seen no set for this long is dropped: its group (a target, a pod) is gone.
+const TABLE_IDLE: std::time::Duration = std::time::Duration::from_secs(3600);
+
+/// Runs from the first event to the last: ends when all senders are gone, with everything in the spool.
+pub struct Batcher {
+    config: Config,
+    agent: [u8; 16],
+    enricher: Enricher,
+    spool: Spool,
+    metrics: Arc<Metrics>,
+    tables: HashMap<(&'static str, String), (SeriesTable, Instant)>,
+    logs: HashMap<&'static str, LogBatch>,
+    spans: HashMap<&'static str, SpanBatch>,
+    /// When the oldest open frame must be closed.
+    close_at: Option<Instant>,
+}
+
+impl Batcher {
+    pub(crate) fn new(
+        config: Config,
+        agent: [u8; 16],
+        enricher: Enricher,
+        spool: Spool,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            config,
+            agent,
+            enricher,
+            spool,
+            metrics,
+            tables: HashMap::new(),
+            logs: HashMap::new(),
+            spans: HashMap::new(),
+            close_at: None,
+        }
+    }
+
+    /// Takes events until all senders are gone.
+    pub async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        mut directives: watch::Receiver<Arc<Directives>>,
+    ) {
+        let known = Arc::clone(&directives.borrow_and_update());
+        self.enricher.directives(&known);
+        let mut directives_end = false;
+        loop {
+            let wake = [self.close_at, self.enricher.next_due()].into_iter().flatten().min();
+            tokio::select! {
+                event = events.recv() => match event {
+                    Some(event) => self.take(event).await,
+                    None => break,
+                },
+                changed = directives.changed(), if !directives_end => {
+                    directives_end = changed.is_err();
+                    let known = Arc::clone(&directives.borrow_and_update());
+                    let ready = self.enricher.directives(&known);
+                    self.add_logs(ready).await;
+                }
+                () = sleep_until(wake) => {
+                    let ready = self.enricher.due(Instant::now());
+                    self.add_logs(ready).await;
+                    if self.close_at.is_some_and(|at| at <= Instant::now()) {
+                        self.close_all().await;
+                    }
+                }
+            }
+        }
+        let held = self.enricher.drain();
+        self.add_logs(held).await;
+        self.close_all().await;
+        self.spool.flush().await;
+    }
+
+    async fn take(&mut self, event: Event) {
+        match event {
+            Event::Metrics(set) => self.add_set(&set).await,
+            Event::Logs(chunk) => {
+                let ready = self.enricher.logs(chunk);
+                self.add_logs(ready).await;
+            }
+            Event::Spans(chunk) => self.add_spans(chunk).await,
+            Event::Forget(file) => {
+                self.logs.entry("logs").or_default().forget(file);
+                self.open();
+            }
+        }
+    }
+
+    /// A set is a frame of its own: its samples share one time.
+    async fn add_set(&mut self, set: &MetricSet) {
+        if set.samples.is_empty() && !self.tables.contains_key(&(set.source, set.group.clone())) {
+            return;
+        }
+        let now = Instant::now();
+        let (table, used) = self.tables.entry((set.source, set.group.clone())).or_insert_with(|| {
+            let base = self.enricher.metric_base(set.job, set.instance.as_deref());
+            (SeriesTable::new(self.agent, base), now)
+        });
+        *used = now;
+        let encoded = table.encode(set);
+        self.metrics.doubled_samples.inc_by(encoded.doubles);
+        self.spool.append(encoded.draft).await;
+        self.tables.retain(|_, (_, used)| now.duration_since(*used) < TABLE_IDLE);
+    }
+
+    async fn add_logs(&mut self, chunks: Vec<LogChunk>) {
+        for chunk in chunks {
+            let source = chunk.source;
+            let batch = self.logs.entry(source).or_default();
+            batch.add(chunk);
+            let full = batch.text_bytes() as u64 >= self.config.bytes.0
+                || batch.lines() >= self.config.lines
+                || batch.is_crowded();
+            if full {
+                let draft = batch.take(self.agent, source);
+                self.spool.append(draft).await;
+            } else {
+                self.open();
+            }
+        }
+    }
+
+    async fn add_spans(&mut self, chunk: SpanChunk) {
+        let source = chunk.source;
+        let batch = self.spans.entry(source).or_default();
+        batch.add(chunk);
+        if batch.bytes() as u64 >= self.config.bytes.0 {
+            let draft = batch.take(self.agent, source);
+            self.spool.append(draft).await;
+        } else {
+            self.open();
+        }
+    }
+
+    fn open(&mut self) {
+        self.close_at.get_or_insert_with(|| Instant::now() + self.config.age.0);
+    }
+
+    async fn close_all(&mut self) {
+        self.close_at = None;
+        let agent = self.agent;
+        let logs = self.logs.iter_mut().filter(|(_, batch)| !batch.is_empty());
+        let mut drafts: Vec<Draft> = logs.map(|(source, batch)| batch.take(agent, source)).collect();
+        let spans = self.spans.iter_mut().filter(|(_, batch)| !batch.is_empty());
+        drafts.extend(spans.map(|(source, batch)| batch.take(agent, source)));
+        for draft in drafts {
+            self.spool.append(draft).await;
+        }
+        self.metrics.lines_without_pod.inc_by(std::mem::take(&mut self.enricher.without));
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

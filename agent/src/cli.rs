@@ -1,1 +1,33 @@
-//! To come.
+//! The command line: where the configuration is and who this node is. Everything else stands in the YAML file.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Reads this node: host metrics, logs, latency, paths and traces; streams them to an aggregator.
+#[derive(Debug, Parser)]
+#[command(name = "ao-agent", version, about, long_about = None)]
+pub struct Cli {
+    /// YAML file; without one the defaults hold.
+    #[arg(long, short, env = "AO_CONFIG", global = true)]
+    pub config: Option<PathBuf>,
+    /// This node's name [default: the host's name].
+    #[arg(long, env = "AO_NODE", global = true)]
+    pub node: Option<String>,
+    /// Folder for the spool and the agent's state; wins over the file's data_dir.
+    #[arg(long, env = "AO_DATA_DIR", global = true)]
+    pub data_dir: Option<PathBuf>,
+    /// Reads the configuration, says what is wrong with it, and ends.
+    #[arg(long)]
+    pub check_config: bool,
+    /// Without one: runs the agent.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What can be done beside running.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Prints the host's metrics as Prometheus text.
+    Collect(crate::collector::command::Args),
+}

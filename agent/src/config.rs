@@ -1,1 +1,76 @@
-//! To come.
+//! The configuration: one YAML file, composed of what each part owns.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ao_common::telemetry;
+use serde::Deserialize;
+
+use crate::context::Roots;
+use crate::{batch, collector, enrich, latency, logs, net, spool, uplink};
+
+/// The whole file. An empty one works.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The `cluster` label.
+    pub cluster: String,
+    /// Folder for the spool and the agent's state.
+    pub data_dir: PathBuf,
+    /// Where the host's /proc, /sys and / are.
+    pub host: Roots,
+    /// Our own log lines.
+    pub log: telemetry::Config,
+    /// `/metrics /healthz /readyz /log-level`.
+    pub admin: Admin,
+    /// Where the data goes.
+    pub aggregator: uplink::Config,
+    /// Host metrics.
+    pub collectors: collector::Config,
+    /// Log files.
+    pub logs: logs::Config,
+    /// How the network is probed.
+    pub net: net::Config,
+    /// Round trips.
+    pub latency: latency::Config,
+    /// Labels from the directives.
+    pub enrich: enrich::Config,
+    /// When a frame is closed.
+    pub batch: batch::Config,
+    /// What waits for the aggregator.
+    pub spool: spool::Config,
+}
+
+/// Section `admin`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Admin {
+    /// Address.
+    pub listen: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8810)) }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            cluster: "default".to_owned(),
+            data_dir: "data/agent".into(),
+            host: Roots::default(),
+            log: telemetry::Config::default(),
+            admin: Admin::default(),
+            aggregator: uplink::Config::default(),
+            collectors: collector::Config::default(),
+            logs: logs::Config::default(),
+            net: net::Config::default(),
+            latency: latency::Config::default(),
+            enrich: enrich::Config::default(),
+            batch: batch::Config::default(),
+            spool: spool::Config::default(),
+        }
+    }
+}

@@ -14,9 +14,11 @@ pub mod collector;
 pub mod latency;
 pub mod logs;
 pub mod otlp;
+pub mod own;
 pub mod path;
 
 pub mod batch;
+pub mod directives;
 pub mod enrich;
 pub mod spool;
 pub mod uplink;

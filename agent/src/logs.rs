@@ -28,6 +28,7 @@ mod glob;
 mod identity;
 mod join;
 mod lines;
+pub mod metrics;
 mod plain;
 mod tail;
 mod watch;

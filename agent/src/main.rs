@@ -1,2 +1,55 @@
-//! stub
-fn main() {}
+//! The agent's process: arguments, configuration, runtime, exit code (2 for a bad configuration).
+
+use std::process::ExitCode;
+
+use ao_agent::cli::{Cli, Command};
+use ao_agent::{app, collector, config::Config};
+use ao_common::{shutdown, telemetry};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = match &cli.config {
+        Some(path) => ao_common::config::load::<Config>(path),
+        None => Ok(Config::default()),
+    };
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => return fail(2, &error.to_string()),
+    };
+    let log = match telemetry::init(&config.log) {
+        Ok(log) => log,
+        Err(error) => return fail(2, &error.to_string()),
+    };
+    if cli.check_config {
+        return ExitCode::SUCCESS;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &format!("cannot start the runtime: {error}")),
+    };
+    let (config, node) = app::resolve(config, cli.node, cli.data_dir);
+    let done = runtime.block_on(async {
+        match cli.command {
+            None => {
+                let token = shutdown::on_signal().map_err(|e| format!("cannot listen for signals: {e}"))?;
+                app::run(config, node, Some(log), token).await.map_err(|e| e.to_string())
+            }
+            Some(Command::Collect(args)) => {
+                let out = std::io::stdout().lock();
+                collector::command::print_once(&args, &config.collectors, &node.roots, out)
+                    .map_err(|e| e.to_string())
+            }
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => fail(1, &reason),
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the last words of a command, for the person who typed it")]
+fn fail(code: u8, reason: &str) -> ExitCode {
+    eprintln!("ao-agent: {reason}");
+    ExitCode::from(code)
+}

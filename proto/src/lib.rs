@@ -2,6 +2,7 @@
 //!
 //! | room | what it holds |
 //! |---|---|
+//! | [`class`] | metrics, spans, logs: in the order of their worth |
 //! | [`limits`] | every size and count that both ends must agree on |
 //! | [`model`] | the telemetry itself: labels, families, series, log entries |
 //! | [`frame`] | the sealed envelope: header, compressed payload, CRC |
@@ -12,6 +13,7 @@
 //!
 //! Spans need no room: their payload is an OTLP `ExportTraceServiceRequest`, passed through.
 
+pub mod class;
 pub mod limits;
 pub mod model;
 

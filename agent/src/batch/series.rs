@@ -1,0 +1,274 @@
+//! The series of one group of samples: gives each a number, keeps its last state, makes keyframes and frames.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use ao_proto::frame::{compress, seal};
+use ao_proto::metrics::{Keyframe, MetricsFrame};
+use ao_proto::model::{Family, Labels, STALE_NAN, Series};
+use ao_proto::v1::{Class, FrameHeader};
+use bytes::Bytes;
+
+use crate::event::{MetricSet, SampleText};
+use crate::spool::Draft;
+
+/// A new keyframe comes at this age: it bounds how far deltas grow, and what a receiver must keep.
+const KEYFRAME_AGE_MS: i64 = 15 * 60 * 1000;
+
+/// The series of one (source, group), across the sets that come in.
+pub(crate) struct SeriesTable {
+    agent: [u8; 16],
+    /// Labels that every series gets unless it has its own.
+    base: Vec<(Arc<str>, Arc<str>)>,
+    /// Key text (name, suffix, own labels) to number.
+    numbers: HashMap<Box<[u8]>, u32>,
+    /// By number.
+    states: Vec<State>,
+    keyframe: Keyframe,
+    sealed: Bytes,
+    /// Sets tend to come in the same order: the number that followed each place last time, to skip the look-up.
+    order: Vec<u32>,
+    scratch: Vec<u8>,
+    frame: MetricsFrame,
+}
+
+struct State {
+    key: Box<[u8]>,
+    /// In the set under way.
+    seen: bool,
+    /// Its staleness marker has been sent: absent from then on.
+    ended: bool,
+}
+
+/// What one set became.
+pub(crate) struct Encoded {
+    /// For the spool.
+    pub draft: Draft,
+    /// Samples that named a series for the second time in one set; the first one counts.
+    pub doubles: u64,
+}
+
+impl SeriesTable {
+    pub(crate) fn new(agent: [u8; 16], base: Vec<(Arc<str>, Arc<str>)>) -> Self {
+        Self {
+            agent,
+            base,
+            numbers: HashMap::new(),
+            states: Vec::new(),
+            keyframe: Keyframe::default(),
+            sealed: Bytes::new(),
+            order: Vec::new(),
+            scratch: Vec::new(),
+            frame: MetricsFrame::default(),
+        }
+    }
+
+    /// Turns a set into a frame, with a new keyframe where series have come or the old one is too old.
+    pub(crate) fn encode(&mut self, set: &MetricSet) -> Encoded {
+        let known = self.states.len();
+        let (fresh, doubles) = self.place(set);
+        self.end_missing();
+        let age = set.at_ms - self.keyframe.at_ms;
+        if known == 0 || !fresh.is_empty() || !(0..KEYFRAME_AGE_MS).contains(&age) {
+            self.renew(set, &fresh);
+        }
+        self.frame.at_ms = set.at_ms;
+        self.frame.absent.clear();
+        let absent = self.states.iter().enumerate().filter(|(_, s)| !s.seen && s.ended);
+        self.frame.absent.extend(absent.map(|(n, _)| n as u32));
+        for (n, state) in self.states.iter_mut().enumerate() {
+            if !state.seen && !state.ended {
+                self.frame.values[n] = f64::from_bits(STALE_NAN);
+                state.ended = true;
+            }
+        }
+        let draft = self.draft(set);
+        Encoded { draft, doubles }
+    }
+
+    /// Puts the set's values in their places. Returns the samples whose series are new, with their numbers in the
+    /// order of appearance, and the number of doubles.
+    fn place<'a>(&mut self, set: &'a MetricSet) -> (Vec<&'a SampleText>, u64) {
+        for state in &mut self.states {
+            state.seen = false;
+        }
+        let (mut fresh, mut doubles) = (Vec::new(), 0);
+        for (place, sample) in set.samples.iter().enumerate() {
+            write_key(&mut self.scratch, set, sample);
+            let guess = self.order.get(place).copied();
+            let number = match guess.filter(|&n| *self.states[n as usize].key == *self.scratch) {
+                Some(number) => Some(number),
+                None => self.numbers.get(&*self.scratch).copied(),
+            };
+            let number = number.unwrap_or_else(|| {
+                let number = self.states.len() as u32;
+                let key: Box<[u8]> = self.scratch.as_slice().into();
+                self.numbers.insert(key.clone(), number);
+                self.states.push(State { key, seen: false, ended: false });
+                self.frame.values.push(0.0);
+                fresh.push(sample);
+                number
+            });
+            match self.order.get_mut(place) {
+                Some(slot) => *slot = number,
+                None => self.order.push(number),
+            }
+            let state = &mut self.states[number as usize];
+            if std::mem::replace(&mut state.seen, true) {
+                doubles += 1;
+            } else {
+                state.ended = false;
+                self.frame.values[number as usize] = sample.value;
+            }
+        }
+        (fresh, doubles)
+    }
+
+    /// A series that was absent already stays so; nothing to do for it.
+    fn end_missing(&mut self) {
+        for (n, state) in self.states.iter().enumerate() {
+            if !state.seen && state.ended {
+                self.frame.values[n] = 0.0;
+            }
+        }
+    }
+
+    /// Makes a keyframe of the living series, old numbers closed up.
+    fn renew(&mut self, set: &MetricSet, fresh: &[&SampleText]) {
+        let mut families = Families::default();
+        let mut series = Vec::with_capacity(self.states.len());
+        let old = std::mem::take(&mut self.keyframe);
+        let old_count = old.series.len();
+        let keep: Vec<bool> = self.states.iter().map(|s| s.seen || !s.ended).collect();
+        for (n, kept) in keep.iter().enumerate() {
+            if !kept {
+                continue;
+            }
+            if n < old_count {
+                let was = &old.series[n];
+                let family = families.shared(&old.families[was.family as usize]);
+                series.push(Series { labels: was.labels.clone(), family });
+            } else {
+                let sample = fresh[n - old_count];
+                let family = families.of_set(set, sample.family);
+                series.push(Series { labels: self.labels(set, sample), family });
+            }
+        }
+        retain_by(&mut self.states, &keep);
+        retain_by(&mut self.frame.values, &keep);
+        self.numbers = self.states.iter().enumerate().map(|(n, s)| (s.key.clone(), n as u32)).collect();
+        self.order.clear();
+        self.keyframe = Keyframe {
+            // 0 means "none" in a header.
+            id: rand::random::<u64>().max(1),
+            at_ms: set.at_ms,
+            families: families.list,
+            series,
+            values: self.frame.values.clone(),
+        };
+        let raw = self.keyframe.encode();
+        let header = FrameHeader {
+            agent: self.agent.to_vec(),
+            class: Class::Metrics.into(),
+            keyframe: self.keyframe.id,
+            source: set.source.to_owned(),
+            records: self.keyframe.series.len() as u64,
+            first_ms: set.at_ms,
+            raw_bytes: raw.len() as u64,
+            ..FrameHeader::default()
+        };
+        self.sealed = seal(&header, &compress(&raw));
+    }
+
+    fn labels(&self, set: &MetricSet, sample: &SampleText) -> Labels {
+        let name = format!("{}{}", set.text(&set.families[sample.family as usize].name), sample.suffix);
+        let own = set.labels_of(sample).map(|(n, v)| (n.into(), v.into()));
+        // The last of a name stays, so own labels stand behind the base.
+        let mut pairs = self.base.clone();
+        pairs.push(("__name__".into(), name.into()));
+        pairs.extend(own);
+        Labels::new(pairs)
+    }
+
+    fn draft(&self, set: &MetricSet) -> Draft {
+        let mut raw = Vec::new();
+        self.frame.encode(&self.keyframe, &mut raw);
+        let records = (self.states.len() - self.frame.absent.len()) as u64;
+        Draft {
+            header: FrameHeader {
+                agent: self.agent.to_vec(),
+                class: Class::Metrics.into(),
+                keyframe: self.keyframe.id,
+                source: set.source.to_owned(),
+                records,
+                bytes: records * SAMPLE_BYTES,
+                first_ms: set.at_ms,
+                raw_bytes: raw.len() as u64,
+                ..FrameHeader::default()
+            },
+            payload: compress(&raw),
+            keyframe: Some((self.keyframe.id.into(), self.sealed.clone())),
+            stored: Vec::new(),
+            forget: Vec::new(),
+        }
+    }
+}
+
+/// The ledger's size of a sample: a time and a value.
+const SAMPLE_BYTES: u64 = 16;
+
+/// Name, suffix and labels of a sample, told apart by bytes that UTF-8 has not.
+fn write_key(key: &mut Vec<u8>, set: &MetricSet, sample: &SampleText) {
+    key.clear();
+    key.extend_from_slice(set.text(&set.families[sample.family as usize].name).as_bytes());
+    key.push(0xfe);
+    key.extend_from_slice(sample.suffix.as_bytes());
+    for (name, value) in set.labels_of(sample) {
+        key.push(0xff);
+        key.extend_from_slice(name.as_bytes());
+        key.push(0xfe);
+        key.extend_from_slice(value.as_bytes());
+    }
+}
+
+fn retain_by<T>(list: &mut Vec<T>, keep: &[bool]) {
+    let mut kept = keep.iter();
+    list.retain(|_| kept.next().copied().unwrap_or(false));
+}
+
+/// Families of a keyframe, each once.
+#[derive(Default)]
+struct Families {
+    list: Vec<Family>,
+    by_name: HashMap<Arc<str>, u32>,
+}
+
+impl Families {
+    fn shared(&mut self, family: &Family) -> u32 {
+        if let Some(&known) = self.by_name.get(&family.name) {
+            return known;
+        }
+        let number = self.list.len() as u32;
+        self.by_name.insert(Arc::clone(&family.name), number);
+        self.list.push(family.clone());
+        number
+    }
+
+    fn of_set(&mut self, set: &MetricSet, number: u32) -> u32 {
+        let text = |range: &Range<u32>| -> Arc<str> { set.text(range).into() };
+        let family = &set.families[number as usize];
+        let name = text(&family.name);
+        if let Some(&known) = self.by_name.get(&name) {
+            return known;
+        }
+        let unit = ["seconds", "bytes", "celsius", "ratio"]
+            .into_iter()
+            .find(|unit| name.trim_end_matches("_total").ends_with(&format!("_{unit}")))
+            .unwrap_or_default();
+        self.shared(&Family { name, kind: family.kind, help: text(&family.help), unit: unit.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

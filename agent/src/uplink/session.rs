@@ -1,0 +1,215 @@
+//! One connection to one aggregator.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ao_common::backoff::Backoff;
+use ao_proto::class::{self, CLASSES};
+use ao_proto::limits::{MAX_MESSAGE_BYTES, WIRE_VERSION};
+use ao_proto::v1::ingest_client::IngestClient;
+use ao_proto::v1::{
+    Ack, AgentMessage, AggregatorMessage, Hello, Refused, Welcome, agent_message, aggregator_message::Message,
+};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use tonic::transport::Endpoint;
+use tracing::{info, warn};
+
+use crate::metrics::{ClassLabel, SourceLabel};
+use crate::uplink::feed::{self, Shared};
+use crate::uplink::flight::Flight;
+use crate::uplink::{Progress, Uplink, UplinkError};
+
+/// A connection that does not come, a stream that does not greet: given up after this.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A dead peer is noticed within three of these.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// Messages between the feeders and the transport.
+const OUT: usize = 16;
+const LANE: u32 = 0;
+
+/// Connects, streams, and says why it ended.
+pub(crate) async fn run(
+    uplink: &Uplink,
+    address: &str,
+    progress: &Arc<Progress>,
+    backoff: &mut Backoff,
+) -> UplinkError {
+    match connect_and_stream(uplink, address, progress, backoff).await {
+        Ok(never) => match never {},
+        Err(ended) => ended,
+    }
+}
+
+async fn connect_and_stream(
+    uplink: &Uplink,
+    address: &str,
+    progress: &Arc<Progress>,
+    backoff: &mut Backoff,
+) -> Result<std::convert::Infallible, UplinkError> {
+    let ended = |why: String| UplinkError::Ended { address: address.to_owned(), why };
+    let (out, outgoing) = mpsc::channel(OUT);
+    // The hello lies in the channel before the call is made; there is room.
+    let hello = AgentMessage { message: Some(agent_message::Message::Hello(hello(uplink))) };
+    let _has_room = out.send(hello).await;
+    let mut incoming = open(address, outgoing).await?;
+    let welcome = match timeout(PATIENCE, incoming.message()).await {
+        Ok(Ok(Some(AggregatorMessage { message: Some(Message::Welcome(welcome)) }))) => welcome,
+        Ok(Ok(_)) => return Err(ended("it did not begin with a welcome".to_owned())),
+        Ok(Err(status)) => return Err(ended(status.message().to_owned())),
+        Err(_) => return Err(ended(format!("no welcome within {PATIENCE:?}"))),
+    };
+    info!(address, aggregator = welcome.aggregator, "connected");
+    backoff.reset();
+    uplink.health.ready();
+    uplink.metrics.connected.set(1);
+    uplink.metrics.connections.inc();
+
+    let (throttle, throttled) = watch::channel(None);
+    let shared = Arc::new(shared(uplink, out, welcome, progress, throttled));
+    // Dropped with this function: the feeders end with the connection.
+    let mut feeders = JoinSet::new();
+    for class in 0..CLASSES.len() {
+        feeders.spawn(feed::run(Arc::clone(&shared), class));
+    }
+    loop {
+        tokio::select! {
+            message = incoming.message() => match message {
+                Ok(Some(AggregatorMessage { message: Some(message) })) => {
+                    answer(uplink, &shared, &throttle, message).await?;
+                }
+                // A message of a newer version.
+                Ok(Some(_)) => {}
+                Ok(None) => return Err(ended("it closed the stream".to_owned())),
+                Err(status) => return Err(ended(status.message().to_owned())),
+            },
+            Some(feeder) = feeders.join_next() => {
+                if let Ok(result) = feeder {
+                    result?;
+                }
+                return Err(ended("the connection is gone".to_owned()));
+            }
+        }
+    }
+}
+
+async fn open(
+    address: &str,
+    outgoing: mpsc::Receiver<AgentMessage>,
+) -> Result<Streaming<AggregatorMessage>, UplinkError> {
+    let endpoint = Endpoint::from_shared(address.to_owned())
+        .map_err(|_| UplinkError::Address { address: address.to_owned() })?
+        .connect_timeout(PATIENCE)
+        .http2_keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true);
+    let failed = |why: String| UplinkError::Connect { address: address.to_owned(), why };
+    let channel = endpoint.connect().await.map_err(|e| failed(root_cause(&e)))?;
+    let mut client = IngestClient::new(channel)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    match timeout(PATIENCE, client.stream(ReceiverStream::new(outgoing))).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(failed(status.message().to_owned())),
+        Err(_) => Err(failed(format!("no answer within {PATIENCE:?}"))),
+    }
+}
+
+/// "transport error" says nothing; what lies at its bottom does.
+fn root_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(below) = cause.source() {
+        cause = below;
+    }
+    cause.to_string()
+}
+
+fn hello(uplink: &Uplink) -> Hello {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Hello {
+        agent: uplink.agent.to_vec(),
+        node: uplink.node.name.clone(),
+        cluster: uplink.node.cluster.clone(),
+        lane: LANE,
+        version: WIRE_VERSION,
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        epochs: uplink.epochs.clone(),
+        directives: uplink.directives.borrow().version,
+        now_ms: now.as_millis() as i64,
+    }
+}
+
+fn shared(
+    uplink: &Uplink,
+    out: mpsc::Sender<AgentMessage>,
+    welcome: Welcome,
+    progress: &Arc<Progress>,
+    throttle: watch::Receiver<Option<(u64, Instant)>>,
+) -> Shared {
+    let window_bytes = uplink.config.window.0.clamp(1 << 20, 1 << 30) as usize;
+    Shared {
+        journal: uplink.journal.clone(),
+        out,
+        flight: Mutex::new(Flight::default()),
+        window: Semaphore::new(window_bytes),
+        window_bytes,
+        have: welcome.have.into_iter().map(|have| (have.epoch, have.ranges)).collect(),
+        progress: Arc::clone(progress),
+        metrics: Arc::clone(&uplink.metrics),
+        throttle,
+    }
+}
+
+async fn answer(
+    uplink: &Uplink,
+    shared: &Shared,
+    throttle: &watch::Sender<Option<(u64, Instant)>>,
+    message: Message,
+) -> Result<(), UplinkError> {
+    match message {
+        Message::Ack(Ack { epoch, sequence }) => {
+            let Some((class, done)) = shared.flight().ack(epoch, sequence) else { return Ok(()) };
+            let label = ClassLabel { class: class::name(CLASSES[class]) };
+            uplink.metrics.acked_frames.get_or_create(&label).inc_by(done.len() as u64);
+            shared.window.add_permits(done.iter().map(|sent| sent.bytes).sum());
+            if let Some(last) = done.last() {
+                shared.progress.acked[class].send_replace(last.end);
+            }
+        }
+        Message::Refused(Refused { epoch, sequence, reason }) => {
+            let refused = shared.flight().refused(epoch, sequence);
+            let Some((sent, class, done)) = refused else { return Ok(()) };
+            warn!(reason, records = sent.records, "the aggregator refused a frame; it is dropped");
+            let label = SourceLabel { source: sent.source };
+            uplink.metrics.refused_records.get_or_create(&label).inc_by(sent.records);
+            uplink.metrics.refused_bytes.get_or_create(&label).inc_by(sent.payload_bytes);
+            shared.window.add_permits(sent.bytes);
+            if let Some(end) = done {
+                shared.progress.acked[class].send_replace(end);
+            }
+        }
+        Message::NeedKeyframe(need) => {
+            let keyframe = shared.flight().keyframe(need.keyframe);
+            if let Some(sealed) = keyframe {
+                let message = Some(agent_message::Message::Keyframe(sealed));
+                // A connection that has gone shows by its own end.
+                let _gone = shared.out.send(AgentMessage { message }).await;
+            }
+        }
+        Message::Directives(directives) => {
+            info!(version = directives.version, "new directives");
+            uplink.directives.send_replace(Arc::new(directives));
+        }
+        Message::Throttle(wish) => {
+            let until = Instant::now() + Duration::from_millis(wish.for_ms.min(60_000));
+            throttle.send_replace(Some((wish.bytes_per_second, until)));
+        }
+        Message::Move(to) => return Err(UplinkError::Moved(to.addresses)),
+        Message::Welcome(_) => {}
+    }
+    Ok(())
+}
