@@ -29,15 +29,29 @@ fn unzigzag(n: u64) -> i64 {
     (n >> 1) as i64 ^ -((n & 1) as i64)
 }
 
-/// How many there are, then ascending numbers as the gaps between them.
-pub(crate) fn put_ascending(out: &mut Vec<u8>, numbers: &[u32]) {
-    put(out, numbers.len() as u64);
-    let mut next = 0;
-    for &n in numbers {
-        debug_assert!(n >= next, "numbers ascend");
-        put(out, u64::from(n - next));
-        next = n + 1;
+/// Which of `n` things: how many, then a bit for each of the `n` (the lowest bit first) where at least an eighth is
+/// chosen, else the gaps between the chosen ones. `chosen` ascends, all below `n`.
+pub(crate) fn put_subset(out: &mut Vec<u8>, chosen: &[u32], n: usize) {
+    debug_assert!(chosen.is_sorted_by(|a, b| a < b) && chosen.last().is_none_or(|&last| (last as usize) < n));
+    put(out, chosen.len() as u64);
+    if is_dense(chosen.len(), n) {
+        let start = out.len();
+        out.resize(start + n.div_ceil(8), 0);
+        for &i in chosen {
+            out[start + i as usize / 8] |= 1 << (i % 8);
+        }
+    } else {
+        let mut next = 0;
+        for &i in chosen {
+            put(out, u64::from(i - next));
+            next = i + 1;
+        }
     }
+}
+
+/// From here on bits take less than a byte for each gap.
+fn is_dense(chosen: usize, n: usize) -> bool {
+    chosen > 0 && chosen >= n / 8
 }
 
 /// Reads what the functions above wrote.
@@ -129,18 +143,38 @@ impl<'a> Reader<'a> {
         Ok(n as usize)
     }
 
-    /// Ascending numbers below `end`.
-    pub(crate) fn ascending(&mut self, end: usize) -> Result<Vec<u32>, FrameError> {
-        let n = self.count("the number of series", end, 1)?;
-        let mut numbers = Vec::with_capacity(n);
-        let mut next = 0;
-        for _ in 0..n {
-            let left = end.saturating_sub(next);
-            let number = next + self.below(left, "a series' number is too large")?;
-            numbers.push(number as u32);
-            next = number + 1;
+    /// Which of `n` things, in ascending order.
+    pub(crate) fn subset(&mut self, n: usize) -> Result<Vec<u32>, FrameError> {
+        let count = self.below(n + 1, "it chooses more than there are")?;
+        if is_dense(count, n) {
+            let bits = self.bytes(n.div_ceil(8))?;
+            if bits.iter().map(|byte| byte.count_ones() as usize).sum::<usize>() != count {
+                return Err(self.error("its bits are not as many as it says"));
+            }
+            let mut chosen = Vec::with_capacity(count);
+            for (base, &byte) in (0..).step_by(8).zip(bits) {
+                let mut byte = byte;
+                while byte != 0 {
+                    chosen.push(base + byte.trailing_zeros());
+                    byte &= byte - 1;
+                }
+            }
+            if chosen.last().is_some_and(|&last| last as usize >= n) {
+                return Err(self.error("its bits are more than there are things"));
+            }
+            return Ok(chosen);
         }
-        Ok(numbers)
+        if count > self.rest.len() {
+            return Err(self.error("it counts more than its bytes can hold"));
+        }
+        let mut chosen = Vec::with_capacity(count);
+        let mut next = 0;
+        for _ in 0..count {
+            let i = next + self.below(n - next, "it chooses what is not there")?;
+            chosen.push(i as u32);
+            next = i + 1;
+        }
+        Ok(chosen)
     }
 
     /// The next `n` bytes as text.
@@ -191,7 +225,27 @@ mod tests {
         out.extend([0; 10]);
         assert!(Reader::new("test", &out).count("x", usize::MAX, 1).is_err());
         assert!(matches!(Reader::new("test", &out).count("x", 10, 1), Err(FrameError::TooLarge { .. })));
-        assert!(Reader::new("test", &[3, 0, 0, 0]).ascending(2).is_err());
-        assert_eq!(Reader::new("test", &[2, 1, 0]).ascending(3), Ok(vec![1, 2]));
+    }
+
+    /// Scenario: subsets of every density, and bytes that are none.
+    /// Guarantees: they come back in the shorter of the two forms; bits or numbers behind the end are errors.
+    #[test]
+    fn subsets() {
+        for n in [0, 1, 7, 8, 9, 100, 1000] {
+            for step in [1, 2, 7, 8, 9, 50, 2000] {
+                let chosen: Vec<u32> = (0..n as u32).step_by(step).collect();
+                let mut out = Vec::new();
+                put_subset(&mut out, &chosen, n);
+                assert!(out.len() <= 2 + n.div_ceil(8).min(chosen.len()), "{n} {step}");
+                let mut reader = Reader::new("test", &out);
+                assert_eq!(reader.subset(n), Ok(chosen));
+                assert_eq!(reader.done(), Ok(()));
+            }
+        }
+        let bad: [(&[u8], usize); 6] =
+            [(&[3], 2), (&[1], 9), (&[1, 3], 9), (&[2, 1, 2], 9), (&[1, 20], 20), (&[1, 0x80, 0], 7)];
+        for (bytes, n) in bad {
+            assert!(Reader::new("test", bytes).subset(n).is_err(), "{bytes:?}");
+        }
     }
 }

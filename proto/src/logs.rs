@@ -6,18 +6,18 @@
 //! streams of the lines, in runs: number, minus that of the run before; lines in the run
 //! unit u8: times are multiples of 10^unit ns | times in units, each minus the one before
 //! lengths in bytes
-//! lines with metadata: count, gaps | pairs of each
+//! lines with metadata (a subset) | pairs of each
 //! pairs: count | name by symbol, length of the value | the values, one behind the other
 //! texts, one behind the other, to the end
 //! ```
 //!
-//! Numbers are variable-length, signed ones zigzag. Columns of like things are what zstd does well on, and the texts,
+//! Numbers are variable-length, signed ones zigzag; subsets and rows as in columns.rs and symbols.rs. Columns of like things are what zstd does well on, and the texts,
 //! nearly all of the bytes, are copied in one piece each way.
 
 #[cfg(test)]
 mod tests;
 
-use crate::columns::{Reader, put, put_ascending, put_signed};
+use crate::columns::{Reader, put, put_signed, put_subset};
 use crate::frame::{FrameError, limit};
 use crate::limits::{MAX_METADATA, MAX_RAW_BYTES, MAX_RECORDS, MAX_STREAMS};
 use crate::model::Labels;
@@ -84,7 +84,7 @@ impl LogFrame {
             put(&mut out, u64::from(entry.len));
         }
         let with: Vec<u32> = (0..).zip(entries).filter(|(_, e)| e.metadata > 0).map(|(i, _)| i).collect();
-        put_ascending(&mut out, &with);
+        put_subset(&mut out, &with, entries.len());
         for &i in &with {
             put(&mut out, u64::from(entries[i as usize].metadata));
         }
@@ -130,7 +130,7 @@ impl LogFrame {
             entry.len = reader.below(raw.len() + 1, "a line is longer than the frame")? as u32;
             text_len += u64::from(entry.len);
         }
-        let with = reader.ascending(n)?;
+        let with = reader.subset(n)?;
         let mut n_pairs = 0_u64;
         for i in with {
             let pairs = reader.below(MAX_METADATA + 1, "a line has too much metadata")? as u32;

@@ -2,23 +2,22 @@
 //!
 //! ```text
 //! keyframe id u64 | time, ms, minus the keyframe's
-//! absent series: count, gaps
-//! series that changed since the keyframe: count, gaps
-//! of these, by their place in the list before, those at another exponent than their family's scale:
-//!   count, gaps | exponent u8 each
-//! and those that are no short decimals: count, gaps
-//! integer differences of the decimals
-//! float bits XOR the keyframe's of the others, in eight planes: all top bytes, then all second bytes, ...
+//! absent series (a subset)
+//! series that changed since the keyframe (a subset)
+//! of these, those at another scale than their family's (a subset) | scale u8 each
+//! and those that are no integers at any scale (a subset)
+//! differences of the others, as integers
+//! float bits XOR the keyframe's, in eight planes: all top bytes, then all second bytes, ...
 //! exemplars: count | per exemplar: series, value bits u64, time minus the frame's, labels: count, (length, text) each
 //! ```
 //!
-//! Numbers are variable-length, signed ones zigzag, fixed ones little end first. Planes put the bytes that are alike
+//! Numbers are variable-length, signed ones zigzag, fixed ones little end first; subsets as in columns.rs. Planes put the bytes that are alike
 //! (sign and exponent) side by side for zstd.
 
-use super::decimal::{MAX_EXPONENT, decimal, exponent, in_range, mantissa};
+use super::decimal::{MAX_SCALE, decimal, decimal_scale, in_range, mantissa};
 use super::scale::scales;
 use super::{Keyframe, MetricsFrame};
-use crate::columns::{Reader, put, put_ascending, put_signed};
+use crate::columns::{Reader, put, put_signed, put_subset};
 use crate::frame::FrameError;
 use crate::limits::{MAX_EXEMPLARS, MAX_LABEL_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS};
 use crate::model::{Exemplar, Labels};
@@ -31,12 +30,12 @@ pub(super) fn encode(frame: &MetricsFrame, keyframe: &Keyframe, out: &mut Vec<u8
     put_signed(out, frame.at_ms.wrapping_sub(keyframe.at_ms));
 
     let absent = absent(frame, n);
-    put_ascending(out, &absent);
+    put_subset(out, &absent, n);
     let mut absent = absent.into_iter().peekable();
 
     let mut changed = Vec::with_capacity(n / 2);
     let mut rescaled = Vec::new();
-    let mut exponents = Vec::new();
+    let mut own_scales = Vec::new();
     let mut floats = Vec::new();
     let mut xors = Vec::new();
     let mut differences = Vec::with_capacity(n * 2);
@@ -50,19 +49,19 @@ pub(super) fn encode(frame: &MetricsFrame, keyframe: &Keyframe, out: &mut Vec<u8
         let scale = scales.get(series.family as usize).copied().unwrap_or_default();
         if let Some(m) = mantissa(value, scale) {
             put_signed(&mut differences, m - base(reference, scale));
-        } else if let Some((e, m)) = exponent(value).and_then(|e| Some((e, mantissa(value, e)?))) {
+        } else if let Some((e, m)) = decimal_scale(value).and_then(|e| Some((e, mantissa(value, e)?))) {
             rescaled.push(place);
-            exponents.push(e);
+            own_scales.push(e);
             put_signed(&mut differences, m - base(reference, e));
         } else {
             floats.push(place);
             xors.push(value.to_bits() ^ reference.to_bits());
         }
     }
-    put_ascending(out, &changed);
-    put_ascending(out, &rescaled);
-    out.append(&mut exponents);
-    put_ascending(out, &floats);
+    put_subset(out, &changed, n);
+    put_subset(out, &rescaled, changed.len());
+    out.append(&mut own_scales);
+    put_subset(out, &floats, changed.len());
     out.append(&mut differences);
     for plane in (0..8).rev() {
         out.extend(xors.iter().map(|bits| (bits >> (8 * plane)) as u8));
@@ -70,9 +69,9 @@ pub(super) fn encode(frame: &MetricsFrame, keyframe: &Keyframe, out: &mut Vec<u8
     encode_exemplars(frame, out);
 }
 
-/// The integer of the reference value at this exponent, from which differences count; 0 where it is none.
-fn base(reference: f64, exponent: u8) -> i64 {
-    mantissa(reference, exponent).unwrap_or(0)
+/// The integer of the reference value at this scale, from which differences count; 0 where it is none.
+fn base(reference: f64, scale: u8) -> i64 {
+    mantissa(reference, scale).unwrap_or(0)
 }
 
 /// The absent series in order, with those for which the frame has no value.
@@ -113,25 +112,25 @@ pub(super) fn decode(raw: &[u8], keyframe: &Keyframe) -> Result<MetricsFrame, Fr
     let scales = scales(keyframe);
     let at_ms = keyframe.at_ms.wrapping_add(reader.signed()?);
 
-    let absent = reader.ascending(n)?;
-    let changed = reader.ascending(n)?;
-    let rescaled = reader.ascending(changed.len())?;
-    let exponents = reader.bytes(rescaled.len())?;
-    if exponents.iter().any(|&e| e > MAX_EXPONENT) {
-        return Err(reader.error("an exponent is too large"));
+    let absent = reader.subset(n)?;
+    let changed = reader.subset(n)?;
+    let rescaled = reader.subset(changed.len())?;
+    let own = reader.bytes(rescaled.len())?;
+    if own.iter().any(|&e| e > MAX_SCALE) {
+        return Err(reader.error("a scale is too large"));
     }
-    let floats = reader.ascending(changed.len())?;
+    let floats = reader.subset(changed.len())?;
 
     let mut values = keyframe.values.clone();
     values.resize(n, 0.0);
-    let mut own_exponents = rescaled.iter().zip(exponents).peekable();
+    let mut own_scales = rescaled.iter().zip(own).peekable();
     let mut skip = floats.iter().peekable();
     for (place, &i) in changed.iter().enumerate() {
         if skip.next_if(|&&float| float as usize == place).is_some() {
             continue;
         }
         let value = &mut values[i as usize];
-        let scale = match own_exponents.next_if(|(own, _)| **own as usize == place) {
+        let scale = match own_scales.next_if(|(own, _)| **own as usize == place) {
             Some((_, &e)) => e,
             None => scales.get(keyframe.series[i as usize].family as usize).copied().unwrap_or_default(),
         };

@@ -4,16 +4,16 @@
 //! id u64 | time, ms | series: count | symbols and shapes (symbols.rs)
 //! families: count | per family: name, help, unit by symbol, type u8, scale u8
 //! per series: family, minus that of the series before | labels (a row of symbols.rs)
-//! series whose value is no integer at its family's scale: count, gaps | their bits u64 each
+//! series whose value is no integer at its family's scale (a subset) | their bits u64 each
 //! the other values as integers
 //! ```
 //!
-//! Numbers are variable-length, signed ones zigzag, fixed ones little end first.
+//! Numbers are variable-length, signed ones zigzag, fixed ones little end first; subsets as in columns.rs.
 
-use super::decimal::{self, MAX_EXPONENT, decimal, mantissa};
+use super::decimal::{self, MAX_SCALE, decimal, mantissa};
 use super::scale::scales;
 use super::{Family, Keyframe, Series};
-use crate::columns::{Reader, put, put_ascending, put_signed};
+use crate::columns::{Reader, put, put_signed, put_subset};
 use crate::frame::FrameError;
 use crate::limits::{MAX_FAMILIES, MAX_SERIES};
 use crate::model::MetricType;
@@ -53,7 +53,7 @@ pub(super) fn encode(keyframe: &Keyframe) -> Vec<u8> {
             None => floats.push((i as u32, value)),
         }
     }
-    put_ascending(&mut out, &floats.iter().map(|(i, _)| *i).collect::<Vec<_>>());
+    put_subset(&mut out, &floats.iter().map(|(i, _)| *i).collect::<Vec<_>>(), keyframe.series.len());
     for (_, value) in floats {
         out.extend_from_slice(&value.to_bits().to_le_bytes());
     }
@@ -80,7 +80,7 @@ pub(super) fn decode(raw: &[u8]) -> Result<Keyframe, FrameError> {
         };
         families.push(Family { name, kind, help, unit });
         let scale = reader.byte()?;
-        if scale > MAX_EXPONENT {
+        if scale > MAX_SCALE {
             return Err(reader.error("a family's scale is too large"));
         }
         scales.push(scale);
@@ -97,7 +97,7 @@ pub(super) fn decode(raw: &[u8]) -> Result<Keyframe, FrameError> {
     }
 
     let mut values = vec![0.0; n];
-    let floats = reader.ascending(n)?;
+    let floats = reader.subset(n)?;
     for &i in &floats {
         values[i as usize] = f64::from_bits(reader.fixed()?);
     }

@@ -189,8 +189,8 @@ fn layout() {
         &42_u64.to_le_bytes()[..],
         &[0xb0, 0xea, 0x01], // 15 s later
         &[0],                // none absent
-        &[2, 0, 1],          // the first and the third changed
-        &[0, 0],             // none at another exponent, no floats
+        &[2, 0b101],         // the first and the third changed
+        &[0, 0],             // none at another scale, no floats
         &[2, 0xbc, 0x05],    // by 1 and by 350 hundredths
         &[0],                // no exemplars
     ]
@@ -249,8 +249,29 @@ fn decimals_are_small() {
     let values = vec![123_471.03, 123_456.789_112_345, 40.5, 0.07];
     let frame = MetricsFrame { values, ..MetricsFrame::default() };
     let raw = encoded(&frame, &keyframe);
-    // 8 id, 1 time, 1 absent, 5 changed, 5 rescaled, 1 floats, 2 + 3 + 1 + 1 differences, 1 exemplars.
-    assert_eq!(raw.len(), 29);
+    // 8 id, 1 time, 1 absent, 2 changed, 4 rescaled, 1 floats, 2 + 3 + 1 + 1 differences, 1 exemplars.
+    assert_eq!(raw.len(), 25);
+    assert_eq!(MetricsFrame::decode(&raw, &keyframe).map(|f| f.values), Ok(frame.values));
+}
+
+/// Scenario: memory in KiB, disk bytes in sectors, and a size that leaves its multiples.
+/// Guarantees: multiples cost less than bytes would; what is none comes back all the same.
+#[test]
+fn sizes_are_small() {
+    let names = ["memory", "disk", "odd"];
+    let family = |name: &str| Family { name: name.into(), ..Family::default() };
+    let series = |i: u32| Series { labels: Labels::from_pairs([("i", i.to_string())]), family: i };
+    let keyframe = Keyframe {
+        families: names.map(family).to_vec(),
+        series: (0..3).map(series).collect(),
+        values: vec![8_263_016_448.0, 512.0 * 12_345.0, 1_048_576.0],
+        ..Keyframe::default()
+    };
+    let values = vec![8_263_016_448.0 + 63.0 * 1024.0, 512.0 * 12_346.0, 1_048_577.0];
+    let frame = MetricsFrame { values, ..MetricsFrame::default() };
+    let raw = encoded(&frame, &keyframe);
+    // 8 id, 1 time, 1 absent, 2 changed, 3 rescaled, 1 floats, 1 + 1 + 1 differences, 1 exemplars.
+    assert_eq!(raw.len(), 20);
     assert_eq!(MetricsFrame::decode(&raw, &keyframe).map(|f| f.values), Ok(frame.values));
 }
 
