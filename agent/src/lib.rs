@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 
 pub mod app;
+pub mod record;
 
 pub mod collector;
 pub mod latency;
