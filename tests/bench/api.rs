@@ -1,0 +1,63 @@
+//! What a family of benchmarks gives: rows of figures, some beside a peer's that does the same work in the same run.
+
+use std::error::Error;
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+/// A family: its name for `--only`, and what runs it.
+pub(crate) struct Family {
+    /// The part of its rows' ids before the dot.
+    pub(crate) name: &'static str,
+    /// Runs all of it.
+    pub(crate) run: fn() -> Result<Vec<Row>, Box<dyn Error>>,
+}
+
+/// A figure. CPU is a fraction of one core, shares are from 0 to 1, sizes in bytes or MiB.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Row {
+    /// `family.name`; issues and bars name it.
+    pub(crate) id: String,
+    /// What was measured, for people.
+    pub(crate) what: String,
+    /// Our figure.
+    pub(crate) ours: f64,
+    /// Its unit.
+    pub(crate) unit: &'static str,
+    /// Who did the same work.
+    pub(crate) peer: Option<&'static str>,
+    /// The peer's figure, in the same unit.
+    pub(crate) peer_value: Option<f64>,
+    /// `ours / peer_value`.
+    pub(crate) ratio: Option<f64>,
+}
+
+impl Row {
+    /// A figure by itself.
+    pub(crate) fn new(id: impl Into<String>, what: impl Into<String>, ours: f64, unit: &'static str) -> Self {
+        Self { id: id.into(), what: what.into(), ours, unit, peer: None, peer_value: None, ratio: None }
+    }
+
+    /// The same work done by `peer` in this run.
+    pub(crate) fn beside(self, peer: &'static str, value: f64) -> Self {
+        Self { peer: Some(peer), peer_value: Some(value), ratio: Some(self.ours / value), ..self }
+    }
+}
+
+/// Nanoseconds that one call of `work` takes: the best of several rounds, since the machine does other things too.
+pub(crate) fn best_ns<T>(mut work: impl FnMut() -> T) -> f64 {
+    const ROUNDS: u32 = 12;
+    const PATIENCE: Duration = Duration::from_secs(3);
+    let begin = Instant::now();
+    let mut best = f64::INFINITY;
+    for _ in 0..ROUNDS {
+        let round = Instant::now();
+        black_box(work());
+        best = best.min(round.elapsed().as_nanos() as f64);
+        if begin.elapsed() > PATIENCE {
+            break;
+        }
+    }
+    best
+}

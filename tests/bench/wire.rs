@@ -1,0 +1,106 @@
+//! Bytes and time per sample and per log line, with all that crosses the wire: keyframes, the sealed envelope, the
+//! protobuf message and gRPC's five bytes. Peers are counted without their HTTP headers.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `replay` | a recording as the agent's batcher would send it |
+//! | `remote` | the same samples by remote write 1.0 |
+//! | `lines` | log lines, and the same ones by OTLP |
+//! | `corpus` | the log lines: made from a seed |
+
+mod corpus;
+mod lines;
+mod remote;
+mod replay;
+
+use std::error::Error;
+use std::path::Path;
+
+use ao_agent::record::Recording;
+use ao_proto::v1::{AgentMessage, agent_message};
+use bytes::Bytes;
+use prost::Message as _;
+
+use crate::api::Row;
+
+/// Upper bounds of a recording and of its text: it is ours, but memory is bounded everywhere.
+const MAX_TEXT: usize = 64 << 20;
+
+pub(crate) fn run() -> Result<Vec<Row>, Box<dyn Error>> {
+    let mut rows = Vec::new();
+    for name in ["idle", "loaded"] {
+        let recording = recording(name)?;
+        let replay = replay::run(&recording)?;
+        let remote = remote::run(&replay)?;
+        rows.extend(metric_rows(name, &replay, &remote));
+    }
+    rows.extend(lines::run()?);
+    Ok(rows)
+}
+
+fn metric_rows(name: &str, ours: &replay::Outcome, peer: &remote::Outcome) -> Vec<Row> {
+    const PEER: &str = "remote write 1.0 + snappy";
+    let samples = ours.samples as f64;
+    let per_sample = |n: f64| n / samples;
+    let changing = ours.changing as f64 / ours.comparable.max(1) as f64;
+    let size = format!("{} series every 15 s, {} rounds", ours.largest, ours.rounds.len());
+    vec![
+        Row::new(
+            format!("wire.bytes_per_sample_{name}"),
+            format!("{name} node, {size}, {} keyframes and all framing included", ours.keyframes),
+            per_sample(ours.bytes as f64),
+            "bytes",
+        )
+        .beside(PEER, per_sample(peer.bytes as f64)),
+        Row::new(
+            format!("wire.keyframe_bytes_per_series_{name}"),
+            format!("{name} node, one keyframe, sealed"),
+            ours.keyframe_bytes as f64 / ours.keyframe_series.max(1) as f64,
+            "bytes",
+        ),
+        Row::new(
+            format!("wire.changing_share_{name}"),
+            format!("{name} node, samples that differ from the round before"),
+            changing,
+            "share",
+        ),
+        Row::new(
+            format!("wire.ns_per_sample_encode_{name}"),
+            format!("{name} node, one frame: differences, zstd, seal"),
+            ours.encode_ns,
+            "ns",
+        )
+        .beside(PEER, peer.encode_ns),
+        Row::new(
+            format!("wire.ns_per_sample_decode_{name}"),
+            format!("{name} node, one frame: open, zstd, values"),
+            ours.decode_ns,
+            "ns",
+        )
+        .beside(PEER, peer.decode_ns),
+    ]
+}
+
+/// A recording of tests/fixtures/recordings.
+fn recording(name: &str) -> Result<Recording, Box<dyn Error>> {
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/recordings").join(format!("{name}.txt.zst"));
+    let bytes = std::fs::read(&file).map_err(|e| format!("cannot read {}: {e}", file.display()))?;
+    let text = zstd::bulk::decompress(&bytes, MAX_TEXT)?;
+    Ok(Recording::read(std::str::from_utf8(&text)?)?)
+}
+
+/// Bytes of a gRPC message of the stream.
+fn message_bytes(message: agent_message::Message) -> usize {
+    /// Compressed flag and length.
+    const GRPC_PREFIX: usize = 5;
+    GRPC_PREFIX + AgentMessage { message: Some(message) }.encoded_len()
+}
+
+fn frame_bytes(sealed: &Bytes) -> usize {
+    message_bytes(agent_message::Message::Frame(sealed.clone()))
+}
+
+fn keyframe_bytes(sealed: &Bytes) -> usize {
+    message_bytes(agent_message::Message::Keyframe(sealed.clone()))
+}
