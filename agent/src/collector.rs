@@ -5,13 +5,11 @@
 //! | `api` | the trait, the row of the table, the errors |
 //! | `runner` | rounds: when, on which thread, with which deadline |
 //! | `textfile`, `filter`, `crew`, `mountinfo`, `zone` | what several collectors or only one need to read the host |
-//! | `command` | one round on a terminal |
 //! | the others | one collector each, named as in the configuration |
 //!
-//! A collector is one file and two lines below.
+//! A collector is one file and two lines below: its `mod` and its row.
 
 pub mod api;
-pub mod command;
 mod runner;
 
 mod crew;
@@ -19,6 +17,22 @@ mod filter;
 mod mountinfo;
 mod textfile;
 mod zone;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ao_common::units::Span;
+use serde::Deserialize;
+use serde::de::{self, Deserializer, MapAccess, Visitor};
+use serde_yaml_ng::Value;
+
+use crate::context::{Context, Roots};
+use crate::event::MetricSet;
+use api::Entry;
+pub use runner::{Collectors, RunError};
 
 pub mod cpu;
 pub mod diskstats;
@@ -29,17 +43,6 @@ pub mod netdev;
 pub mod stat;
 pub mod time;
 pub mod uname;
-
-use std::collections::BTreeMap;
-use std::fmt;
-
-use ao_common::units::Span;
-use serde::Deserialize;
-use serde::de::{self, Deserializer, MapAccess, Visitor};
-use serde_yaml_ng::Value;
-
-use api::Entry;
-pub use runner::{Collectors, RunError, collect_once, run};
 
 /// Every collector, in the order in which they run.
 pub static COLLECTORS: &[Entry] = &[
@@ -78,7 +81,66 @@ impl Default for Config {
     }
 }
 
+/// Reads the host in every interval until shutdown, and hands on one set of all collectors.
+///
+/// # Errors
+/// Where a collector cannot be built from its section.
+pub async fn run(config: Config, ctx: Context) -> Result<(), RunError> {
+    let collectors = config.collectors(None)?;
+    runner::run(collectors, config.interval.0, ctx).await
+}
+
+/// One round, of all collectors that are on or of one by name. Counters that must not go back are only kept from
+/// doing so by [`Config::collectors`], which remembers.
+///
+/// # Errors
+/// Where the name is unknown or a collector cannot be built.
+pub fn collect_once(
+    config: &Config,
+    roots: &Roots,
+    only: Option<&str>,
+    at_ms: i64,
+) -> Result<MetricSet, RunError> {
+    Ok(config.collectors(only)?.round(&Arc::new(roots.clone()), at_ms))
+}
+
+/// `ao-agent collect`: one round in the Prometheus text format, to see what a node gives.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Read once, print, and end.
+    #[arg(long, required = true)]
+    pub once: bool,
+    /// Only this collector, also where it is off.
+    #[arg(long, value_name = "NAME")]
+    pub collector: Option<String>,
+}
+
+/// Reads the host once and writes what was read to `out`.
+///
+/// # Errors
+/// Where a name is unknown, a collector cannot be built, or the output is closed.
+pub fn print_once(args: &Args, config: &Config, roots: &Roots, mut out: impl Write) -> Result<(), RunError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let at_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let set = collect_once(config, roots, args.collector.as_deref(), at_ms)?;
+    out.write_all(set.exposition().as_bytes())?;
+    Ok(out.flush()?)
+}
+
 impl Config {
+    /// All collectors that are on, or the one that is named; for rounds one after the other.
+    ///
+    /// # Errors
+    /// Where the name is unknown or a collector cannot be built.
+    pub fn collectors(&self, only: Option<&str>) -> Result<Collectors, RunError> {
+        let Some(name) = only else { return Collectors::build(self.chosen(), self.deadline.0) };
+        let Some(entry) = COLLECTORS.iter().find(|entry| entry.name == name) else {
+            return Err(RunError::Unknown { name: name.to_owned(), known: names() });
+        };
+        let section = self.sections.get(name).filter(|section| !section.is_bool()).cloned();
+        Collectors::build([(entry, section)], self.deadline.0)
+    }
+
     /// The collectors that are on, each with its section.
     fn chosen(&self) -> impl Iterator<Item = (&'static Entry, Option<Value>)> {
         COLLECTORS.iter().filter_map(|entry| match self.sections.get(entry.name) {
@@ -138,11 +200,14 @@ impl<'de> Visitor<'de> for ConfigVisitor {
 /// Builds the collector, only to see whether it can be.
 fn check(name: &str, section: &Value) -> Result<(), String> {
     let Some(entry) = COLLECTORS.iter().find(|entry| entry.name == name) else {
-        let names: Vec<_> = COLLECTORS.iter().map(|entry| entry.name).collect();
-        return Err(format!("{name}: there is no such collector; there are {}", names.join(", ")));
+        return Err(format!("{name}: there is no such collector; there are {}", names()));
     };
     let section = (!section.is_bool()).then(|| section.clone());
     (entry.build)(section).map(drop).map_err(|why| format!("{name}: {why}"))
+}
+
+fn names() -> String {
+    COLLECTORS.iter().map(|entry| entry.name).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

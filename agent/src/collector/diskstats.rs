@@ -182,8 +182,8 @@ struct Udev<'a>(&'a str);
 impl<'a> Udev<'a> {
     /// The property's value; empty where there is none.
     fn get(&self, key: &str) -> &'a str {
-        let properties = self.0.lines().filter_map(|line| line.strip_prefix("E:")?.split_once('='));
-        properties.filter(|(name, _)| *name == key).next_back().map_or("", |(_, value)| value)
+        let mut properties = self.0.lines().filter_map(|line| line.strip_prefix("E:")?.split_once('='));
+        properties.rfind(|(name, _)| *name == key).map_or("", |(_, value)| value)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rounds of all collectors: when, on which thread, with which deadline; and what is said of those that fail.
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -8,7 +9,6 @@ use ao_proto::model::MetricType::Gauge;
 use serde_yaml_ng::Value;
 use tokio::task;
 
-use super::Config;
 use super::api::{BuildError, CollectError, Collector, Entry};
 use super::crew::Crew;
 use crate::context::{Context, Roots};
@@ -34,19 +34,33 @@ pub enum RunError {
         /// What is wrong.
         why: BuildError,
     },
+    /// A name that is not in the table.
+    #[error("there is no collector {name:?}; there are {known}")]
+    Unknown {
+        /// The name.
+        name: String,
+        /// All names.
+        known: String,
+    },
+    /// The output cannot be written to.
+    #[error("cannot write what the collectors read: {0}")]
+    Write(#[from] io::Error),
     /// The thread of a round is gone.
     #[error("a round of the collectors ended early: {0}")]
     Round(#[from] task::JoinError),
 }
 
-/// Reads the host in every interval until shutdown.
+/// Has the host read in every interval until shutdown.
 ///
 /// # Errors
-/// Where a collector cannot be built. A round never ends the source.
-pub async fn run(config: Config, ctx: Context) -> Result<(), RunError> {
-    let mut collectors = Collectors::new(&config)?;
+/// Only where a thread could not be used: no collector's failure ends the source.
+pub(super) async fn run(
+    mut collectors: Collectors,
+    interval: Duration,
+    ctx: Context,
+) -> Result<(), RunError> {
     let roots = Arc::new(ctx.node.roots.clone());
-    let interval = i64::try_from(config.interval.0.as_millis()).unwrap_or(i64::MAX);
+    let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
     let phase = phase(&ctx.node.name, interval);
     loop {
         let before = now_ms();
@@ -69,24 +83,6 @@ pub async fn run(config: Config, ctx: Context) -> Result<(), RunError> {
             return Ok(());
         }
     }
-}
-
-/// One round of all collectors that are on, or of one by name (also one that is off by default; an unknown name gives
-/// nothing). Counters that must not go back need [`Collectors`], which remembers.
-///
-/// # Errors
-/// Where a collector cannot be built.
-pub fn collect_once(
-    config: &Config,
-    roots: &Roots,
-    only: Option<&str>,
-    at_ms: i64,
-) -> Result<MetricSet, RunError> {
-    let mut collectors = match only {
-        None => Collectors::new(config)?,
-        Some(name) => Collectors::only(config, name)?,
-    };
-    Ok(collectors.round(&Arc::new(roots.clone()), at_ms))
 }
 
 /// The collectors with what they remember from round to round.
@@ -124,31 +120,20 @@ fn work(job: &mut Job) {
 }
 
 impl Collectors {
-    /// Those that the configuration names and those that are on by default.
+    /// Makes each of these from its section.
     ///
     /// # Errors
-    /// Where one cannot be built from its section.
-    pub fn new(config: &Config) -> Result<Self, RunError> {
-        Self::build(config, config.chosen().collect())
-    }
-
-    fn only(config: &Config, name: &str) -> Result<Self, RunError> {
-        let section = config.sections.get(name).filter(|section| !section.is_bool());
-        let found = super::COLLECTORS.iter().filter(|entry| entry.name == name);
-        Self::build(config, found.map(|entry| (entry, section.cloned())).collect())
-    }
-
-    fn build(config: &Config, chosen: Vec<(&'static Entry, Option<Value>)>) -> Result<Self, RunError> {
+    /// Where one cannot be made.
+    pub(super) fn build(
+        chosen: impl IntoIterator<Item = (&'static Entry, Option<Value>)>,
+        deadline: Duration,
+    ) -> Result<Self, RunError> {
         let slots = chosen.into_iter().enumerate().map(|(slot, (entry, section))| {
             let job = Some(job(slot, entry, section.clone())?);
             Ok(Slot { entry, section, job, complaint: Complaint::default() })
         });
-        Ok(Self {
-            slots: slots.collect::<Result<_, RunError>>()?,
-            crew: Crew::new("collector", work),
-            deadline: config.deadline.0,
-            sizes: (0, 0, 0, 0),
-        })
+        let slots = slots.collect::<Result<_, RunError>>()?;
+        Ok(Self { slots, crew: Crew::new("collector", work), deadline, sizes: (0, 0, 0, 0) })
     }
 
     /// One round. Blocks until all are read, or for the deadline; a collector that is not done by then goes on by
@@ -329,3 +314,6 @@ fn next_tick(now_ms: i64, interval_ms: i64, phase_ms: i64) -> i64 {
 fn stamp(now_ms: i64, due_ms: i64, interval_ms: i64) -> i64 {
     if now_ms.abs_diff(due_ms) <= interval_ms.unsigned_abs() / 100 { due_ms } else { now_ms }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+//! Rounds with collectors that misbehave; ticks.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use proptest::prelude::*;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::super::api::Built;
+use super::*;
+use crate::context::Node;
+
+/// Does what its name says.
+#[derive(Clone, Copy, PartialEq)]
+enum Odd {
+    Good,
+    Fails,
+    Panics,
+    Hangs,
+}
+
+static GATE: (Mutex<bool>, Condvar) = (Mutex::new(false), Condvar::new());
+
+impl Collector for Odd {
+    fn collect(&mut self, _roots: &Roots, out: &mut MetricSet) -> Result<(), CollectError> {
+        out.one("before", Gauge, "Read before the error.", 1.0);
+        match self {
+            Self::Good => Ok(()),
+            Self::Fails => Err(CollectError::line(std::path::Path::new("/proc/odd"), 2, "x")),
+            Self::Panics => panic!("a bug"),
+            Self::Hangs => {
+                let mut open = GATE.0.lock().unwrap_or_else(PoisonError::into_inner);
+                while !*open {
+                    open = GATE.1.wait(open).unwrap_or_else(PoisonError::into_inner);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn built(odd: Odd) -> Built {
+    Ok(Box::new(odd))
+}
+
+static ENTRIES: [Entry; 4] = [
+    Entry { name: "hangs", default_on: true, build: |_| built(Odd::Hangs) },
+    Entry { name: "panics", default_on: true, build: |_| built(Odd::Panics) },
+    Entry { name: "fails", default_on: true, build: |_| built(Odd::Fails) },
+    Entry { name: "good", default_on: true, build: |_| built(Odd::Good) },
+];
+
+fn success(set: &MetricSet) -> Vec<f64> {
+    let family =
+        set.families.iter().position(|f| set.text(&f.name) == "node_scrape_collector_success").unwrap();
+    set.samples.iter().filter(|s| s.family as usize == family).map(|s| s.value).collect()
+}
+
+/// Scenario: rounds with a collector that hangs, one that panics and one that fails.
+/// Guarantees: each tells it by `success`; what the failing one had read stays; the good one is in every round; the
+/// hung one is back once it has ended.
+#[test]
+fn misbehaviour_harms_no_other() {
+    let chosen = ENTRIES.iter().map(|entry| (entry, None));
+    let mut collectors = Collectors::build(chosen, Duration::from_secs(2)).unwrap();
+    let roots = Arc::new(Roots::default());
+    for _round in 0..2 {
+        let set = collectors.round(&roots, 5);
+        assert_eq!((set.at_ms, success(&set)), (5, vec![0.0, 0.0, 0.0, 1.0]));
+        let before =
+            set.samples.iter().filter(|s| set.text(&set.families[s.family as usize].name) == "before");
+        assert_eq!(before.count(), 2);
+    }
+    *GATE.0.lock().unwrap() = true;
+    GATE.1.notify_all();
+    let begin = Instant::now();
+    while success(&collectors.round(&roots, 5))[0] == 0.0 {
+        assert!(begin.elapsed() < Duration::from_secs(20), "the collector never came back");
+    }
+}
+
+/// Scenario: the source runs with an interval of a second, then the agent stops.
+/// Guarantees: a set comes, stamped with a moment of the rhythm, with job and source; the source ends.
+#[tokio::test]
+async fn runs_until_shutdown() {
+    let (events, mut received) = mpsc::channel(4);
+    let (_keep, directives) = watch::channel(Arc::default());
+    let node = Arc::new(Node { name: "n1".to_owned(), ..Node::default() });
+    let shutdown = CancellationToken::new();
+    let ctx = Context { events, directives, node, shutdown: shutdown.clone() };
+    let collectors = Collectors::build([(&ENTRIES[3], None)], Duration::from_secs(1)).unwrap();
+    let source = tokio::spawn(run(collectors, Duration::from_secs(1), ctx));
+    let event = tokio::time::timeout(Duration::from_secs(20), received.recv()).await.unwrap().unwrap();
+    let Event::Metrics(set) = event else { panic!("{event:?}") };
+    assert_eq!((set.source, set.job, success(&set)), ("collector", "node-exporter", vec![1.0]));
+    shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(20), source).await.unwrap().unwrap().unwrap();
+}
+
+/// Scenario: a round that begins as good as in time, and one that is late.
+/// Guarantees: the first bears the due time, the second its own.
+#[test]
+fn stamps() {
+    assert_eq!(stamp(15_100, 15_000, 15_000), 15_000);
+    assert_eq!(stamp(14_990, 15_000, 15_000), 15_000);
+    assert_eq!(stamp(16_000, 15_000, 15_000), 16_000);
+}
+
+proptest! {
+    /// Scenario: any time, interval and node.
+    /// Guarantees: the next tick is ahead by at most an interval, and lies on the node's rhythm.
+    #[test]
+    fn ticks(now in -1_000_000_000_000_i64..4_000_000_000_000, interval in 1_000_i64..3_600_000, node in "[a-z]{0,9}") {
+        let phase = phase(&node, interval);
+        let next = next_tick(now, interval, phase);
+        prop_assert!((0..interval).contains(&phase));
+        prop_assert!(next > now && next <= now + interval);
+        prop_assert_eq!((next - phase).rem_euclid(interval), 0);
+    }
+}
