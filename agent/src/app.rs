@@ -203,18 +203,13 @@ async fn serve(listener: TcpListener, doors: Admin, shutdown: CancellationToken)
     }
 }
 
-/// The host's name as the kernel has it.
-pub fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
 /// Folds the command line into the file's configuration.
 pub fn resolve(mut config: Config, node: Option<String>, data_dir: Option<PathBuf>) -> (Config, Node) {
     if let Some(data_dir) = data_dir {
         config.data_dir = data_dir;
     }
     let node = Node {
-        name: node.unwrap_or_else(host_name),
+        name: node.unwrap_or_else(ao_common::process::host_name),
         cluster: config.cluster.clone(),
         roots: config.host.clone(),
     };

@@ -1,1 +1,117 @@
-//! To come.
+//! The wiring: journals, fan-out, ingest and console; stopped in the order of the data's way.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ao_common::admin::{self, Admin, BindError};
+use ao_common::health::Health;
+use ao_common::journal::JournalError;
+use ao_common::shutdown::Tasks;
+use ao_common::telemetry::LogHandle;
+use prometheus_client::registry::Registry;
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+use crate::config::Config;
+use crate::control::{self, Plans};
+use crate::ingest::{self, Ingest, Nodes};
+use crate::journal;
+use crate::ledger::Ledger;
+use crate::metrics::{Inventory, Metrics};
+
+/// How long each stage may take to end.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Why the aggregator cannot start.
+#[derive(Debug, Error)]
+pub enum AppError {
+    /// A listener.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The journals.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+/// Runs the aggregator until `shutdown`.
+///
+/// # Errors
+/// Where it cannot start; what goes wrong later is retried, counted and shown in `/readyz`.
+pub async fn run(
+    config: Config,
+    log: Option<LogHandle>,
+    shutdown: CancellationToken,
+) -> Result<(), AppError> {
+    let health = Health::new();
+    let doors = admin::bind(config.http.listen, "the aggregator's HTTP server", "http.listen").await?;
+    let agents = admin::bind(config.ingest.listen, "the agents' streams", "ingest.listen").await?;
+    let ledger = Ledger::default();
+    let (journal, memory) = journal::open(&config.data_dir, &config.journal, &ledger)?;
+    let (nodes, plans) = (Nodes::default(), Plans::default());
+    let metrics = Arc::new(Metrics::default());
+    let registry = Arc::new(Mutex::new(Registry::default()));
+    {
+        let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+        ao_common::process::register(&mut registry, "ao-aggregator", env!("CARGO_PKG_VERSION"));
+        metrics.register(&mut registry);
+        let inventory = Inventory { journal: journal.clone(), ledger: ledger.clone(), nodes: nodes.clone() };
+        registry.register_collector(Box::new(inventory));
+    }
+
+    let ingest_ends = CancellationToken::new();
+    let ingest = Ingest {
+        journal: journal.clone(),
+        memory,
+        nodes,
+        plans: plans.clone(),
+        metrics,
+        name: config.name.clone(),
+        shutdown: ingest_ends.clone(),
+        permits: Arc::new(Semaphore::new(config.ingest.max_streams)),
+    };
+    let mut front = Tasks::new();
+    front.spawn("ingest", async move {
+        if let Err(error) = ingest::serve(ingest, agents).await {
+            error!(%error, "the agents' door has closed");
+        }
+    });
+    if let Some(path) = config.control.directives.clone() {
+        front.spawn(
+            "directives",
+            control::follow(path, plans, health.part("directives"), ingest_ends.clone()),
+        );
+    }
+
+    let back_ends = CancellationToken::new();
+    let mut back = Tasks::new();
+    let router = admin::router(Admin { registry, health, log });
+    let http_ends = back_ends.clone();
+    back.spawn("http", async move {
+        if let Err(error) = admin::serve(doors, router, http_ends).await {
+            error!(%error, "the HTTP server has ended");
+        }
+    });
+
+    watch_over(&mut front, &mut back, &shutdown).await;
+    info!("stopping: agents keep what is not acknowledged, the journal goes on at the next start");
+    ingest_ends.cancel();
+    front.drain(DRAIN).await;
+    back_ends.cancel();
+    back.drain(DRAIN).await;
+    journal.close().await;
+    Ok(())
+}
+
+/// Waits for the shutdown; a task that ends before it is an error of ours, said loudly.
+async fn watch_over(front: &mut Tasks, back: &mut Tasks, shutdown: &CancellationToken) {
+    loop {
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => return,
+            Some(ended) = front.next_ended() => ended,
+            Some(ended) = back.next_ended() => ended,
+        };
+        error!(task = ended.name, panic = ended.panic, "a part of the aggregator has ended");
+    }
+}

@@ -1,15 +1,65 @@
-//! The aggregator's journals: one per class.
+//! The aggregator's journals: one per class, with the memory of which frames are in them.
 
-use ao_common::journal::Key;
+mod fold;
+mod ranges;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ao_common::journal::{Class, Journal, JournalError, Key, Options};
+use ao_common::units::{Size, Span};
+use ao_proto::class;
 use ao_proto::v1::FrameHeader;
+use serde::Deserialize;
 
-/// The classes in the order of their worth; the last is shed first. A class's place is its number in the journal.
-pub const CLASSES: [ao_proto::v1::Class; 4] = [
-    ao_proto::v1::Class::Metrics,
-    ao_proto::v1::Class::Spans,
-    ao_proto::v1::Class::Logs,
-    ao_proto::v1::Class::LogsLow,
-];
+use crate::journal::fold::Fold;
+use crate::ledger::Ledger;
+
+pub use ao_proto::class::CLASSES;
+pub use fold::{Known, Memory, Stream};
+pub use ranges::Ranges;
+
+/// Section `journal`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Disk budget over all classes; beyond it the oldest data of the lowest class goes, counted.
+    pub budget: Size,
+    /// Size of a segment file.
+    pub segment: Size,
+    /// A segment is closed at this age.
+    pub segment_age: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { budget: Size::mib(10 << 10), segment: Size::mib(64), segment_age: Span::secs(3600) }
+    }
+}
+
+/// Opens the journals under `data_dir`. Blocking. What is returned beside the journal knows every frame in it.
+///
+/// # Errors
+/// Where the folder cannot be used, or another aggregator uses it.
+pub fn open(
+    data_dir: &Path,
+    config: &Config,
+    ledger: &Ledger,
+) -> Result<(Journal, Arc<Memory>), JournalError> {
+    let memory = Arc::new(Memory::default());
+    let classes = CLASSES.iter().enumerate().map(|(number, known)| Class {
+        name: class::name(*known),
+        fold: Box::new(Fold::new(number, Arc::clone(&memory), ledger.clone())),
+    });
+    let options = Options {
+        segment_bytes: config.segment.0,
+        segment_age: config.segment_age.0,
+        budget_bytes: config.budget.0,
+    };
+    let journal = Journal::open(&data_dir.join("journal"), classes.collect(), options)?;
+    memory.all_durable();
+    Ok((journal, memory))
+}
 
 /// The journal's name for the keyframe that a frame needs: the agent is part of it, so that no agent can put a
 /// keyframe in another's way. `None` where the frame needs none.

@@ -1,2 +1,48 @@
-//! stub
-fn main() {}
+//! The aggregator's process: arguments, configuration, runtime, exit code (2 for a bad configuration).
+
+use std::process::ExitCode;
+
+use ao_aggregator::cli::Cli;
+use ao_aggregator::{app, config::Config};
+use ao_common::{shutdown, telemetry};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = match &cli.config {
+        Some(path) => ao_common::config::load::<Config>(path),
+        None => Ok(Config::default()),
+    };
+    let mut config = match config {
+        Ok(config) => config,
+        Err(error) => return fail(2, &error.to_string()),
+    };
+    if let Some(data_dir) = cli.data_dir {
+        config.data_dir = data_dir;
+    }
+    let log = match telemetry::init(&config.log) {
+        Ok(log) => log,
+        Err(error) => return fail(2, &error.to_string()),
+    };
+    if cli.check_config {
+        return ExitCode::SUCCESS;
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &format!("cannot start the runtime: {error}")),
+    };
+    let done = runtime.block_on(async {
+        let token = shutdown::on_signal().map_err(|e| format!("cannot listen for signals: {e}"))?;
+        app::run(config, Some(log), token).await.map_err(|e| e.to_string())
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(reason) => fail(1, &reason),
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "the last words of a command, for the person who typed it")]
+fn fail(code: u8, reason: &str) -> ExitCode {
+    eprintln!("ao-aggregator: {reason}");
+    ExitCode::from(code)
+}

@@ -1,1 +1,140 @@
-//! To come.
+//! The aggregator's own metric families; those of the sinks stand with the fan-out.
+
+use ao_common::journal::Journal;
+use ao_proto::class::{self, CLASSES};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::ingest::Nodes;
+use crate::ledger::{Entry, Ledger, class_name};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabel {
+    class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NodeLabel {
+    node: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LedgerLabel {
+    node: String,
+    source: String,
+    class: &'static str,
+    sink: &'static str,
+    entry: &'static str,
+    reason: &'static str,
+}
+
+/// Counted by the streams.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Frames that came in.
+    pub frames: Counter,
+    /// Their bytes, keyframes included.
+    pub bytes: Counter,
+    /// Frames that were there already.
+    pub duplicates: Counter,
+    refused: Family<ReasonLabel, Counter>,
+}
+
+impl Metrics {
+    /// Registers all families under the prefix `ao_ingest`.
+    pub fn register(&self, registry: &mut Registry) {
+        let r = registry.sub_registry_with_prefix("ao_ingest");
+        r.register("frames", "Frames that came in", self.frames.clone());
+        r.register("received_bytes", "Bytes of frames and keyframes that came in", self.bytes.clone());
+        r.register("duplicate_frames", "Frames that the journal had already", self.duplicates.clone());
+        r.register("refused", "Streams and frames refused, by reason", self.refused.clone());
+        for reason in ["streams", "damaged", "identity", "class"] {
+            let _zero = self.refused.get_or_create(&ReasonLabel { reason });
+        }
+    }
+
+    /// Counts a refusal; the reason is of the closed set above.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+}
+
+/// What is read when somebody asks: the journal's size, the ledger, the nodes.
+pub struct Inventory {
+    /// See the type.
+    pub journal: Journal,
+    /// See the type.
+    pub ledger: Ledger,
+    /// See the type.
+    pub nodes: Nodes,
+}
+
+impl std::fmt::Debug for Inventory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inventory")
+    }
+}
+
+impl Collector for Inventory {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let text = "Bytes of the journal on disk";
+        let mut size = encoder.encode_descriptor("ao_journal_size_bytes", text, None, MetricType::Gauge)?;
+        let stats: Vec<_> = (0..CLASSES.len()).map(|n| self.journal.stats(n)).collect();
+        let label = |n: usize| ClassLabel { class: class::name(CLASSES[n]) };
+        for (n, stat) in stats.iter().enumerate() {
+            ConstGauge::new(stat.bytes as i64).encode(size.encode_family(&label(n))?)?;
+        }
+        let text = "Damaged records skipped since the start";
+        let mut damage =
+            encoder.encode_descriptor("ao_journal_damaged_records", text, None, MetricType::Counter)?;
+        for (n, stat) in stats.iter().enumerate() {
+            ConstCounter::new(stat.corrupt_records).encode(damage.encode_family(&label(n))?)?;
+        }
+        let nodes = self.nodes.list();
+        let text = "1 while the node's agent has a stream open";
+        let mut up = encoder.encode_descriptor("ao_node_connected", text, None, MetricType::Gauge)?;
+        for info in &nodes {
+            let label = NodeLabel { node: info.node.clone() };
+            ConstGauge::new(i64::from(info.streams > 0)).encode(up.encode_family(&label)?)?;
+        }
+        let name_of = |agent: &[u8; 16]| {
+            let known = nodes.iter().find(|info| info.agent == *agent);
+            known.map_or_else(|| hex(agent), |info| info.node.clone())
+        };
+        let text = "Records by what became of them; received = delivered + dropped + in flight, per sink";
+        let mut ledger = encoder.encode_descriptor("ao_ledger_records", text, None, MetricType::Counter)?;
+        for (account, entry, count) in self.ledger.lines() {
+            let (entry, sink, reason) = match entry {
+                Entry::Received => ("received", "", ""),
+                Entry::Delivered(sink) => ("delivered", sink, ""),
+                Entry::Dropped(sink, reason) => ("dropped", sink, reason),
+                Entry::Resent(sink) => ("resent", sink, ""),
+            };
+            let label = LedgerLabel {
+                node: name_of(&account.agent),
+                source: account.source,
+                class: class_name(account.class),
+                sink,
+                entry,
+                reason,
+            };
+            ConstCounter::new(count.records).encode(ledger.encode_family(&label)?)?;
+        }
+        Ok(())
+    }
+}
+
+/// An agent that has not greeted since our start is named by its id.
+fn hex(agent: &[u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*agent))
+}

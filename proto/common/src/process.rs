@@ -20,6 +20,11 @@ pub fn register(registry: &mut Registry, component: &'static str, version: &'sta
     registry.register_collector(Box::new(Process { boot: boot_time() }));
 }
 
+/// The host's name as the kernel has it (uname(2), nodename).
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 /// Reads /proc/self at each scrape.
 #[derive(Debug)]
 struct Process {

@@ -1,0 +1,291 @@
+//! Which frames the journals hold, and the ledger's received counts: kept in step with the log, so that they outlive
+//! its older segments.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ao_common::journal;
+use ao_proto::class::CLASSES;
+use ao_proto::frame;
+use ao_proto::v1::FrameHeader;
+use bytes::Bytes;
+use prost::Message;
+use tracing::error;
+
+use crate::journal::ranges::Ranges;
+use crate::ledger::{Count, Entry, Ledger};
+
+/// What a sequence counts within.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Stream {
+    /// Agent's id.
+    pub agent: [u8; 16],
+    /// See `FrameHeader`.
+    pub epoch: u64,
+    /// See `FrameHeader`.
+    pub lane: u32,
+}
+
+impl Stream {
+    /// Of a frame; `None` where the agent's id is not 16 bytes.
+    pub fn of(header: &FrameHeader) -> Option<Self> {
+        let agent = header.agent.as_slice().try_into().ok()?;
+        Some(Self { agent, epoch: header.epoch, lane: header.lane })
+    }
+}
+
+/// Which frames the journals hold. Shared by the writer's thread and the streams.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    /// In the log, by class; of the newest ones the fsync may be still to come.
+    logged: [HashMap<Stream, Ranges>; CLASSES.len()],
+    /// Fsynced.
+    durable: HashMap<Stream, Ranges>,
+    /// Handed to the journal and not yet fsynced.
+    claimed: HashSet<(Stream, u64)>,
+}
+
+/// What is known of a frame that comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Not at all: it is claimed now, for the caller to append.
+    New,
+    /// On its way to the disk, by another call.
+    Claimed,
+    /// Fsynced.
+    Durable,
+}
+
+impl Memory {
+    /// Says what is known of a frame, and claims it where that is nothing.
+    pub fn claim(&self, stream: Stream, sequence: u64) -> Known {
+        let mut state = self.lock();
+        if state.durable.get(&stream).is_some_and(|ranges| ranges.contains(sequence)) {
+            Known::Durable
+        } else if state.claimed.insert((stream, sequence)) {
+            Known::New
+        } else {
+            Known::Claimed
+        }
+    }
+
+    /// A claimed frame was fsynced, or could not be.
+    pub fn settle(&self, stream: Stream, sequence: u64, durable: bool) {
+        let mut state = self.lock();
+        state.claimed.remove(&(stream, sequence));
+        if durable {
+            state.durable.entry(stream).or_default().insert(sequence);
+        }
+    }
+
+    /// What is fsynced of the agent's epochs in this lane; other epochs of the agent are forgotten, since their
+    /// frames will not come again.
+    pub fn welcome(&self, agent: [u8; 16], lane: u32, epochs: &[u64]) -> Vec<(u64, Ranges)> {
+        let mut state = self.lock();
+        let keep = |stream: &Stream| stream.agent != agent || epochs.contains(&stream.epoch);
+        state.durable.retain(|stream, _| keep(stream));
+        for logged in &mut state.logged {
+            logged.retain(|stream, _| keep(stream));
+        }
+        let mine = state.durable.iter().filter(|(s, _)| s.agent == agent && s.lane == lane);
+        mine.map(|(stream, ranges)| (stream.epoch, ranges.clone())).collect()
+    }
+
+    /// Called once the journal is open: what it holds is on disk.
+    pub(crate) fn all_durable(&self) {
+        let mut state = self.lock();
+        let State { logged, durable, .. } = &mut *state;
+        for (stream, ranges) in logged.iter().flatten() {
+            let all = durable.entry(*stream).or_default();
+            ranges.iter().for_each(|(first, last)| all.insert_range(first, last));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How the state lies in a segment's head.
+#[derive(Clone, PartialEq, Message)]
+struct Stored {
+    #[prost(message, repeated, tag = "1")]
+    streams: Vec<StoredStream>,
+    #[prost(message, repeated, tag = "2")]
+    counts: Vec<StoredCount>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredStream {
+    #[prost(bytes = "vec", tag = "1")]
+    agent: Vec<u8>,
+    #[prost(fixed64, tag = "2")]
+    epoch: u64,
+    #[prost(uint32, tag = "3")]
+    lane: u32,
+    /// First and last, alternating.
+    #[prost(uint64, repeated, tag = "4")]
+    ranges: Vec<u64>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct StoredCount {
+    #[prost(bytes = "vec", tag = "1")]
+    agent: Vec<u8>,
+    #[prost(string, tag = "2")]
+    source: String,
+    #[prost(uint64, tag = "3")]
+    records: u64,
+    #[prost(uint64, tag = "4")]
+    bytes: u64,
+}
+
+/// Keeps [`Memory`] and the ledger in step with one class of the journal.
+pub(crate) struct Fold {
+    class: usize,
+    memory: Arc<Memory>,
+    ledger: Ledger,
+    received: BTreeMap<(Vec<u8>, String), Count>,
+}
+
+impl Fold {
+    pub(crate) fn new(class: usize, memory: Arc<Memory>, ledger: Ledger) -> Self {
+        Self { class, memory, ledger, received: BTreeMap::new() }
+    }
+
+    fn count(&mut self, header: &FrameHeader, count: Count) {
+        let total = self.received.entry((header.agent.clone(), header.source.clone())).or_default();
+        total.records += count.records;
+        total.bytes += count.bytes;
+        self.ledger.add(header, Entry::Received, count);
+    }
+}
+
+impl journal::Fold for Fold {
+    fn restore(&mut self, snapshot: &[u8]) {
+        let stored = match Stored::decode(snapshot) {
+            Ok(stored) => stored,
+            Err(error) => {
+                error!(%error, "the journal's state cannot be read; frames that agents send again may be doubled");
+                return;
+            }
+        };
+        let memory = Arc::clone(&self.memory);
+        let mut state = memory.lock();
+        for stored in stored.streams {
+            let Ok(agent) = stored.agent.try_into() else { continue };
+            let stream = Stream { agent, epoch: stored.epoch, lane: stored.lane };
+            let ranges = state.logged[self.class].entry(stream).or_default();
+            for pair in stored.ranges.chunks_exact(2) {
+                ranges.insert_range(pair[0], pair[1]);
+            }
+        }
+        drop(state);
+        for c in stored.counts {
+            let class = CLASSES[self.class].into();
+            let header = FrameHeader { agent: c.agent, source: c.source, class, ..FrameHeader::default() };
+            self.count(&header, Count { records: c.records, bytes: c.bytes });
+        }
+    }
+
+    fn apply(&mut self, sealed: &[u8]) {
+        // Checked when it came in.
+        let Ok(opened) = frame::open(&Bytes::copy_from_slice(sealed)) else { return };
+        if let Some(stream) = Stream::of(&opened.header) {
+            let mut state = self.memory.lock();
+            state.logged[self.class].entry(stream).or_default().insert(opened.header.sequence);
+        }
+        self.count(&opened.header, Count::of(&opened.header));
+    }
+
+    fn shed(&mut self, sealed: &[u8], _unread_by: &[&str]) {
+        if let Ok(opened) = frame::open(&Bytes::copy_from_slice(sealed)) {
+            self.ledger.add(&opened.header, Entry::Dropped("journal", "shed"), Count::of(&opened.header));
+        }
+    }
+
+    fn snapshot(&self) -> Vec<u8> {
+        let state = self.memory.lock();
+        let streams = state.logged[self.class].iter().map(|(stream, ranges)| StoredStream {
+            agent: stream.agent.to_vec(),
+            epoch: stream.epoch,
+            lane: stream.lane,
+            ranges: ranges.iter().flat_map(|(first, last)| [first, last]).collect(),
+        });
+        let counts = self.received.iter().map(|((agent, source), count)| StoredCount {
+            agent: agent.clone(),
+            source: source.clone(),
+            records: count.records,
+            bytes: count.bytes,
+        });
+        Stored { streams: streams.collect(), counts: counts.collect() }.encode_to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STREAM: Stream = Stream { agent: [7; 16], epoch: 3, lane: 0 };
+
+    /// Scenario: a frame comes, comes again on another call while it is written, and once more after its fsync; a
+    /// second one cannot be written.
+    /// Guarantees: it is appended once; the second may be claimed again.
+    #[test]
+    fn a_frame_is_claimed_once() {
+        let memory = Memory::default();
+        assert_eq!(memory.claim(STREAM, 1), Known::New);
+        assert_eq!(memory.claim(STREAM, 1), Known::Claimed);
+        memory.settle(STREAM, 1, true);
+        assert_eq!(memory.claim(STREAM, 1), Known::Durable);
+        assert_eq!(memory.claim(STREAM, 2), Known::New);
+        memory.settle(STREAM, 2, false);
+        assert_eq!(memory.claim(STREAM, 2), Known::New);
+    }
+
+    /// Scenario: an agent that has lost interest in an epoch greets.
+    /// Guarantees: only what it names is kept and reported; other agents' frames stay.
+    #[test]
+    fn old_epochs_are_forgotten() {
+        let memory = Memory::default();
+        let other = Stream { agent: [8; 16], ..STREAM };
+        let old = Stream { epoch: 2, ..STREAM };
+        for stream in [STREAM, old, other] {
+            memory.claim(stream, 5);
+            memory.settle(stream, 5, true);
+        }
+        let have = memory.welcome([7; 16], 0, &[3]);
+        assert_eq!(have.iter().map(|(epoch, _)| *epoch).collect::<Vec<_>>(), [3]);
+        assert_eq!(memory.claim(old, 5), Known::New);
+        assert_eq!(memory.claim(other, 5), Known::Durable);
+    }
+
+    /// Scenario: frames are logged, the state is stored and restored in a new process.
+    /// Guarantees: the same frames are known, the ledger's counts go on.
+    #[test]
+    fn the_state_outlives_its_segments() {
+        use journal::Fold as _;
+        let header = FrameHeader {
+            agent: vec![7; 16],
+            epoch: 3,
+            sequence: 9,
+            class: CLASSES[0].into(),
+            source: "collector".to_owned(),
+            records: 10,
+            bytes: 160,
+            ..FrameHeader::default()
+        };
+        let mut before = Fold::new(0, Arc::default(), Ledger::default());
+        before.apply(&frame::seal(&header, &[]));
+        let ledger = Ledger::default();
+        let memory = Arc::new(Memory::default());
+        let mut after = Fold::new(0, Arc::clone(&memory), ledger.clone());
+        after.restore(&before.snapshot());
+        memory.all_durable();
+        assert_eq!(memory.claim(STREAM, 9), Known::Durable);
+        assert_eq!(ledger.lines()[0].2, Count { records: 10, bytes: 160 });
+    }
+}
