@@ -1,0 +1,103 @@
+//! kill -9 of the aggregator while data flows.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use ao_tests::eventually::eventually;
+use ao_tests::loki::Loki;
+use ao_tests::prometheus::Prometheus;
+use ao_tests::script::Reply;
+use ao_tests::stack::Stack;
+use ao_tests::workspace::report;
+
+use crate::writer::{CriFile, container};
+
+const LINES: u64 = 100_000;
+
+/// Scenario: 100,000 numbered lines and a counter a second flow; the aggregator is killed twice, once right after
+/// Loki took a request whose answer was lost.
+/// Guarantees: every line is at Loki; a line that is there twice came in two requests of the same bytes and is
+/// counted as resent; in Prometheus no second of the counter is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_the_aggregator_is_killed() {
+    let mut stack = Stack::new();
+    let loki = Loki::start().await;
+    let prometheus = Prometheus::start(&stack.folder().join("prometheus")).await;
+    let sinks = format!(
+        "{{loki: {{url: \"{}\"}}, prometheus: {{url: \"{}/api/v1/write\"}}}}",
+        loki.url, prometheus.url
+    );
+    stack.start_aggregator(&sinks, "").await;
+    stack.start_agent("collectors: {interval: 1s}").await;
+    let folder = container(&stack.pods(), "shop", "web-1", "uid-1", "app");
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut file = CriFile::create(&folder.join("0.log"));
+        let pause = std::sync::mpsc::sync_channel::<()>(0).1;
+        for block in 0..LINES / 500 {
+            file.number("line", block * 500..(block + 1) * 500);
+            // Spreads the lines over some ten seconds; nobody sends, so this only waits.
+            let _timeout = pause.recv_timeout(Duration::from_millis(50));
+        }
+    });
+    let arrived = |loki: &Loki| loki.recorded().lines.len() as u64;
+    let at_least = async |count: u64| {
+        eventually(&format!("{count} lines"), Duration::from_secs(90), async || {
+            let now = arrived(&loki);
+            if now >= count { Ok(()) } else { Err(format!("{now} lines")) }
+        })
+        .await;
+    };
+    at_least(LINES / 10).await;
+    // Loki takes this one, but the aggregator is killed before it can know.
+    loki.script.push([Reply::AcceptAndHang]);
+    eventually("the request in doubt", Duration::from_secs(20), async || {
+        if loki.script.left() == 0 { Ok(()) } else { Err("not yet") }
+    })
+    .await;
+    stack.aggregator().kill();
+    stack.restart_aggregator().await;
+    at_least(LINES / 2).await;
+    stack.aggregator().kill();
+    stack.restart_aggregator().await;
+    writing.await.unwrap();
+
+    let mut seen = HashMap::<u64, Vec<usize>>::new();
+    eventually("every line", Duration::from_secs(120), async || {
+        seen.clear();
+        for line in &loki.recorded().lines {
+            let number = line.text.rsplit(' ').next().and_then(|n| n.parse().ok());
+            seen.entry(number.ok_or("a split line")?).or_default().push(line.request);
+        }
+        if seen.len() as u64 == LINES { Ok(()) } else { Err("lines are missing") }
+    })
+    .await;
+    let recorded = loki.recorded();
+    let twice: Vec<_> = seen.values().filter(|requests| requests.len() > 1).collect();
+    for requests in &twice {
+        let first = &recorded.bodies[requests[0]];
+        assert!(requests.iter().all(|&n| recorded.bodies[n] == *first), "a line came again in other bytes");
+    }
+    let double = twice.len() as u64;
+    drop(recorded);
+    // The counter lives as long as the process: the second kill may have taken the first restart's count with it.
+    let resent = stack.aggregator_metric("ao_ledger_records_total", "resent").await.unwrap();
+    assert!(double > 0, "the scripted doubt makes a double");
+
+    // Collected once a second, the counter has a sample for every second between its first and its last.
+    let samples = eventually("the counter", Duration::from_secs(60), async || {
+        let found = prometheus.query("node_context_switches_total[10m]").await?;
+        let series = found.into_iter().next().ok_or("nothing yet")?;
+        if series.points.len() > 10 { Ok::<_, String>(series.points) } else { Err("too few".to_owned()) }
+    })
+    .await;
+    let gaps: Vec<_> = samples.windows(2).map(|w| w[1].0 - w[0].0).filter(|gap| *gap > 1.5).collect();
+    assert!(gaps.is_empty(), "gaps of {gaps:?} seconds in {} samples", samples.len());
+    assert!(samples.windows(2).all(|w| w[0].1 <= w[1].1), "the counter goes up");
+    report(
+        "kill-aggregator",
+        &serde_json::json!({
+            "written": LINES, "delivered": seen.len(), "lost": LINES - seen.len() as u64,
+            "double": double, "resent": resent, "counter_samples": samples.len(), "counter_gaps": gaps.len(),
+        }),
+    );
+}

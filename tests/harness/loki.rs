@@ -1,0 +1,204 @@
+//! A server that holds Loki's push protocol: it decodes with the message definitions that Loki's project generates
+//! (crate `loki-api`; structured metadata, which is younger than it, by our own), records, and answers by script.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use loki_api::logproto::PushRequest;
+use loki_api::prost::Message as _;
+use prost::Message as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::script::{Reply, Script};
+
+/// One line that was accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// The stream's selector.
+    pub labels: String,
+    /// Nanoseconds.
+    pub at_ns: i64,
+    /// The text.
+    pub text: String,
+    /// Structured metadata.
+    pub metadata: Vec<(String, String)>,
+    /// Number of the accepted request that brought it.
+    pub request: usize,
+}
+
+/// What was recorded.
+#[derive(Debug, Default)]
+pub struct Recorded {
+    /// All lines of accepted requests, in order.
+    pub lines: Vec<Line>,
+    /// Bodies of accepted requests.
+    pub bodies: Vec<Bytes>,
+    /// Requests that broke the protocol, with what is wrong; none is expected.
+    pub violations: Vec<String>,
+    /// All requests.
+    pub requests: usize,
+    /// A request with a line of this text is answered 400 as a whole.
+    refuse: Option<String>,
+}
+
+/// A running server; ends when dropped.
+pub struct Loki {
+    /// Base URL.
+    pub url: String,
+    /// How it answers.
+    pub script: Arc<Script>,
+    recorded: Arc<Mutex<Recorded>>,
+    serving: JoinHandle<()>,
+}
+
+impl Loki {
+    /// Starts on a port of its own.
+    ///
+    /// # Panics
+    /// Where loopback gives none.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await;
+        let listener = listener.expect("loopback has a free port");
+        let url = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
+        let (script, recorded) = (Arc::<Script>::default(), Arc::<Mutex<Recorded>>::default());
+        let serving = tokio::spawn(serve(listener, Arc::clone(&script), Arc::clone(&recorded)));
+        Self { url, script, recorded, serving }
+    }
+
+    /// What was recorded so far.
+    pub fn recorded(&self) -> MutexGuard<'_, Recorded> {
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on a line with this text is one that Loki will never take.
+    pub fn refuse(&self, text: &str) {
+        self.recorded().refuse = Some(text.to_owned());
+    }
+
+    /// Accepted lines whose labels contain a text.
+    pub fn lines(&self, labels: &str) -> Vec<Line> {
+        self.recorded().lines.iter().filter(|line| line.labels.contains(labels)).cloned().collect()
+    }
+}
+
+impl Drop for Loki {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn serve(listener: TcpListener, script: Arc<Script>, recorded: Arc<Mutex<Recorded>>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(connection(stream, Arc::clone(&script), Arc::clone(&recorded)));
+    }
+}
+
+async fn connection(stream: TcpStream, script: Arc<Script>, recorded: Arc<Mutex<Recorded>>) {
+    // Closing it is then a reset, which is what a scripted break is to be.
+    let _unsupported = rustix::net::sockopt::set_socket_linger(&stream, Some(std::time::Duration::ZERO));
+    let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let (script, recorded) = (Arc::clone(&script), Arc::clone(&recorded));
+        async move { handle(request, &script, &recorded).await }
+    });
+    // A broken connection is part of the script.
+    let _broken =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await;
+}
+
+async fn handle(
+    request: Request<Incoming>,
+    script: &Script,
+    recorded: &Mutex<Recorded>,
+) -> Result<Response<Full<Bytes>>, io::Error> {
+    let lock = || recorded.lock().unwrap_or_else(PoisonError::into_inner);
+    if request.uri().path() == "/ready" {
+        return Ok(plain(200, "ready"));
+    }
+    let is_push = request.method() == Method::POST && request.uri().path() == "/loki/api/v1/push";
+    let content_type = request.headers().get("content-type").cloned();
+    let body = request.into_body().collect().await.map_err(io::Error::other)?.to_bytes();
+    lock().requests += 1;
+    if !is_push || content_type.is_none_or(|kind| kind != "application/x-protobuf") {
+        lock().violations.push("not a POST of application/x-protobuf to /loki/api/v1/push".to_owned());
+        return Ok(plain(404, "no such path"));
+    }
+    let lines = match decode(&body) {
+        Ok(lines) => lines,
+        Err(why) => {
+            lock().violations.push(why.clone());
+            return Ok(plain(400, &why));
+        }
+    };
+    let refuse = lock().refuse.clone();
+    if refuse.is_some_and(|text| lines.iter().any(|line| line.text == text)) {
+        return Ok(plain(400, "an entry cannot be taken"));
+    }
+    let take = || {
+        let mut recorded = lock();
+        let request = recorded.bodies.len();
+        recorded.lines.extend(lines.into_iter().map(|line| Line { request, ..line }));
+        recorded.bodies.push(body);
+    };
+    let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
+    match script.next() {
+        Reply::Accept => {
+            take();
+            Ok(plain(204, ""))
+        }
+        Reply::Status(status, headers, text) => {
+            let mut response = plain(status, &text);
+            for (name, value) in headers {
+                response.headers_mut().insert(name, value.parse().map_err(io::Error::other)?);
+            }
+            Ok(response)
+        }
+        Reply::Hang => std::future::pending().await,
+        Reply::Reset => Err(reset()),
+        Reply::AcceptAndReset => {
+            take();
+            Err(reset())
+        }
+        Reply::AcceptAndHang => {
+            take();
+            std::future::pending().await
+        }
+    }
+}
+
+fn plain(status: u16, text: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::copy_from_slice(text.as_bytes())));
+    *response.status_mut() = hyper::StatusCode::from_u16(status).unwrap_or_default();
+    response
+}
+
+/// By both definitions, which must agree.
+fn decode(body: &[u8]) -> Result<Vec<Line>, String> {
+    let raw = snap::raw::Decoder::new().decompress_vec(body).map_err(|e| format!("not snappy: {e}"))?;
+    let official = PushRequest::decode(raw.as_slice()).map_err(|e| format!("not a PushRequest: {e}"))?;
+    let ours = ao_proto::loki::PushRequest::decode(raw.as_slice()).map_err(|e| e.to_string())?;
+    let mut lines = Vec::new();
+    for (stream, with_metadata) in official.streams.iter().zip(&ours.streams) {
+        if !stream.labels.starts_with('{') || !stream.labels.ends_with('}') {
+            return Err(format!("not a selector: {}", stream.labels));
+        }
+        for (entry, with_metadata) in stream.entries.iter().zip(&with_metadata.entries) {
+            let at = entry.timestamp.as_ref().ok_or("an entry without a timestamp")?;
+            let pair = |p: &ao_proto::loki::LabelPairAdapter| (p.name.clone(), p.value.clone());
+            lines.push(Line {
+                labels: stream.labels.clone(),
+                at_ns: at.seconds * 1_000_000_000 + i64::from(at.nanos),
+                text: entry.line.clone(),
+                metadata: with_metadata.structured_metadata.iter().map(pair).collect(),
+                request: 0,
+            });
+        }
+    }
+    Ok(lines)
+}

@@ -1,0 +1,96 @@
+//! A child process with a log file; killed when dropped.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use crate::eventually::eventually;
+
+/// See the module.
+pub struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts it; stdout and stderr go to `<folder>/<name>.log`, behind what is there.
+    ///
+    /// # Panics
+    /// Where it cannot be started.
+    pub fn start(name: &str, folder: &Path, command: &mut Command) -> Self {
+        let log = folder.join(format!("{name}.log"));
+        let out = File::options().create(true).append(true).open(&log).expect("the log can be written");
+        let err = out.try_clone().expect("a file can be cloned");
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
+        let child = child.unwrap_or_else(|e| panic!("cannot start {name}: {e}"));
+        Self { name: name.to_owned(), child, log }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// kill -9, and waits until it is gone.
+    ///
+    /// # Panics
+    /// Where it cannot be killed.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("a child can be killed");
+        self.child.wait().expect("a child can be waited for");
+    }
+
+    /// SIGTERM, and waits for its end.
+    ///
+    /// # Panics
+    /// Where it does not end within 20 seconds.
+    pub async fn stop(&mut self) -> ExitStatus {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        let pid = pid.expect("a child has a process id");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a child can be signalled");
+        self.ended(Duration::from_secs(20)).await
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// Where it does not come in time.
+    pub async fn ended(&mut self, within: Duration) -> ExitStatus {
+        let name = self.name.clone();
+        let child = &mut self.child;
+        eventually(&format!("the end of {name}"), within, async || match child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            Ok(None) => Err("it still runs".to_owned()),
+            Err(e) => Err(e.to_string()),
+        })
+        .await
+    }
+
+    /// Whether it runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+
+    /// What it has written.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Process {
+    #[allow(clippy::print_stdout, reason = "what a failed test shows its reader")]
+    fn drop(&mut self) {
+        if self.child.kill().is_ok() {
+            // Reaped, so that nothing is left behind; it may have ended by itself.
+            let _ended = self.child.wait();
+        }
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = &lines[lines.len().saturating_sub(30)..];
+            println!("--- last lines of {}:\n{}", self.name, tail.join("\n"));
+        }
+    }
+}

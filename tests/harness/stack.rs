@@ -1,0 +1,176 @@
+//! An aggregator and an agent as processes, with their configurations and folders.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::eventually::eventually;
+use crate::process::Process;
+use crate::prometheus::get;
+use crate::workspace::{binary, free_addresses};
+
+/// Name of the agent's node.
+pub const NODE: &str = "node-under-test";
+
+/// One aggregator and one agent; killed when dropped.
+pub struct Stack {
+    folder: TempDir,
+    /// Where agents connect.
+    pub ingest: SocketAddr,
+    /// The aggregator's HTTP doors.
+    pub http: SocketAddr,
+    /// The agent's HTTP doors.
+    pub admin: SocketAddr,
+    /// The agent's OTLP receiver.
+    pub otlp: SocketAddr,
+    aggregator: Option<Process>,
+    agent: Option<Process>,
+}
+
+impl Default for Stack {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Stack {
+    /// Nothing runs yet. Folders for logs are there.
+    ///
+    /// # Panics
+    /// Where no folder can be made.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder can be made");
+        for name in ["pods", "files"] {
+            std::fs::create_dir_all(folder.path().join(name)).expect("a folder can be made");
+        }
+        let [ingest, http, admin, otlp] = free_addresses();
+        Self { folder, ingest, http, admin, otlp, aggregator: None, agent: None }
+    }
+
+    /// Everything lies here.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// In place of /var/log/pods.
+    pub fn pods(&self) -> PathBuf {
+        self.folder().join("pods")
+    }
+
+    /// Plain files: `*.log` in it are read.
+    pub fn files(&self) -> PathBuf {
+        self.folder().join("files")
+    }
+
+    /// Starts the aggregator; `sinks` is that section of its YAML, `more` any others.
+    ///
+    /// # Panics
+    /// Where its doors do not open.
+    pub async fn start_aggregator(&mut self, sinks: &str, more: &str) {
+        let yaml = format!(
+            "name: aggregator-under-test\nhttp: {{listen: \"{}\"}}\ningest: {{listen: \"{}\"}}\nsinks: {sinks}\n{more}\n",
+            self.http, self.ingest
+        );
+        self.aggregator = Some(self.launch("ao-aggregator", &yaml, &[]));
+        self.answers("aggregator", self.http).await;
+    }
+
+    /// Starts the agent; `more` are further sections of its YAML (`collectors`, `latency`, ...).
+    ///
+    /// # Panics
+    /// Where its doors do not open.
+    pub async fn start_agent(&mut self, more: &str) {
+        let yaml = format!(
+            "cluster: test\nadmin: {{listen: \"{}\"}}\naggregator: {{addresses: [\"http://{}\"], retry: 500ms}}\n\
+             otlp: {{grpc: \"{}\"}}\nlogs: {{pods: {:?}, files: [{{path: {:?}}}]}}\n{more}\n",
+            self.admin,
+            self.ingest,
+            self.otlp,
+            self.pods(),
+            self.files().join("*.log"),
+        );
+        self.agent = Some(self.launch("ao-agent", &yaml, &["--node", NODE]));
+        self.answers("agent", self.admin).await;
+    }
+
+    /// Starts the aggregator again as it was.
+    ///
+    /// # Panics
+    /// Where its doors do not open.
+    pub async fn restart_aggregator(&mut self) {
+        self.aggregator = Some(self.relaunch("ao-aggregator", &[]));
+        self.answers("aggregator", self.http).await;
+    }
+
+    /// Starts the agent again as it was.
+    ///
+    /// # Panics
+    /// Where its doors do not open.
+    pub async fn restart_agent(&mut self) {
+        self.agent = Some(self.relaunch("ao-agent", &["--node", NODE]));
+        self.answers("agent", self.admin).await;
+    }
+
+    /// The aggregator's process.
+    ///
+    /// # Panics
+    /// Where it was not started.
+    pub fn aggregator(&mut self) -> &mut Process {
+        self.aggregator.as_mut().expect("the aggregator was started")
+    }
+
+    /// The agent's process.
+    ///
+    /// # Panics
+    /// Where it was not started.
+    pub fn agent(&mut self) -> &mut Process {
+        self.agent.as_mut().expect("the agent was started")
+    }
+
+    /// Sum of one of the aggregator's own metrics over all series whose text contains `labels`.
+    ///
+    /// # Errors
+    /// Where the aggregator does not answer.
+    pub async fn aggregator_metric(&self, name: &str, labels: &str) -> Result<f64, String> {
+        metric(self.http, name, labels).await
+    }
+
+    /// The same of the agent's.
+    ///
+    /// # Errors
+    /// Where the agent does not answer.
+    pub async fn agent_metric(&self, name: &str, labels: &str) -> Result<f64, String> {
+        metric(self.admin, name, labels).await
+    }
+
+    fn launch(&self, name: &str, yaml: &str, args: &[&str]) -> Process {
+        std::fs::write(self.folder().join(format!("{name}.yaml")), yaml).expect("a file can be written");
+        self.relaunch(name, args)
+    }
+
+    fn relaunch(&self, name: &str, args: &[&str]) -> Process {
+        let mut command = Command::new(binary(name));
+        command.arg("--config").arg(self.folder().join(format!("{name}.yaml"))).args(args);
+        command.arg("--data-dir").arg(self.folder().join(format!("{name}-data")));
+        Process::start(name, self.folder(), &mut command)
+    }
+
+    async fn answers(&self, name: &str, address: SocketAddr) {
+        let url = format!("http://{address}/healthz");
+        eventually(&format!("the {name} answers"), Duration::from_secs(20), async || get(&url).await).await;
+    }
+}
+
+/// Sum over the lines of a text exposition that begin with `name` and contain `labels`.
+async fn metric(address: SocketAddr, name: &str, labels: &str) -> Result<f64, String> {
+    let (_, text) = get(&format!("http://{address}/metrics")).await?;
+    let is_it = |line: &&str| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
+    };
+    let value = |line: &str| line.rsplit(' ').next().and_then(|number| number.parse::<f64>().ok());
+    Ok(text.lines().filter(is_it).filter_map(value).sum())
+}

@@ -1,0 +1,104 @@
+//! A server that holds the protocol in which Tempo takes spans: OTLP over gRPC, decoded by the OpenTelemetry project's
+//! definitions; records, and answers by script (a status is a gRPC code).
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Code, Request, Response, Status};
+
+use crate::script::{Reply, Script};
+
+/// A running server; ends when dropped.
+pub struct Tempo {
+    /// Base URL.
+    pub url: String,
+    /// How it answers.
+    pub script: Arc<Script>,
+    accepted: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
+    serving: JoinHandle<()>,
+}
+
+struct Service {
+    script: Arc<Script>,
+    accepted: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
+}
+
+impl Tempo {
+    /// Starts on a port of its own.
+    ///
+    /// # Panics
+    /// Where loopback gives none.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await;
+        let listener = listener.expect("loopback has a free port");
+        let url = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
+        let (script, accepted) = (Arc::<Script>::default(), Arc::<Mutex<Vec<_>>>::default());
+        let service = Service { script: Arc::clone(&script), accepted: Arc::clone(&accepted) };
+        let server = tonic::transport::Server::builder()
+            .add_service(TraceServiceServer::new(service).max_decoding_message_size(16 << 20))
+            .serve_with_incoming(TcpListenerStream::new(listener));
+        let serving = tokio::spawn(async move {
+            // It ends with the test.
+            let _ended = server.await;
+        });
+        Self { url, script, accepted, serving }
+    }
+
+    /// Accepted requests.
+    pub fn accepted(&self) -> MutexGuard<'_, Vec<ExportTraceServiceRequest>> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All spans of accepted requests.
+    pub fn spans(&self) -> Vec<Span> {
+        let accepted = self.accepted();
+        let resources = accepted.iter().flat_map(|request| &request.resource_spans);
+        resources.flat_map(|r| &r.scope_spans).flat_map(|scope| scope.spans.clone()).collect()
+    }
+}
+
+impl Drop for Tempo {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for Service {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        let take = || {
+            let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
+            accepted.push(request.into_inner());
+        };
+        match self.script.next() {
+            Reply::Accept => {
+                take();
+                Ok(Response::new(ExportTraceServiceResponse::default()))
+            }
+            Reply::Status(code, _, text) => Err(Status::new(Code::from(i32::from(code)), text)),
+            Reply::Hang => std::future::pending().await,
+            Reply::Reset => Err(Status::unavailable("connection reset")),
+            Reply::AcceptAndReset => {
+                take();
+                Err(Status::unavailable("connection reset"))
+            }
+            Reply::AcceptAndHang => {
+                take();
+                std::future::pending().await
+            }
+        }
+    }
+}
