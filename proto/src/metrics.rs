@@ -2,6 +2,7 @@
 //!
 //! | room | what it holds |
 //! |---|---|
+//! | `api` | what is encoded |
 //! | `keyframe` | the layout of a keyframe |
 //! | `frame` | the layout of a frame |
 //! | `decimal` | floats that are short decimals, as integers |
@@ -10,6 +11,7 @@
 //! A frame depends on its keyframe alone, never on another frame, and names it by its id: decoding with another one is
 //! an error. Every float comes back bit by bit: -0.0, NaN payloads, staleness markers and infinities too.
 
+mod api;
 mod decimal;
 mod frame;
 mod keyframe;
@@ -17,36 +19,8 @@ mod scale;
 #[cfg(test)]
 mod tests;
 
+pub use self::api::{Keyframe, MetricsFrame};
 use crate::frame::FrameError;
-use crate::model::{Exemplar, Family, Series};
-
-/// The series of one group of metrics and a reference value of each. A frame names one keyframe by its id.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Keyframe {
-    /// Random.
-    pub id: u64,
-    /// Milliseconds, of the reference values.
-    pub at_ms: i64,
-    /// Metadata, by number.
-    pub families: Vec<Family>,
-    /// By number.
-    pub series: Vec<Series>,
-    /// One per series.
-    pub values: Vec<f64>,
-}
-
-/// The values of a keyframe's series at one time.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct MetricsFrame {
-    /// Milliseconds.
-    pub at_ms: i64,
-    /// One per series of the keyframe; what stands in an absent series' place has no meaning (0 after decoding).
-    pub values: Vec<f64>,
-    /// Numbers of the series that have no sample in this frame, ascending.
-    pub absent: Vec<u32>,
-    /// Rare.
-    pub exemplars: Vec<Exemplar>,
-}
 
 impl Keyframe {
     /// The payload, not yet compressed. A series without a value is written as 0.

@@ -14,9 +14,9 @@
 //! Numbers are variable-length, signed ones zigzag, fixed ones little end first; subsets as in columns.rs. Planes put the bytes that are alike
 //! (sign and exponent) side by side for zstd.
 
+use super::api::{Keyframe, MetricsFrame};
 use super::decimal::{MAX_SCALE, decimal, decimal_scale, in_range, mantissa};
 use super::scale::scales;
-use super::{Keyframe, MetricsFrame};
 use crate::columns::{Reader, put, put_signed, put_subset};
 use crate::frame::FrameError;
 use crate::limits::{MAX_EXEMPLARS, MAX_LABEL_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS};

@@ -10,13 +10,13 @@
 //!
 //! Numbers are variable-length, signed ones zigzag, fixed ones little end first; subsets as in columns.rs.
 
+use super::api::Keyframe;
 use super::decimal::{self, MAX_SCALE, decimal, mantissa};
 use super::scale::scales;
-use super::{Family, Keyframe, Series};
 use crate::columns::{Reader, put, put_signed, put_subset};
 use crate::frame::FrameError;
 use crate::limits::{MAX_FAMILIES, MAX_SERIES};
-use crate::model::MetricType;
+use crate::model::{Family, MetricType, Series};
 use crate::symbols::{Table, Writer};
 
 pub(super) fn encode(keyframe: &Keyframe) -> Vec<u8> {

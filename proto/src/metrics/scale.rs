@@ -1,7 +1,7 @@
 //! The scale of a family: the unit in which its keyframe's values are integers. It is found from the keyframe alone,
 //! in the same way at both ends, so it need not be sent with frames; what it says is part of the wire version.
 
-use super::Keyframe;
+use super::api::Keyframe;
 use super::decimal::{KIBS, SECTORS, decimal_scale, mantissa};
 
 /// What is known of a family while its series are walked.

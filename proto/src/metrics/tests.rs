@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::limits::MAX_LABEL_VALUE_BYTES;
-use crate::model::{Labels, MetricType, STALE_NAN};
+use crate::model::{Exemplar, Family, Labels, MetricType, STALE_NAN, Series};
 
 /// Floats as they occur, and every other bit pattern.
 fn value() -> impl Strategy<Value = f64> {
