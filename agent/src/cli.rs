@@ -29,5 +29,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Prints the host's metrics as Prometheus text.
-    Collect(crate::collector::command::Args),
+    Collect(crate::collector::Args),
+    /// Records the host's metrics at an interval, for benchmarks.
+    Record(crate::record::Args),
 }

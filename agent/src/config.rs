@@ -7,7 +7,7 @@ use ao_common::telemetry;
 use serde::Deserialize;
 
 use crate::context::Roots;
-use crate::{batch, collector, enrich, latency, logs, net, spool, uplink};
+use crate::{batch, collector, enrich, latency, logs, net, path, spool, uplink};
 
 /// The whole file. An empty one works.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,6 +33,8 @@ pub struct Config {
     pub net: net::Config,
     /// Round trips.
     pub latency: latency::Config,
+    /// Hop-by-hop paths.
+    pub path: path::Config,
     /// Labels from the directives.
     pub enrich: enrich::Config,
     /// When a frame is closed.
@@ -68,6 +70,7 @@ impl Default for Config {
             logs: logs::Config::default(),
             net: net::Config::default(),
             latency: latency::Config::default(),
+            path: path::Config::default(),
             enrich: enrich::Config::default(),
             batch: batch::Config::default(),
             spool: spool::Config::default(),

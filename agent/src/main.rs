@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use ao_agent::cli::{Cli, Command};
-use ao_agent::{app, collector, config::Config};
+use ao_agent::{app, collector, config::Config, record};
 use ao_common::{shutdown, telemetry};
 use clap::Parser;
 
@@ -35,10 +35,10 @@ fn main() -> ExitCode {
                 let token = shutdown::on_signal().map_err(|e| format!("cannot listen for signals: {e}"))?;
                 app::run(config, node, Some(log), token).await.map_err(|e| e.to_string())
             }
+            Some(Command::Record(args)) => record::run(args).await.map_err(|e| e.to_string()),
             Some(Command::Collect(args)) => {
                 let out = std::io::stdout().lock();
-                collector::command::print_once(&args, &config.collectors, &node.roots, out)
-                    .map_err(|e| e.to_string())
+                collector::print_once(&args, &config.collectors, &node.roots, out).map_err(|e| e.to_string())
             }
         }
     });

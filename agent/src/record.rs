@@ -17,7 +17,7 @@ use ao_common::units::Span;
 use thiserror::Error;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::collector::{self, Collectors};
+use crate::collector;
 use crate::context::Roots;
 pub use format::{FormatError, RecordedSeries, Recording, Snapshot, Writer};
 
@@ -74,7 +74,7 @@ pub async fn run(args: Args) -> Result<(), RecordError> {
     }
     let file = File::create_new(&args.file)
         .map_err(|source| RecordError::Create { path: args.file.clone(), source })?;
-    let mut collectors = Collectors::new(&collector::Config::default())?;
+    let mut collectors = collector::Config::default().collectors(None)?;
     let roots = Arc::new(Roots::default());
     let mut writer = Writer::new(BufWriter::new(file));
 
