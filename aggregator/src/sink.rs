@@ -16,7 +16,7 @@ use thiserror::Error;
 
 use api::Sink;
 
-/// `sink` of the configuration.
+/// `sinks` of the configuration.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -30,7 +30,7 @@ pub struct Config {
 
 /// Why a sink cannot be made: a mistake in its section.
 #[derive(Debug, Error)]
-#[error("sink.{sink}: {source}")]
+#[error("sinks.{sink}: {source}")]
 pub struct OpenError {
     /// Which.
     pub sink: &'static str,

@@ -28,7 +28,7 @@ use newest::Newest;
 
 const CONTENT: [(&str, &str); 1] = [("content-type", "application/x-protobuf")];
 
-/// `sink.loki` of the configuration.
+/// `sinks.loki` of the configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {

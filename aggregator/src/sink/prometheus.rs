@@ -36,7 +36,7 @@ const CONTENT: [(&str, &str); 3] = [
 /// Samples do not wait longer for metadata.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// `sink.prometheus` of the configuration.
+/// `sinks.prometheus` of the configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {

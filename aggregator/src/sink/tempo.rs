@@ -23,7 +23,7 @@ use super::http::{HttpError, parse_url};
 /// Where Debian, Alpine and the distroless images keep the certificates that the machine trusts.
 const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 
-/// `sink.tempo` of the configuration.
+/// `sinks.tempo` of the configuration.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
