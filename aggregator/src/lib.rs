@@ -11,6 +11,7 @@ pub mod config;
 
 pub mod app;
 
+pub mod api;
 pub mod console;
 pub mod control;
 

@@ -1,10 +1,12 @@
-//! The table of sinks. Each owns its section of the configuration; one without a section is off.
+//! The table of sinks. Each owns its section of the configuration; one without a section is off, but for the embedded
+//! one, which is always on.
 
 pub mod api;
 
 pub mod answer;
 pub mod http;
 
+pub mod embedded;
 pub mod loki;
 pub mod prometheus;
 pub mod tempo;
@@ -26,6 +28,8 @@ pub struct Config {
     pub loki: Option<loki::Config>,
     /// Tempo, or another OTLP/gRPC receiver of traces.
     pub tempo: Option<tempo::Config>,
+    /// The recent past in memory, for the console. On by default; it needs no other store.
+    pub embedded: embedded::Config,
 }
 
 /// Why a sink cannot be made: a mistake in its section.
@@ -38,7 +42,8 @@ pub struct OpenError {
     pub source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// The sinks that are configured. Nothing is connected yet. Call it within the runtime.
+/// The sinks that are configured, besides the embedded one: that is made first (`embedded::Store::new`), since the
+/// console reads it as well. Nothing is connected yet. Call it within the runtime.
 ///
 /// # Errors
 /// Where a section cannot be used.

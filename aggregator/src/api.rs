@@ -1,0 +1,143 @@
+//! The JSON answers that the console, and anybody with curl, reads: what the embedded store, the ledger and the
+//! fan-out know. Read only; every parameter is bounded; what is wrong with a request is said in a sentence.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+
+use crate::ledger::Ledger;
+use crate::sink::embedded::{Store, now_ms};
+
+pub mod grid;
+pub mod params;
+
+pub mod host;
+pub mod latency;
+pub mod ledger;
+pub mod logs;
+pub mod missing;
+pub mod overview;
+pub mod paths;
+pub mod poll;
+pub mod series;
+pub mod status;
+pub mod traces;
+
+use params::{ApiError, Params};
+use status::Fanout;
+
+#[cfg(test)]
+mod tests;
+
+/// What the answers are made from. Cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The recent past.
+    pub store: Store,
+    /// What became of every record.
+    pub ledger: Ledger,
+    /// How the sinks are doing.
+    pub fanout: Arc<dyn Fanout>,
+    /// Who answers.
+    pub about: Arc<About>,
+}
+
+/// Who answers.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct About {
+    /// This aggregator's name.
+    pub aggregator: String,
+    /// Its build.
+    pub version: String,
+    /// When it started, milliseconds; a change tells the console that it was restarted.
+    pub started_ms: i64,
+}
+
+/// A JSON answer, or a sentence about what is wrong with the request.
+pub type Answer<T> = Result<Json<T>, ApiError>;
+
+/// All paths below `/api/v1`.
+pub fn router(state: ApiState) -> Router {
+    Router::new()
+        .route("/api/v1/poll", get(poll::get))
+        .route("/api/v1/overview", get(get_overview))
+        .route("/api/v1/nodes", get(get_nodes))
+        .route("/api/v1/sinks", get(get_sinks))
+        .route("/api/v1/host", get(get_host))
+        .route("/api/v1/logs", get(get_logs))
+        .route("/api/v1/latency", get(get_latency))
+        .route("/api/v1/paths", get(get_paths))
+        .route("/api/v1/traces", get(get_traces))
+        .route("/api/v1/ledger", get(get_ledger))
+        .route("/api/v1/series", get(get_series))
+        .route("/api/{*rest}", get(unknown))
+        .with_state(state)
+}
+
+async fn unknown() -> ApiError {
+    ApiError::Missing("there is no such path; /api/v1/overview is a good place to begin".to_owned())
+}
+
+async fn get_overview(State(state): State<ApiState>, params: Params) -> Answer<overview::Overview> {
+    params.only(&[])?;
+    Ok(Json(overview::of(&state, now_ms())))
+}
+
+async fn get_nodes(State(state): State<ApiState>, params: Params) -> Answer<Vec<overview::Node>> {
+    params.only(&[])?;
+    Ok(Json(overview::nodes(&state.store, now_ms())))
+}
+
+async fn get_sinks(State(state): State<ApiState>, params: Params) -> Answer<Vec<status::Sink>> {
+    params.only(&[])?;
+    Ok(Json(state.fanout.sinks()))
+}
+
+async fn get_host(State(state): State<ApiState>, params: Params) -> Answer<host::Host> {
+    let params = params.only(&["node", "minutes"])?;
+    let node = state.node(params.text("node"))?;
+    host::of(&state.store, &node, now_ms(), params.minutes()?).map(Json)
+}
+
+async fn get_logs(State(state): State<ApiState>, params: Params) -> Answer<logs::Page> {
+    logs::of(&state.store, &params.only(&["node", "q", "level", "limit", "after"])?).map(Json)
+}
+
+async fn get_latency(State(state): State<ApiState>, params: Params) -> Answer<latency::Latency> {
+    let params = params.only(&["node", "minutes"])?;
+    Ok(Json(latency::of(&state.store, params.text("node"), now_ms(), params.minutes()?)))
+}
+
+async fn get_paths(State(state): State<ApiState>, params: Params) -> Answer<paths::Paths> {
+    let params = params.only(&["node", "minutes"])?;
+    Ok(Json(paths::of(&state.store, params.text("node"), now_ms(), params.minutes()?)))
+}
+
+async fn get_traces(State(state): State<ApiState>, params: Params) -> Answer<traces::Traces> {
+    traces::of(&state.store, &params.only(&["node", "q", "limit", "id"])?).map(Json)
+}
+
+async fn get_ledger(State(state): State<ApiState>, params: Params) -> Answer<ledger::Balance> {
+    params.only(&[])?;
+    Ok(Json(ledger::of(&state)))
+}
+
+async fn get_series(State(state): State<ApiState>, params: Params) -> Answer<series::Found> {
+    series::of(&state.store, &params.only(&["name", "node", "minutes", "limit"])?).map(Json)
+}
+
+impl ApiState {
+    /// The node asked for, or the first one where none is named.
+    fn node(&self, name: &str) -> Result<String, ApiError> {
+        if !name.is_empty() {
+            return Ok(name.to_owned());
+        }
+        let first = self.store.nodes().all().into_iter().next();
+        first
+            .map(|node| node.name.to_string())
+            .ok_or_else(|| ApiError::Missing("no node has reported yet".to_owned()))
+    }
+}

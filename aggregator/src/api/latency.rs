@@ -1,0 +1,170 @@
+//! `/api/v1/latency`: the distribution of round trips over time, for each target, as a smoke graph is drawn from.
+//!
+//! It is read from `smokeping_response_duration_seconds` and `smokeping_requests_total`, so that it holds for whatever
+//! prober feeds these.
+
+use std::collections::BTreeMap;
+
+use ao_proto::model::Labels;
+use serde::Serialize;
+
+use super::grid::{Grid, Growth, round};
+use crate::sink::embedded::Store;
+use crate::sink::embedded::series::{Book, Track};
+
+mod quantile;
+
+pub use quantile::Histogram;
+
+const BUCKETS: &str = "smokeping_response_duration_seconds_bucket";
+const REQUESTS: &str = "smokeping_requests_total";
+/// Smallest, then the edges of the smoke's bands around the median, then largest.
+const QUANTILES: [f64; 9] = [0.0, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0];
+const MEDIAN: usize = 4;
+const MAX_TARGETS: usize = 200;
+
+/// All targets.
+#[derive(Debug, Serialize)]
+pub struct Latency {
+    /// The grid of all columns.
+    pub grid: Grid,
+    /// The quantiles of each column's `seconds`.
+    pub quantiles: [f64; 9],
+    /// In order of node and target.
+    pub targets: Vec<Target>,
+    /// Targets left out because there are too many.
+    pub left_out: usize,
+}
+
+/// One target as seen from one node.
+#[derive(Debug, Serialize)]
+pub struct Target {
+    /// Where the requests start.
+    pub node: String,
+    /// Where they go.
+    pub target: String,
+    /// Its address.
+    pub address: String,
+    /// What else the series say: protocol, source, own labels.
+    pub labels: BTreeMap<String, String>,
+    /// One per cell: round trips in seconds by quantile; `None` without answers.
+    pub seconds: Vec<Option<[f64; 9]>>,
+    /// One per cell: requests sent.
+    pub sent: Vec<f64>,
+    /// One per cell: share of requests without an answer; `None` without requests.
+    pub loss: Vec<Option<f64>>,
+    /// Over all columns.
+    pub overall: Summary,
+}
+
+/// All columns together.
+#[derive(Debug, Default, Serialize)]
+pub struct Summary {
+    /// Requests.
+    pub sent: f64,
+    /// Share of them without an answer.
+    pub loss: Option<f64>,
+    /// Seconds.
+    pub median: Option<f64>,
+    /// Seconds.
+    pub p95: Option<f64>,
+    /// Least and largest median of a column, seconds.
+    pub medians: Option<(f64, f64)>,
+    /// The newest column's median, seconds.
+    pub last: Option<f64>,
+    /// The newest column's loss.
+    pub last_loss: Option<f64>,
+}
+
+/// Answers; an empty node stands for all of them.
+pub fn of(store: &Store, node: &str, now_ms: i64, minutes: i64) -> Latency {
+    let (span, step) = if minutes <= 5 {
+        (300_000, 10_000)
+    } else if minutes <= 15 {
+        (900_000, 15_000)
+    } else {
+        (1_800_000, 30_000)
+    };
+    targets(&store.series(), node, Grid::stepped(now_ms, span, step))
+}
+
+/// All targets on a grid.
+pub(super) fn targets(book: &Book, node: &str, grid: Grid) -> Latency {
+    let mut histograms: BTreeMap<Labels, Histogram> = BTreeMap::new();
+    for track in book.of(BUCKETS, node) {
+        let Some(le) = upper_bound(track) else { continue };
+        histograms.entry(identity(track)).or_default().add(le, grid.increase(track.points()));
+    }
+    let mut requests: BTreeMap<Labels, Vec<Growth>> = BTreeMap::new();
+    for track in book.of(REQUESTS, node) {
+        requests.insert(identity(track), grid.increase(track.points()));
+    }
+    let left_out = requests.len().saturating_sub(MAX_TARGETS);
+    let none = Histogram::default();
+    let targets = requests.into_iter().take(MAX_TARGETS);
+    let mut targets: Vec<Target> = targets
+        .map(|(labels, sent)| target(&labels, &sent, histograms.get(&labels).unwrap_or(&none), &grid))
+        .collect();
+    targets.sort_by(|a, b| (&a.node, &a.target, &a.labels).cmp(&(&b.node, &b.target, &b.labels)));
+    Latency { grid, quantiles: QUANTILES, targets, left_out }
+}
+
+fn target(labels: &Labels, sent: &[Growth], histogram: &Histogram, grid: &Grid) -> Target {
+    let seconds: Vec<Option<[f64; 9]>> =
+        (0..grid.cells).map(|cell| histogram.quantiles(cell..cell + 1, &QUANTILES)).collect();
+    let loss: Vec<Option<f64>> =
+        (0..grid.cells).map(|cell| share_lost(sent[cell].by, histogram.count(cell..cell + 1))).collect();
+    let all = histogram.quantiles(0..grid.cells, &[0.5, 0.95]);
+    let total: f64 = sent.iter().map(|growth| growth.by).sum();
+    let medians = seconds.iter().flatten().map(|q| q[MEDIAN]);
+    let overall = Summary {
+        sent: total.round(),
+        loss: share_lost(total, histogram.count(0..grid.cells)),
+        median: all.map(|q| q[0]),
+        p95: all.map(|q| q[1]),
+        medians: medians.fold(None, |range: Option<(f64, f64)>, median| {
+            Some(range.map_or((median, median), |(low, high)| (low.min(median), high.max(median))))
+        }),
+        last: seconds.iter().rev().find_map(|q| q.map(|q| q[MEDIAN])),
+        last_loss: loss.iter().rev().find_map(|loss| *loss),
+    };
+    let known = ["node", "host", "ip", "job", "instance", "cluster"];
+    let text = |name| labels.get(name).unwrap_or_default().to_owned();
+    let host = labels.get("host").or(labels.get("instance")).unwrap_or_default().to_owned();
+    Target {
+        node: text("node"),
+        target: host,
+        address: text("ip"),
+        labels: labels
+            .iter()
+            .filter(|(name, _)| !known.contains(name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect(),
+        seconds,
+        sent: sent.iter().map(|growth| round(growth.by)).collect(),
+        loss,
+        overall,
+    }
+}
+
+/// A request counts when it is sent and its answer when it comes, so one of them may fall into the next column: less
+/// than one request is no loss.
+fn share_lost(sent: f64, answered: f64) -> Option<f64> {
+    if sent < 0.5 {
+        return None;
+    }
+    let lost = sent - answered;
+    Some(if lost < 1.0 - 1e-6 { 0.0 } else { round((lost / sent).clamp(0.0, 1.0)) })
+}
+
+fn upper_bound(track: &Track) -> Option<f64> {
+    match track.label("le") {
+        "+Inf" => Some(f64::INFINITY),
+        le => le.parse().ok().filter(|le: &f64| *le > 0.0),
+    }
+}
+
+/// What a target's series have in common.
+fn identity(track: &Track) -> Labels {
+    Labels::from_pairs(track.labels().iter().filter(|(name, _)| *name != "le" && *name != "__name__"))
+}

@@ -1,0 +1,97 @@
+//! What the console cannot show, why, and the one command that would change it.
+
+use serde::Serialize;
+
+use super::overview::Node;
+use crate::sink::embedded::Store;
+
+/// Data of a kind that comes by itself is missed only after this.
+const PATIENCE_MS: i64 = 30_000;
+
+/// Something that is not there.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct Missing {
+    /// What, in a few words.
+    pub what: String,
+    /// Why, in a sentence.
+    pub why: String,
+    /// The command, or the line of configuration, that would bring it; empty where there is none.
+    pub command: String,
+    /// False for what is merely not set up (traces): worth a hint, not a warning.
+    pub fault: bool,
+}
+
+/// Looks for gaps.
+pub fn of(store: &Store, nodes: &[Node], running_ms: i64) -> Vec<Missing> {
+    let mut found = Vec::new();
+    let mut miss = |fault, what: String, why: &str, command: &str| {
+        found.push(Missing { what, why: why.to_owned(), command: command.to_owned(), fault });
+    };
+    if nodes.is_empty() {
+        miss(
+            running_ms > PATIENCE_MS,
+            "No agent has reported yet".to_owned(),
+            "The aggregator takes agents on port 4417; an agent on this host reports within seconds of its start.",
+            "systemctl status ao-agent",
+        );
+        return found;
+    }
+    let patient = running_ms > PATIENCE_MS;
+    let book = store.series();
+    for node in nodes.iter().filter(|node| node.state == "silent") {
+        miss(
+            true,
+            format!("{} is silent", node.name),
+            "Nothing has come from its agent for more than three minutes; it keeps what it reads and sends it later.",
+            "journalctl -u ao-agent -n 50",
+        );
+    }
+    for node in nodes.iter().filter(|node| node.state == "reporting" && patient) {
+        if book.of("node_cpu_seconds_total", &node.name).next().is_none() {
+            miss(
+                true,
+                format!("No host figures from {}", node.name),
+                "Its agent sends, but no CPU times are among it: the collectors are off, or /proc is not the host's.",
+                "curl -s 127.0.0.1:8810/metrics | grep ao_collector",
+            );
+        }
+    }
+    let has = |name| book.named(name).next().is_some();
+    let (latency, paths) = (has("smokeping_requests_total"), has("mtr_report_loss"));
+    drop(book);
+    if patient && !latency {
+        miss(
+            true,
+            "No round trips".to_owned(),
+            "No agent probes a target: without targets in the configuration each one takes its default gateway.",
+            "ping -c1 \"$(ip route | awk '/^default/ {print $3; exit}')\"",
+        );
+    }
+    if patient && !paths {
+        miss(
+            true,
+            "No paths".to_owned(),
+            "No agent traces a path yet; the first round takes some seconds.",
+            "",
+        );
+    }
+    let lines = store.logs().newest();
+    if patient && lines == 0 {
+        miss(
+            false,
+            "No log lines".to_owned(),
+            "The agents watch /var/log/*.log and the pods' logs; nothing was written since they started.",
+            "logger hello; echo hello >> /var/log/hello.log",
+        );
+    }
+    let spans = store.traces().fill().arrived;
+    if spans == 0 {
+        miss(
+            false,
+            "No traces".to_owned(),
+            "Applications send them to their node's agent by OTLP (gRPC 4317, HTTP 4318) or Zipkin (9411).",
+            "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318",
+        );
+    }
+    found
+}

@@ -1,0 +1,127 @@
+//! `/api/v1/paths`: the newest report of each path, hop by hop, from the `mtr_report_*` series.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::grid::{Cells, Grid, rounded};
+use crate::sink::embedded::Store;
+use crate::sink::embedded::series::{Book, Track};
+
+const FIGURES: [&str; 6] = ["snt", "last", "avg", "best", "wrst", "stdev"];
+const LOSS: &str = "mtr_report_loss";
+const MAX_PATHS: usize = 100;
+
+/// All paths.
+#[derive(Debug, Serialize)]
+pub struct Paths {
+    /// The grid of the hops' histories.
+    pub grid: Grid,
+    /// In order of node and target.
+    pub paths: Vec<Path>,
+}
+
+/// The path from a node to a target.
+#[derive(Debug, Serialize)]
+pub struct Path {
+    /// Where it begins.
+    pub node: String,
+    /// Where it leads.
+    pub target: String,
+    /// When it was last reported, milliseconds.
+    pub at_ms: i64,
+    /// In order of their distance; two at one distance share the load.
+    pub hops: Vec<Hop>,
+}
+
+/// One router, or the target.
+#[derive(Debug, Serialize)]
+pub struct Hop {
+    /// Distance, from 1.
+    pub ttl: u32,
+    /// Its address; "???" where it never answered.
+    pub host: String,
+    /// Percent of probes without an answer.
+    pub loss: f64,
+    /// Probes sent.
+    pub snt: Option<f64>,
+    /// Milliseconds.
+    pub last: Option<f64>,
+    /// Milliseconds.
+    pub avg: Option<f64>,
+    /// Milliseconds.
+    pub best: Option<f64>,
+    /// Milliseconds.
+    pub wrst: Option<f64>,
+    /// Milliseconds.
+    pub stdev: Option<f64>,
+    /// `avg` over time, milliseconds.
+    pub history: Cells,
+}
+
+/// What the series of one hop have in common.
+type Key<'a> = (&'a str, &'a str, u32, &'a str);
+
+/// Answers; an empty node stands for all of them.
+pub fn of(store: &Store, node: &str, now_ms: i64, minutes: i64) -> Paths {
+    let grid = Grid::stepped(now_ms, minutes * 60_000, minutes * 1_000);
+    let book = store.series();
+    let mut figures: BTreeMap<(&str, Key<'_>), &Track> = BTreeMap::new();
+    let names = FIGURES.map(|figure| (figure, format!("mtr_report_{figure}")));
+    for (figure, name) in &names {
+        figures.extend(book.of(name, node).map(|track| ((*figure, key(track)), track)));
+    }
+    let mut paths: BTreeMap<(&str, &str), Path> = BTreeMap::new();
+    for track in newest_round(&book, node) {
+        let Some(loss) = track.last() else { continue };
+        let key @ (node, target, ttl, host) = key(track);
+        let figure = |name| figures.get(&(name, key)).and_then(|track| track.last()).map(|point| point.value);
+        let history = figures.get(&("avg", key)).map(|track| rounded(grid.values(track.points())));
+        let path = paths.entry((node, target)).or_insert_with(|| Path {
+            node: node.to_owned(),
+            target: target.to_owned(),
+            at_ms: 0,
+            hops: Vec::new(),
+        });
+        path.at_ms = path.at_ms.max(loss.at_ms);
+        path.hops.push(Hop {
+            ttl,
+            host: host.to_owned(),
+            loss: loss.value,
+            snt: figure("snt"),
+            last: figure("last"),
+            avg: figure("avg"),
+            best: figure("best"),
+            wrst: figure("wrst"),
+            stdev: figure("stdev"),
+            history: history.unwrap_or_default(),
+        });
+    }
+    let mut paths: Vec<Path> = paths.into_values().take(MAX_PATHS).collect();
+    for path in &mut paths {
+        path.hops.sort_by(|a, b| a.ttl.cmp(&b.ttl).then_with(|| a.host.cmp(&b.host)));
+    }
+    Paths { grid, paths }
+}
+
+/// The loss series of the newest round of each path: a hop that is no longer on it may not have ended yet.
+fn newest_round<'a>(book: &'a Book, node: &'a str) -> impl Iterator<Item = &'a Track> {
+    let at = |track: &Track| track.last().map_or(0, |point| point.at_ms);
+    let mut newest: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    for track in book.of(LOSS, node) {
+        let known = newest.entry((track.node(), target(track))).or_default();
+        *known = at(track).max(*known);
+    }
+    // Rounds of a path are 10 s apart at the least; the series of one round carry one time.
+    let of_round = move |track: &&Track| newest[&(track.node(), target(track))] - at(track) < 5_000;
+    book.of(LOSS, node).filter(of_round)
+}
+
+fn target(track: &Track) -> &str {
+    track.labels().get("dst").unwrap_or_else(|| track.label("instance"))
+}
+
+fn key(track: &Track) -> Key<'_> {
+    let ttl = track.label("count").parse().unwrap_or(0);
+    (track.node(), target(track), ttl, track.label("host"))
+}
