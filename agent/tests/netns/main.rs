@@ -3,6 +3,7 @@
 //! Each test lays out a world (`world.rs`), then runs this binary again inside the client's namespace, where the
 //! case of that name measures and asserts. Needs root and iproute2; says why where it must skip, and fails instead
 //! with REQUIRE_NETNS=1.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "all of this is test code, its helpers too")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
