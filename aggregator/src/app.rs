@@ -16,10 +16,11 @@ use tracing::{error, info};
 
 use crate::config::Config;
 use crate::control::{self, Plans};
-use crate::ingest::{self, Ingest, Nodes};
+use crate::ingest::{self, Ingest};
 use crate::journal;
 use crate::ledger::Ledger;
 use crate::metrics::{Inventory, Metrics};
+use crate::nodes::Nodes;
 
 /// How long each stage may take to end.
 const DRAIN: Duration = Duration::from_secs(10);

@@ -2,71 +2,26 @@
 //!
 //! | room | what it holds |
 //! |---|---|
+//! | `api` | what the streams share |
 //! | `session` | one stream: hello, frames, keyframes |
 //! | `acks` | answers in the order of the fsyncs |
-//! | `nodes` | which agents there are |
 
 mod acks;
-mod nodes;
+mod api;
 mod session;
 
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use ao_common::journal::Journal;
 use ao_proto::limits::MAX_MESSAGE_BYTES;
 use ao_proto::v1::ingest_server::{Ingest as Service, IngestServer};
 use ao_proto::v1::{AgentMessage, AggregatorMessage};
 use futures_util::Stream;
-use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
-use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::control::Plans;
-use crate::journal::Memory;
-use crate::metrics::Metrics;
-
-pub use nodes::{NodeInfo, Nodes};
-
-/// Section `ingest`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Where agents connect.
-    pub listen: SocketAddr,
-    /// Streams at one time; more are refused.
-    pub max_streams: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4417)), max_streams: 1024 }
-    }
-}
-
-/// What the streams share.
-#[derive(Clone)]
-pub struct Ingest {
-    /// Where frames go.
-    pub journal: Journal,
-    /// Which frames are there.
-    pub memory: Arc<Memory>,
-    /// Who is there.
-    pub nodes: Nodes,
-    /// What to tell them.
-    pub plans: Plans,
-    /// Counts.
-    pub metrics: Arc<Metrics>,
-    /// Our name in Welcome.
-    pub name: String,
-    /// Cancelled when we stop: streams end after what they have in hand.
-    pub shutdown: CancellationToken,
-    /// One for each stream.
-    pub permits: Arc<tokio::sync::Semaphore>,
-}
+pub use api::{Config, Ingest};
 
 /// Serves until the shutdown.
 ///

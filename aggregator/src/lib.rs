@@ -23,3 +23,4 @@ pub mod sink;
 pub mod journal;
 pub mod ledger;
 pub mod metrics;
+pub mod nodes;

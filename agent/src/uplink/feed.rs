@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::metrics::{ClassLabel, Metrics};
-use crate::uplink::Progress;
+use crate::uplink::api::Progress;
 use crate::uplink::flight::{Flight, Sent};
 
 /// Frames read from the disk at a time, and bytes of them.

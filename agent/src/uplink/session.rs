@@ -19,9 +19,9 @@ use tonic::transport::Endpoint;
 use tracing::{info, warn};
 
 use crate::metrics::{ClassLabel, SourceLabel};
+use crate::uplink::api::{Progress, Uplink, UplinkError};
 use crate::uplink::feed::{self, Shared};
 use crate::uplink::flight::Flight;
-use crate::uplink::{Progress, Uplink, UplinkError};
 
 /// A connection that does not come, a stream that does not greet: given up after this.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -7,7 +7,8 @@ use ao_common::health::Part;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::control::{Plan, Plans};
+use crate::control::plan::Plan;
+use crate::control::plans::Plans;
 
 /// A mounted ConfigMap is swapped by a symbolic link in a folder above: its time is looked at, not a watch held.
 const LOOK: Duration = Duration::from_secs(2);

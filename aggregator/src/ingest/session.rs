@@ -16,10 +16,10 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 use tonic::{Status, Streaming};
 
-use crate::ingest::Ingest;
 use crate::ingest::acks::{self, Due};
-use crate::ingest::nodes::now_ms;
+use crate::ingest::api::Ingest;
 use crate::journal::{Known, Stream, keyframe_key};
+use crate::nodes::now_ms;
 
 /// Answers on their way to the agent.
 pub(crate) const ANSWERS: usize = 64;
