@@ -25,7 +25,7 @@ pub(crate) fn zigzag(n: i64) -> u64 {
 }
 
 #[inline]
-fn unzigzag(n: u64) -> i64 {
+pub(crate) fn unzigzag(n: u64) -> i64 {
     (n >> 1) as i64 ^ -((n & 1) as i64)
 }
 

@@ -2,8 +2,10 @@
 //! cross the wire and lie in the aggregator's journal.
 //!
 //! ```text
-//! version u8 = 1 | header length varint | FrameHeader (protobuf) | payload (zstd) | crc32c of all before, u32 LE
+//! version u8 = 1 | header length varint | FrameHeader (protobuf) | payload | crc32c of all before, u32 LE
 //! ```
+//!
+//! The payload is zstd, or, where its size is the header's `raw_bytes`, the raw bytes themselves.
 
 use bytes::{Bytes, BytesMut};
 use prost::Message;
@@ -63,10 +65,14 @@ pub enum FrameError {
     },
 }
 
-/// Compresses a payload; the result goes into [`seal`].
+/// Compresses a payload; the result goes into [`seal`]. A payload that zstd makes no smaller stays as it is: small
+/// metrics frames are so.
 pub fn compress(raw: &[u8]) -> Vec<u8> {
-    // Compression into memory cannot fail; a raw payload that zstd refused would be a bug of ours.
-    zstd::bulk::compress(raw, ZSTD_LEVEL).unwrap_or_default()
+    match zstd::bulk::compress(raw, ZSTD_LEVEL) {
+        Ok(smaller) if smaller.len() < raw.len() => smaller,
+        // Compression into memory does not fail; if it did, nothing would be lost.
+        Ok(_) | Err(_) => raw.to_vec(),
+    }
 }
 
 /// Puts header and compressed payload into the envelope.
@@ -86,7 +92,7 @@ pub fn seal(header: &FrameHeader, payload: &[u8]) -> Bytes {
 pub struct Opened {
     /// Who, what, how much.
     pub header: FrameHeader,
-    /// The zstd payload.
+    /// Zstd, or raw where that is no larger.
     pub payload: Bytes,
 }
 
@@ -130,8 +136,8 @@ impl Opened {
     /// Where it is not zstd or has another size.
     pub fn decompress(&self) -> Result<Vec<u8>, FrameError> {
         let size = self.header.raw_bytes as usize;
-        if size == 0 && self.payload.is_empty() {
-            return Ok(Vec::new());
+        if self.payload.len() == size {
+            return Ok(self.payload.to_vec());
         }
         let raw =
             zstd::bulk::decompress(&self.payload, size).map_err(|e| FrameError::Payload(e.to_string()))?;

@@ -6,12 +6,14 @@
 //! | `keyframe` | the layout of a keyframe |
 //! | `frame` | the layout of a frame |
 //! | `decimal` | floats that are short decimals, as integers |
+//! | `bits` | differences, bit by bit |
 //! | `scale` | the exponent at which a family's values are integers |
 //!
 //! A frame depends on its keyframe alone, never on another frame, and names it by its id: decoding with another one is
 //! an error. Every float comes back bit by bit: -0.0, NaN payloads, staleness markers and infinities too.
 
 mod api;
+mod bits;
 mod decimal;
 mod frame;
 mod keyframe;

@@ -31,7 +31,7 @@ fn frame() -> impl Strategy<Value = LogFrame> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     /// Scenario: any lines in any streams, with any times and metadata.
     /// Guarantees: all of it comes back.

@@ -6,15 +6,16 @@
 //! series that changed since the keyframe (a subset)
 //! of these, those at another scale than their family's (a subset) | scale u8 each
 //! and those that are no integers at any scale (a subset)
-//! differences of the others, as integers
+//! differences of the others, as integers (bits.rs)
 //! float bits XOR the keyframe's, in eight planes: all top bytes, then all second bytes, ...
 //! exemplars: count | per exemplar: series, value bits u64, time minus the frame's, labels: count, (length, text) each
 //! ```
 //!
-//! Numbers are variable-length, signed ones zigzag, fixed ones little end first; subsets as in columns.rs. Planes put the bytes that are alike
-//! (sign and exponent) side by side for zstd.
+//! Numbers are variable-length, signed ones zigzag, fixed ones little end first; subsets as in columns.rs. Planes put
+//! the bytes that are alike (sign and exponent) side by side for zstd.
 
 use super::api::{Keyframe, MetricsFrame};
+use super::bits::{BitReader, BitWriter};
 use super::decimal::{MAX_SCALE, decimal, decimal_scale, in_range, mantissa};
 use super::scale::scales;
 use crate::columns::{Reader, put, put_signed, put_subset};
@@ -39,6 +40,7 @@ pub(super) fn encode(frame: &MetricsFrame, keyframe: &Keyframe, out: &mut Vec<u8
     let mut floats = Vec::new();
     let mut xors = Vec::new();
     let mut differences = Vec::with_capacity(n * 2);
+    let mut bits = BitWriter::new(&mut differences);
     for (i, (&value, series)) in frame.values.iter().zip(&keyframe.series).enumerate() {
         let reference = keyframe.values.get(i).copied().unwrap_or_default();
         if absent.next_if_eq(&(i as u32)).is_some() || value.to_bits() == reference.to_bits() {
@@ -48,23 +50,24 @@ pub(super) fn encode(frame: &MetricsFrame, keyframe: &Keyframe, out: &mut Vec<u8
         changed.push(i as u32);
         let scale = scales.get(series.family as usize).copied().unwrap_or_default();
         if let Some(m) = mantissa(value, scale) {
-            put_signed(&mut differences, m - base(reference, scale));
+            bits.put(m - base(reference, scale));
         } else if let Some((e, m)) = decimal_scale(value).and_then(|e| Some((e, mantissa(value, e)?))) {
             rescaled.push(place);
             own_scales.push(e);
-            put_signed(&mut differences, m - base(reference, e));
+            bits.put(m - base(reference, e));
         } else {
             floats.push(place);
             xors.push(value.to_bits() ^ reference.to_bits());
         }
     }
+    bits.finish();
     put_subset(out, &changed, n);
     put_subset(out, &rescaled, changed.len());
     out.append(&mut own_scales);
     put_subset(out, &floats, changed.len());
     out.append(&mut differences);
     for plane in (0..8).rev() {
-        out.extend(xors.iter().map(|bits| (bits >> (8 * plane)) as u8));
+        out.extend(xors.iter().map(|xor| (xor >> (8 * plane)) as u8));
     }
     encode_exemplars(frame, out);
 }
@@ -124,6 +127,7 @@ pub(super) fn decode(raw: &[u8], keyframe: &Keyframe) -> Result<MetricsFrame, Fr
     let mut values = keyframe.values.clone();
     values.resize(n, 0.0);
     let mut own_scales = rescaled.iter().zip(own).peekable();
+    let mut bits = BitReader::default();
     let mut skip = floats.iter().peekable();
     for (place, &i) in changed.iter().enumerate() {
         if skip.next_if(|&&float| float as usize == place).is_some() {
@@ -134,7 +138,7 @@ pub(super) fn decode(raw: &[u8], keyframe: &Keyframe) -> Result<MetricsFrame, Fr
             Some((_, &e)) => e,
             None => scales.get(keyframe.series[i as usize].family as usize).copied().unwrap_or_default(),
         };
-        let m = base(*value, scale).wrapping_add(reader.signed()?);
+        let m = base(*value, scale).wrapping_add(bits.take(reader)?);
         if !in_range(m) {
             return Err(reader.error("a value is out of range"));
         }
