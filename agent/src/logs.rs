@@ -29,6 +29,7 @@ mod identity;
 mod join;
 mod lines;
 pub mod metrics;
+mod names;
 mod plain;
 mod tail;
 mod watch;
@@ -40,13 +41,14 @@ use std::sync::Arc;
 use ao_common::units::{Size, Span};
 use ao_proto::model::{FileId, Labels};
 use serde::Deserialize;
+use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
 pub use self::api::LogsStats;
 use self::api::{Format, Origin};
 use self::discover::{Discover, Want};
-use self::follow::{Follow, Settings};
+use self::follow::{Follow, Handed, Settings};
 use self::glob::Pattern;
 use self::tail::Reading;
 use self::watch::Inbox;
@@ -165,25 +167,32 @@ pub async fn run(
     // Whether the context ends or this future is dropped: the thread must.
     let stop = ctx.shutdown.child_token();
     let _dropped = StopOnDrop { stop: stop.clone(), inbox: inbox.clone() };
-    let runtime = tokio::runtime::Handle::current();
-    let (events, stopped, thread_inbox) = (ctx.events, stop.clone(), inbox.clone());
+    let (events, full) = (ctx.events.clone(), Arc::new(Notify::new()));
+    let (thread_inbox, thread_full) = (inbox.clone(), full.clone());
     let mut reader = tokio::task::spawn_blocking(move || {
         let mut send = |event| match events.try_send(event) {
-            Ok(()) => true,
-            Err(TrySendError::Closed(_)) => false,
-            Err(TrySendError::Full(event)) => runtime.block_on(async {
-                tokio::select! {
-                    sent = events.send(event) => sent.is_ok(),
-                    () = stopped.cancelled() => false,
-                }
-            }),
+            Ok(()) => Handed::Over,
+            Err(TrySendError::Full(event)) => {
+                thread_full.notify_one();
+                Handed::Back(Box::new(event))
+            }
+            Err(TrySendError::Closed(_)) => Handed::Never,
         };
         follow.run(&thread_inbox, &mut send);
     });
-    tokio::select! {
-        ended = &mut reader => return Ok(ended?),
-        () = stop.cancelled() => inbox.stop(),
+    loop {
+        tokio::select! {
+            ended = &mut reader => return Ok(ended?),
+            () = stop.cancelled() => break,
+            () = full.notified() => {}
+        }
+        tokio::select! {
+            ended = &mut reader => return Ok(ended?),
+            () = stop.cancelled() => break,
+            _room = ctx.events.reserve() => inbox.wake(),
+        }
     }
+    inbox.stop();
     Ok(reader.await?)
 }
 

@@ -57,6 +57,8 @@ pub struct LogsStats {
     pub rotated: AtomicU64,
     /// Files that were emptied in place.
     pub truncated: AtomicU64,
+    /// Rotated files and copies of emptied ones that were read on from where reading had come.
+    pub adopted: AtomicU64,
     /// Files that are gone and were read to their end.
     pub finished: AtomicU64,
     /// Files that went while they were not held open, their last bytes possibly unread.

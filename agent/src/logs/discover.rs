@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use super::api::LogsStats;
 use super::glob::Pattern;
+use super::names;
 use super::watch::{Inbox, Watch};
 
 /// Folders within folders that are entered at most.
@@ -32,6 +33,10 @@ pub(super) struct Discover {
     waiting: HashSet<PathBuf>,
     /// Where links lead, and from where.
     links: HashMap<PathBuf, PathBuf>,
+    /// Folders that could not be watched when they were last tried.
+    blind: HashSet<PathBuf>,
+    /// Wanted names of which there are rotated files alone.
+    missing: HashSet<PathBuf>,
     stats: Arc<LogsStats>,
 }
 
@@ -40,8 +45,18 @@ impl Discover {
     /// The kernel gives no inotify instance.
     pub(super) fn new(wants: Vec<Want>, inbox: Arc<Inbox>, stats: Arc<LogsStats>) -> notify::Result<Self> {
         let watch = Watch::new(inbox)?;
-        let (watched, waiting, links) = Default::default();
-        Ok(Self { watch, wants, watched, waiting, links, stats })
+        let (watched, waiting, links, blind, missing) = Default::default();
+        Ok(Self { watch, wants, watched, waiting, links, blind, missing, stats })
+    }
+
+    /// Whether some folders cannot be watched, so that changes in them have to be looked for.
+    pub(super) fn is_blind(&self) -> bool {
+        !self.blind.is_empty()
+    }
+
+    /// Wanted names of which only rotated files were seen since this was asked last.
+    pub(super) fn missing(&mut self) -> HashSet<PathBuf> {
+        std::mem::take(&mut self.missing)
     }
 
     /// Which component wants this file, by its number.
@@ -101,6 +116,7 @@ impl Discover {
     /// Nothing is left under this name: files that may be found elsewhere now.
     pub(super) fn vanished(&mut self, path: &Path) -> Vec<PathBuf> {
         let mut found = Vec::new();
+        self.blind.retain(|dir| !dir.starts_with(path));
         self.links.retain(|_, link| link != path || link.is_symlink());
         if self.watched.keys().any(|dir| dir.starts_with(path)) {
             let gone: Vec<_> = self.watched.keys().filter(|dir| dir.starts_with(path)).cloned().collect();
@@ -194,6 +210,10 @@ impl Discover {
                 }
             } else if self.wanted(&path).is_some() {
                 found.push(path);
+            } else {
+                let logs = names::logs_of(&path).filter(|log| self.wanted(log).is_some());
+                let missing: Vec<_> = logs.filter(|log| !log.exists()).collect();
+                self.missing.extend(missing);
             }
         }
         way.pop();
@@ -213,12 +233,16 @@ impl Discover {
         match self.watch.add(dir) {
             Ok(()) => {
                 self.watched.insert(dir.to_path_buf(), node);
+                self.blind.remove(dir);
             }
             Err(err) => {
                 // Not remembered as watched, so that the next rescan tries again.
                 self.watched.remove(dir);
                 LogsStats::add(&self.stats.watch_errors, 1);
-                tracing::warn!(dir = %dir.display(), error = %err, "cannot watch a log folder");
+                if self.blind.is_empty() {
+                    tracing::warn!(dir = %dir.display(), error = %err, "cannot watch a log folder, looking often");
+                }
+                self.blind.insert(dir.to_path_buf());
             }
         }
         Some(node)

@@ -1,13 +1,17 @@
 //! Which file is read next. One thread goes round the files that have something to read, a part of each at a time, so
-//! that a busy one holds up no other; it sleeps while there is nothing, and waits while the batcher is behind.
+//! that a busy one holds up no other; it sleeps while there is nothing. While the batcher is behind it reads nothing,
+//! and goes on looking at what appears and vanishes, so that no file comes and goes without being opened.
 //!
 //! Files that a name has stood for, one after the other, form a **chain**: a file is read only once the one before it
 //! was read to its end, so that lines keep their order and a partial line finds its rest across a rotation. A file
 //! that lost its name (renamed, deleted) stays open until it was read to its end and nothing came for `linger`.
 
+mod ends;
+mod look;
+mod rescue;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use ao_proto::model::FileId;
 
-use super::api::{LogsStats, Origin};
+use super::api::{Format, LogsStats, Origin};
 use super::discover::Discover;
 use super::identity::Node;
 use super::join::Joiner;
@@ -24,8 +28,20 @@ use super::tail::{self, Place, Reading, Tail, Turn};
 use super::watch::Inbox;
 use crate::event::Event;
 
-/// Hands events over; `false` when the source is to end.
-pub(super) type HandOver<'a> = dyn FnMut(Event) -> bool + 'a;
+/// Time between two looks at everything while some folders cannot be watched.
+const BLIND: Duration = Duration::from_secs(2);
+
+/// Hands an event over at once. When there is no room it gives it back, and wakes the inbox as soon as there is.
+pub(super) type HandOver<'a> = dyn FnMut(Event) -> Handed + 'a;
+
+/// What became of an event.
+pub(super) enum Handed {
+    Over,
+    /// Not now.
+    Back(Box<Event>),
+    /// Nobody wants any: the source is to end.
+    Never,
+}
 
 /// Where the lines of a name come from, and how they are written; told the number of what wants it.
 pub(super) type Origins = Box<dyn Fn(usize, &Path) -> Origin + Send>;
@@ -46,6 +62,7 @@ pub(super) struct Settings {
 /// Files of one name, the oldest first, and what joins their lines.
 struct Chain {
     joiner: Joiner,
+    format: Format,
     tails: VecDeque<Node>,
 }
 
@@ -66,6 +83,7 @@ pub(super) struct Follow {
     /// When to look at a file again of which nothing more may be heard.
     due: BinaryHeap<Reverse<(Instant, Node)>>,
     starting: bool,
+    /// What could not be handed over yet; nothing more is read meanwhile.
     out: Vec<Event>,
 }
 
@@ -93,19 +111,19 @@ impl Follow {
     pub(super) fn run(&mut self, inbox: &Inbox, send: &mut HandOver<'_>) {
         self.rescan();
         self.starting = false;
-        let mut next_rescan = Instant::now() + self.settings.rescan;
+        let mut next_rescan = Instant::now() + self.rescan_after();
         loop {
-            let changes = if self.ready.is_empty() {
-                let due = self.due.peek().map_or(next_rescan, |Reverse((at, _))| *at);
-                inbox.wait(due.min(next_rescan))
-            } else {
-                inbox.poll()
+            let changes = match self.due.peek() {
+                _ if !self.out.is_empty() => inbox.wait(next_rescan),
+                _ if !self.ready.is_empty() => inbox.poll(),
+                Some(Reverse((due, _))) => inbox.wait(next_rescan.min(*due)),
+                None => inbox.wait(next_rescan),
             };
             if changes.stop {
                 return;
             }
             for change in changes.paths {
-                self.look(&change.path, change.removed);
+                self.look(&change.path, change.what);
             }
             let now = Instant::now();
             if changes.overflow {
@@ -113,34 +131,48 @@ impl Follow {
             }
             if changes.overflow || now >= next_rescan {
                 self.rescan();
-                next_rescan = now + self.settings.rescan;
+                next_rescan = now + self.rescan_after();
             }
-            while let Some(Reverse((at, node))) = self.due.peek().copied() {
-                if at > now {
-                    break;
-                }
-                self.due.pop();
-                self.settle(node);
+            if self.out.is_empty() {
+                self.next(now);
             }
-            if let Some(node) = self.ready.pop_front() {
-                self.turn(node);
-            }
-            for event in std::mem::take(&mut self.out) {
-                if !send(event) {
-                    return;
+            let mut waiting = std::mem::take(&mut self.out).into_iter();
+            while let Some(event) = waiting.next() {
+                match send(event) {
+                    Handed::Over => {}
+                    Handed::Back(event) => {
+                        self.out.push(*event);
+                        self.out.extend(waiting);
+                        break;
+                    }
+                    Handed::Never => return,
                 }
             }
         }
     }
 
+    /// Does what is to be done next.
+    fn next(&mut self, now: Instant) {
+        while let Some(Reverse((at, node))) = self.due.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.due.pop();
+            self.settle(node);
+        }
+        if let Some(node) = self.ready.pop_front() {
+            self.turn(node);
+        }
+    }
+
+    fn rescan_after(&self) -> Duration {
+        if self.discover.is_blind() { BLIND.min(self.settings.rescan) } else { self.settings.rescan }
+    }
+
     /// Looks at everything: what is wanted, and what is known.
     fn rescan(&mut self) {
         let mut found = self.discover.all();
-        // Rotated files come before the one that has their name now.
-        found.sort_by_cached_key(|path| {
-            let stem = self.stem(path);
-            (stem == *path, path.clone())
-        });
+        self.sort(&mut found);
         let known: Vec<PathBuf> = self.at.keys().cloned().collect();
         for path in found {
             self.look_at_file(&path, false);
@@ -148,135 +180,10 @@ impl Follow {
         for path in known {
             self.look_at_file(&path, false);
         }
-    }
-
-    /// The kernel says that something changed here.
-    fn look(&mut self, path: &Path, removed: bool) {
-        if let Some(link) = self.discover.link_to(path) {
-            self.look_at_file(&link, true);
-        }
-        match fs::metadata(path) {
-            Ok(meta) if meta.is_dir() => {
-                let mut found = self.discover.entered(path, removed);
-                found.sort_by_cached_key(|path| (self.stem(path) == *path, path.clone()));
-                for path in found {
-                    self.look_at_file(&path, true);
-                }
+        for log in self.discover.missing() {
+            if self.starting && !self.chains.contains_key(&*log) {
+                self.adopt_rotated(None, &log);
             }
-            Ok(_) => self.look_at_file(path, true),
-            Err(_) => {
-                self.vanished(path);
-                for path in self.discover.vanished(path) {
-                    self.look_at_file(&path, true);
-                }
-            }
-        }
-    }
-
-    /// `changed`: its bytes may have changed even where its size has not.
-    fn look_at_file(&mut self, path: &Path, changed: bool) {
-        let meta = match fs::metadata(path) {
-            Ok(meta) if meta.is_file() => meta,
-            Ok(_) => return,
-            Err(_) => {
-                if path.is_symlink() && self.discover.wanted(path).is_some() {
-                    self.discover.follow(path);
-                }
-                return self.vanished(path);
-            }
-        };
-        let node = Node::of(&meta);
-        if self.at.get(path).is_some_and(|known| *known != node) {
-            LogsStats::add(&self.stats.rotated, 1);
-            self.vanished(path);
-        }
-        if let Some(tail) = self.tails.get_mut(&node) {
-            if tail.place == Place::Gone || !self.at.contains_key(&tail.path) {
-                tail.path = path.to_path_buf();
-            }
-            tail.place = if *tail.path == *tail.stem { Place::Live } else { Place::Aside };
-            self.at.insert(path.to_path_buf(), node);
-            if changed || meta.len() != tail.size {
-                self.make_ready(node);
-            }
-        } else if let Some(want) = self.discover.wanted(path) {
-            self.begin(path, want);
-        }
-    }
-
-    /// A file that is not known yet.
-    fn begin(&mut self, path: &Path, want: usize) {
-        let room = self.make_room(false);
-        let (file, meta) = match tail::open(path) {
-            Ok(opened) => opened,
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return,
-            Err(err) => {
-                LogsStats::add(&self.stats.read_errors, 1);
-                tracing::warn!(path = %path.display(), error = %err, "cannot open a log file");
-                return;
-            }
-        };
-        let node = Node::of(&meta);
-        self.at.insert(path.to_path_buf(), node);
-        if self.tails.contains_key(&node) {
-            return self.make_ready(node);
-        }
-        if path.is_symlink() {
-            self.discover.follow(path);
-        }
-        let stem: Arc<Path> = self.stem(path).into();
-        let origin = (self.settings.origin)(want, &stem);
-        let mut tail = Tail::new(node, path.to_path_buf(), stem.clone(), file, origin.format);
-        let live = tail.place == Place::Live;
-        tail.existed = self.starting;
-        if room || !live {
-            self.opened.push_back(node);
-        } else {
-            tail.file = None;
-        }
-        let (max_line, stats) = (self.reading.max_line, &self.stats);
-        let chain = self.chains.entry(stem).or_insert_with(|| Chain {
-            joiner: Joiner::new(Arc::new(origin), max_line, stats.clone()),
-            tails: VecDeque::new(),
-        });
-        // One that was rotated away before it was ever seen stands before the one that has its name now.
-        let place = match chain.tails.back() {
-            Some(last) if !live && self.tails.get(last).is_some_and(|t| t.place == Place::Live) => {
-                chain.tails.len() - 1
-            }
-            _ => chain.tails.len(),
-        };
-        let before: Vec<Node> = chain.tails.iter().take(place).copied().collect();
-        chain.tails.insert(place, node);
-        self.tails.insert(node, tail);
-        LogsStats::add(&self.stats.files_found, 1);
-        self.gauges();
-        for earlier in before {
-            if let Some(tail) = self.tails.get_mut(&earlier) {
-                tail.caught_up = false;
-            }
-            self.make_ready(earlier);
-        }
-        self.make_ready(node);
-    }
-
-    /// Nothing is left under this name; its file may still be there under another one, or open.
-    fn vanished(&mut self, path: &Path) {
-        let Some(node) = self.at.remove(path) else { return };
-        if let Some(tail) = self.tails.get_mut(&node)
-            && tail.path == path
-        {
-            tail.place = Place::Gone;
-            self.make_ready(node);
-        }
-    }
-
-    /// Kubelet names a rotated file like the one before it, with a time behind: `0.log.20260102-030405`.
-    fn stem(&self, path: &Path) -> PathBuf {
-        let is_rotated = |name: &str| name.find(".log.").map(|at| at + 4);
-        match path.file_name().and_then(|n| n.to_str()).and_then(|n| is_rotated(n).map(|end| &n[..end])) {
-            Some(stem) if self.discover.wanted(path) == Some(super::PODS) => path.with_file_name(stem),
-            _ => path.to_path_buf(),
         }
     }
 
@@ -334,97 +241,53 @@ impl Follow {
                 Err(err) => return Err(err),
             }
         }
-        let Some(chain) = self.chains.get_mut(&tail.stem) else { return Ok(Turn::End) };
-        if tail.identify(ended)? {
-            let size = tail.size_now()?;
-            let known = tail.id.and_then(|id| self.settings.checkpoints.get(&id)).copied();
-            match known {
-                _ if tail.rewritten => {}
-                Some(stored) if stored <= size => tail.pos = stored,
-                Some(_) => {
-                    LogsStats::add(&self.stats.truncated, 1);
-                    self.out.extend(tail.id.map(Event::Forget));
-                }
-                None if self.settings.skip_existing && tail.existed => {
-                    tail.skip_to_end()?;
-                    if let Some(id) = tail.id {
-                        chain.joiner.mark(id, tail.pos, &mut self.out);
-                    }
-                }
-                None => {}
-            }
+        if tail.id.is_none() {
+            self.locate(node, ended)?;
         }
+        let Some(tail) = self.tails.get_mut(&node) else { return Ok(Turn::End) };
+        let Some(chain) = self.chains.get_mut(&tail.stem) else { return Ok(Turn::End) };
         tail.turn(&mut chain.joiner, &mut self.reading, ended, &mut self.out)
     }
 
-    /// Emptied in place: what it holds now is another file, as far as lines are concerned.
-    fn truncated(&mut self, node: Node) {
-        LogsStats::add(&self.stats.truncated, 1);
-        let Some(tail) = self.tails.get_mut(&node) else { return };
-        if let Some(chain) = self.chains.get_mut(&tail.stem) {
-            chain.joiner.give_up(&mut self.out);
+    /// Finds out which file it is and where to begin, as soon as that can be said.
+    fn locate(&mut self, node: Node, ended: bool) -> io::Result<()> {
+        let Some(tail) = self.tails.get_mut(&node) else { return Ok(()) };
+        let size = tail.size_now()?;
+        let Some((id, head)) = tail.identify(ended)? else {
+            tail.size = size;
+            return Ok(());
+        };
+        let rewritten = tail.rewritten;
+        let stored = self.settings.checkpoints.get(&id).copied().filter(|_| !rewritten);
+        if stored.is_none() && !rewritten && self.is_copy(node, head.first_line(ended).unwrap_or_default()) {
+            self.drop_tail(node);
+            return Ok(());
         }
-        self.out.extend(tail.restart().map(Event::Forget));
-        self.make_ready(node);
-    }
-
-    /// Everything there is was read.
-    fn at_end(&mut self, node: Node) {
-        let Some(tail) = self.tails.get_mut(&node) else { return };
-        let Some(chain) = self.chains.get(&tail.stem) else { return };
-        if tail.place != Place::Live || chain.joiner.is_open() {
-            tail.due = Some(Instant::now() + self.settings.linger);
-            self.due.extend(tail.due.map(|at| Reverse((at, node))));
-        }
-        if !tail.caught_up {
-            tail.caught_up = true;
-            let next = chain.tails.iter().skip_while(|n| **n != node).nth(1).copied();
-            if let Some(next) = next {
-                self.make_ready(next);
+        let Some(tail) = self.tails.get_mut(&node) else { return Ok(()) };
+        match stored {
+            Some(stored) if stored <= size => tail.pos = stored,
+            // Emptied while nobody watched, and begun with the same line again.
+            Some(_) => {
+                LogsStats::add(&self.stats.truncated, 1);
+                self.out.push(Event::Forget(id));
             }
-        }
-    }
-
-    /// Nothing has come for a while of a file that has no rest, or whose last line has none.
-    fn settle(&mut self, node: Node) {
-        let Some(tail) = self.tails.get_mut(&node) else { return };
-        if tail.queued || tail.due.is_none_or(|due| due > Instant::now()) {
-            return;
-        }
-        tail.due = None;
-        if tail.file.is_some() && tail.size_now().is_ok_and(|size| size != tail.size) {
-            return self.make_ready(node);
-        }
-        let place = tail.place;
-        if place != Place::Live && tail.file.is_some() {
-            // What stands behind the last line end is a line too, then.
-            match self.read(node, true) {
-                Ok(Turn::More) => return self.make_ready(node),
-                Ok(Turn::Truncated) => return self.truncated(node),
-                Ok(Turn::End) => {}
-                Err(err) => {
-                    LogsStats::add(&self.stats.read_errors, 1);
-                    tracing::warn!(error = %err, "cannot read the end of a log file");
+            None => {
+                if self.settings.skip_existing && tail.existed && !rewritten {
+                    tail.skip_to_end()?;
+                } else {
+                    tail.skip_hole()?;
                 }
+                tail.skipped = tail.pos > 0;
             }
         }
-        let Some(tail) = self.tails.get_mut(&node) else { return };
-        if let (Some(chain), Some(id)) = (self.chains.get_mut(&tail.stem), tail.id)
-            && chain.joiner.waits_in(id)
-        {
-            chain.joiner.give_up(&mut self.out);
-        }
-        match place {
-            Place::Live => {}
-            Place::Aside => self.close(node),
-            Place::Gone => self.finish(node),
-        }
+        Ok(())
     }
 
-    /// The file is gone and was read to its end.
-    fn finish(&mut self, node: Node) {
-        self.close(node);
+    /// Knows nothing of this file any more.
+    fn drop_tail(&mut self, node: Node) {
         let Some(tail) = self.tails.remove(&node) else { return };
+        self.at.retain(|_, n| *n != node);
+        self.opened.retain(|n| *n != node);
         if let Some(chain) = self.chains.get_mut(&tail.stem) {
             chain.tails.retain(|n| *n != node);
             if chain.tails.is_empty() {
@@ -434,38 +297,7 @@ impl Follow {
                 self.make_ready(next);
             }
         }
-        self.out.extend(tail.id.map(Event::Forget));
-        LogsStats::add(if tail.caught_up { &self.stats.finished } else { &self.stats.abandoned }, 1);
         self.gauges();
-    }
-
-    fn close(&mut self, node: Node) {
-        if let Some(tail) = self.tails.get_mut(&node)
-            && tail.file.take().is_some()
-        {
-            self.opened.retain(|n| *n != node);
-            self.gauges();
-        }
-    }
-
-    /// Closes files that have nothing to read, until one more may be opened. Says whether it may; with `must`, files
-    /// with unread bytes are closed too, which are opened again at their turn. One without its name is never closed:
-    /// it could not be found again.
-    fn make_room(&mut self, must: bool) -> bool {
-        for _ in 0..self.opened.len() {
-            if self.opened.len() < self.settings.open_files {
-                return true;
-            }
-            let Some(node) = self.opened.pop_front() else { break };
-            match self.tails.get_mut(&node) {
-                Some(tail) if tail.place != Place::Live || !must && (tail.queued || !tail.caught_up) => {
-                    self.opened.push_back(node);
-                }
-                Some(tail) => tail.file = None,
-                None => {}
-            }
-        }
-        self.opened.len() < self.settings.open_files
     }
 
     fn gauges(&self) {

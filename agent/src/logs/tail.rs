@@ -41,6 +41,10 @@ pub(super) struct Tail {
     pub caught_up: bool,
     /// When to look at it again if nothing comes.
     pub due: Option<Instant>,
+    /// It is in the list of those to look at again.
+    pub armed: bool,
+    /// What stands before the position is left out, which has not been said yet.
+    pub skipped: bool,
     /// It was there when the source started.
     pub existed: bool,
     /// It was emptied in place: checkpoints speak of what it held before.
@@ -118,6 +122,8 @@ impl Tail {
             queued: false,
             caught_up: false,
             due: None,
+            armed: false,
+            skipped: false,
             existed: false,
             rewritten: false,
             prefix: None,
@@ -125,17 +131,21 @@ impl Tail {
         }
     }
 
-    /// Computes the identity once that is possible; `true` if it became known just now.
-    pub(super) fn identify(&mut self, ended: bool) -> io::Result<bool> {
-        if self.id.is_some() {
-            return Ok(false);
-        }
-        let Some(file) = &self.file else { return Ok(false) };
+    /// Computes the identity, once that is possible.
+    pub(super) fn identify(&mut self, ended: bool) -> io::Result<Option<(FileId, Head)>> {
+        let Some(file) = &self.file else { return Ok(None) };
         let head = Head::read(file)?;
-        let Some(first) = head.first_line(ended) else { return Ok(false) };
-        self.id = Some(self.node.id(first));
+        let Some(first) = head.first_line(ended) else { return Ok(None) };
+        let id = self.node.id(first);
+        self.is(id, first, self.pos);
+        Ok(Some((id, head)))
+    }
+
+    /// It is the file `id`, which begins with `first`, and was read up to `pos`.
+    pub(super) fn is(&mut self, id: FileId, first: &[u8], pos: u64) {
+        self.id = Some(id);
         self.prefix = Some(Prefix::new(first));
-        Ok(true)
+        self.pos = pos;
     }
 
     /// Its size now; 0 if it is not open.
@@ -161,12 +171,32 @@ impl Tail {
         Ok(())
     }
 
+    /// Leaves out a hole at the beginning: who empties a file under a writer that does not append gets one.
+    pub(super) fn skip_hole(&mut self) -> io::Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let mut part = [0; 4096];
+        if file.read_at(&mut part[..1], 0)? == 0 || part[0] != 0 {
+            return Ok(());
+        }
+        let mut at = rustix::fs::seek(file, rustix::fs::SeekFrom::Data(0)).unwrap_or(0);
+        loop {
+            let read = file.read_at(&mut part, at)?;
+            let zeros = part[..read].iter().take_while(|b| **b == 0).count();
+            at += zeros as u64;
+            if zeros < read || read == 0 {
+                self.pos = at;
+                return Ok(());
+            }
+        }
+    }
+
     /// Begins anew with what the file holds now. Gives the identity that is no more.
     pub(super) fn restart(&mut self) -> Option<FileId> {
         self.pos = 0;
         self.size = 0;
         self.prefix = None;
         self.rewritten = true;
+        self.skipped = false;
         self.decoder = match self.decoder {
             Decoder::Cri(_) => Decoder::Cri(cri::Decoder::default()),
             Decoder::Plain(_) => Decoder::Plain(plain::Decoder::default()),
@@ -193,6 +223,9 @@ impl Tail {
         }
         // The head of a CRI line counts beside its text.
         let max = reading.max_line + if matches!(self.decoder, Decoder::Cri(_)) { cri::HEAD } else { 0 };
+        if std::mem::take(&mut self.skipped) {
+            joiner.mark(id, self.pos, out);
+        }
         let mut want = TURN;
         loop {
             let read = fill(file, &mut reading.buffer, want, self.pos)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use notify::event::{AccessKind, AccessMode, EventKind, ModifyKind, RenameMode};
+use notify::event::{EventKind, ModifyKind, RenameMode};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 /// Paths kept at once; beyond it everything is looked at anew.
@@ -16,8 +16,18 @@ const MAX_PATHS: usize = 1 << 16;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub path: PathBuf,
-    /// At least one of the changes took away what was there.
-    pub removed: bool,
+    pub what: What,
+}
+
+/// What was done to it; of several things the one that asks for the closest look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum What {
+    /// Bytes were written, and nothing else.
+    Written,
+    /// It is new, or has other attributes.
+    Altered,
+    /// What was there was taken away.
+    Removed,
 }
 
 /// What has come together since the last look.
@@ -42,9 +52,10 @@ pub(super) struct Inbox {
 struct State {
     /// Position of each path in the list.
     at: HashMap<PathBuf, usize>,
-    removed: Vec<bool>,
+    what: Vec<What>,
     overflow: bool,
     stop: bool,
+    woken: bool,
 }
 
 impl Inbox {
@@ -59,11 +70,17 @@ impl Inbox {
         self.wake.notify_all();
     }
 
+    /// Ends the waiting once.
+    pub(super) fn wake(&self) {
+        self.lock().woken = true;
+        self.wake.notify_all();
+    }
+
     /// What has changed, at once if there is something, else as soon as there is or at `until`.
     pub(super) fn wait(&self, until: Instant) -> Changes {
         let mut state = self.lock();
         loop {
-            if state.stop || state.overflow || !state.at.is_empty() {
+            if state.stop || state.overflow || state.woken || !state.at.is_empty() {
                 return state.take();
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -80,24 +97,24 @@ impl Inbox {
     }
 
     fn handle(&self, event: notify::Result<notify::Event>) {
-        let (paths, removed, overflow) = match event {
+        let (paths, what, overflow) = match event {
             Ok(event) => match event.kind {
                 // Our own opening and closing, and everybody's reading. What was written has been said before.
-                EventKind::Access(AccessKind::Open(_) | AccessKind::Read) => return,
-                EventKind::Access(AccessKind::Close(AccessMode::Read | AccessMode::Write)) => return,
+                EventKind::Access(_) => return,
                 // Said before, as one event for each of the two names.
                 EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return,
+                EventKind::Modify(ModifyKind::Data(_)) => (event.paths, What::Written, false),
                 EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
-                    (event.paths, true, false)
+                    (event.paths, What::Removed, false)
                 }
-                _ if event.need_rescan() => (Vec::new(), false, true),
-                _ => (event.paths, false, false),
+                _ if event.need_rescan() => (Vec::new(), What::Altered, true),
+                _ => (event.paths, What::Altered, false),
             },
-            Err(err) => (err.paths, false, true),
+            Err(err) => (err.paths, What::Altered, true),
         };
         let mut state = self.lock();
         for path in paths {
-            state.insert(path, removed);
+            state.insert(path, what);
         }
         state.overflow |= overflow;
         drop(state);
@@ -106,12 +123,12 @@ impl Inbox {
 }
 
 impl State {
-    fn insert(&mut self, path: PathBuf, removed: bool) {
+    fn insert(&mut self, path: PathBuf, what: What) {
         if let Some(&at) = self.at.get(&path) {
-            self.removed[at] |= removed;
+            self.what[at] = self.what[at].max(what);
         } else if self.at.len() < MAX_PATHS {
-            self.at.insert(path, self.removed.len());
-            self.removed.push(removed);
+            self.at.insert(path, self.what.len());
+            self.what.push(what);
         } else {
             self.overflow = true;
         }
@@ -120,8 +137,9 @@ impl State {
     fn take(&mut self) -> Changes {
         let mut paths: Vec<_> = self.at.drain().collect();
         paths.sort_unstable_by_key(|(_, at)| *at);
-        let removed = std::mem::take(&mut self.removed);
-        let paths = paths.into_iter().map(|(path, at)| Change { path, removed: removed[at] }).collect();
+        self.woken = false;
+        let what = std::mem::take(&mut self.what);
+        let paths = paths.into_iter().map(|(path, at)| Change { path, what: what[at] }).collect();
         Changes { paths, overflow: std::mem::take(&mut self.overflow), stop: self.stop }
     }
 }
@@ -161,13 +179,14 @@ mod tests {
     fn collects() {
         let inbox = Inbox::default();
         let changed = |path: &str, kind| inbox.handle(Ok(notify::Event::new(kind).add_path(path.into())));
-        changed("/b", EventKind::Modify(ModifyKind::Any));
-        changed("/a", EventKind::Modify(ModifyKind::Any));
+        let written = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
+        changed("/b", written);
+        changed("/a", written);
         changed("/b", EventKind::Remove(notify::event::RemoveKind::File));
-        changed("/c", EventKind::Access(AccessKind::Open(AccessMode::Any)));
-        let change = |path: &str, removed| Change { path: path.into(), removed };
-        let expect =
-            Changes { paths: vec![change("/b", true), change("/a", false)], overflow: false, stop: false };
+        changed("/c", EventKind::Access(notify::event::AccessKind::Any));
+        let change = |path: &str, what| Change { path: path.into(), what };
+        let paths = vec![change("/b", What::Removed), change("/a", What::Written)];
+        let expect = Changes { paths, overflow: false, stop: false };
         assert_eq!(inbox.wait(Instant::now()), expect);
         assert_eq!(inbox.poll(), Changes::default());
 
