@@ -1,6 +1,6 @@
 //! The wiring: journals, fan-out, ingest and console; stopped in the order of the data's way.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ao_common::admin::{self, Admin, BindError};
@@ -16,11 +16,13 @@ use tracing::{error, info};
 
 use crate::config::Config;
 use crate::control::{self, Plans};
+use crate::fanout::{self, FanoutError, Ground};
 use crate::ingest::{self, Ingest};
 use crate::journal;
 use crate::ledger::Ledger;
 use crate::metrics::{Inventory, Metrics};
 use crate::nodes::Nodes;
+use crate::sink;
 
 /// How long each stage may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -34,6 +36,12 @@ pub enum AppError {
     /// The journals.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// A sink's section.
+    #[error(transparent)]
+    Sink(#[from] sink::OpenError),
+    /// The fan-out.
+    #[error(transparent)]
+    Fanout(#[from] FanoutError),
 }
 
 /// Runs the aggregator until `shutdown`.
@@ -52,14 +60,25 @@ pub async fn run(
     let (journal, memory) = journal::open(&config.data_dir, &config.journal, &ledger)?;
     let (nodes, plans) = (Nodes::default(), Plans::default());
     let metrics = Arc::new(Metrics::default());
-    let registry = Arc::new(Mutex::new(Registry::default()));
-    {
-        let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
-        ao_common::process::register(&mut registry, "ao-aggregator", env!("CARGO_PKG_VERSION"));
-        metrics.register(&mut registry);
-        let inventory = Inventory { journal: journal.clone(), ledger: ledger.clone(), nodes: nodes.clone() };
-        registry.register_collector(Box::new(inventory));
-    }
+    let mut registry = Registry::default();
+    ao_common::process::register(&mut registry, "ao-aggregator", env!("CARGO_PKG_VERSION"));
+    metrics.register(&mut registry);
+    let inventory = Inventory { journal: journal.clone(), ledger: ledger.clone(), nodes: nodes.clone() };
+    registry.register_collector(Box::new(inventory));
+
+    let back_ends = CancellationToken::new();
+    let mut back = Tasks::new();
+    let sinks = sink::open(&config.sinks)?;
+    let ground = Ground {
+        dir: &config.data_dir,
+        journal: &journal,
+        ledger: &ledger,
+        health: &health,
+        registry: &mut registry,
+        tasks: &mut back,
+        shutdown: back_ends.clone(),
+    };
+    let _statuses = fanout::spawn(&config.fanout, &sinks, ground)?;
 
     let ingest_ends = CancellationToken::new();
     let ingest = Ingest {
@@ -85,8 +104,7 @@ pub async fn run(
         );
     }
 
-    let back_ends = CancellationToken::new();
-    let mut back = Tasks::new();
+    let registry = Arc::new(Mutex::new(registry));
     let router = admin::router(Admin { registry, health, log });
     let http_ends = back_ends.clone();
     back.spawn("http", async move {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ao_common::telemetry;
 use serde::Deserialize;
 
-use crate::{control, ingest, journal, sink};
+use crate::{control, fanout, ingest, journal, sink};
 
 /// The whole file. An empty one works: the embedded store and the console, and nothing else to install.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,6 +28,8 @@ pub struct Config {
     pub control: control::Config,
     /// Where the data goes.
     pub sinks: sink::Config,
+    /// How it gets there.
+    pub fanout: fanout::Config,
 }
 
 /// Section `http`.
@@ -55,6 +57,7 @@ impl Default for Config {
             journal: journal::Config::default(),
             control: control::Config::default(),
             sinks: sink::Config::default(),
+            fanout: fanout::Config::default(),
         }
     }
 }

@@ -17,7 +17,6 @@ pub const NODE: &str = "node-under-test";
 
 /// One aggregator and one agent; killed when dropped.
 pub struct Stack {
-    folder: TempDir,
     /// Where agents connect.
     pub ingest: SocketAddr,
     /// The aggregator's HTTP doors.
@@ -28,6 +27,8 @@ pub struct Stack {
     pub otlp: SocketAddr,
     aggregator: Option<Process>,
     agent: Option<Process>,
+    // Last, so that a failed test can still show its logs.
+    folder: TempDir,
 }
 
 impl Default for Stack {
