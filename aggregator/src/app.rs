@@ -14,15 +14,18 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
+use crate::api::status::{Fanout, Mood, Sink as SinkStatus};
+use crate::api::{About, ApiState};
 use crate::config::Config;
+use crate::console;
 use crate::control::{self, Plans};
-use crate::fanout::{self, FanoutError, Ground};
+use crate::fanout::{self, FanoutError, Ground, State, Statuses};
 use crate::ingest::{self, Ingest};
 use crate::journal;
 use crate::ledger::Ledger;
 use crate::metrics::{Inventory, Metrics};
-use crate::nodes::Nodes;
-use crate::sink;
+use crate::nodes::{self, Nodes};
+use crate::sink::{self, embedded::Store};
 
 /// How long each stage may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -68,7 +71,9 @@ pub async fn run(
 
     let back_ends = CancellationToken::new();
     let mut back = Tasks::new();
-    let sinks = sink::open(&config.sinks)?;
+    let store = Store::new(&config.sinks.embedded);
+    let mut sinks = sink::open(&config.sinks)?;
+    sinks.push(Arc::new(store.clone()));
     let ground = Ground {
         dir: &config.data_dir,
         journal: &journal,
@@ -78,7 +83,7 @@ pub async fn run(
         tasks: &mut back,
         shutdown: back_ends.clone(),
     };
-    let _statuses = fanout::spawn(&config.fanout, &sinks, ground)?;
+    let statuses = fanout::spawn(&config.fanout, &sinks, ground)?;
 
     let ingest_ends = CancellationToken::new();
     let ingest = Ingest {
@@ -105,7 +110,17 @@ pub async fn run(
     }
 
     let registry = Arc::new(Mutex::new(registry));
-    let router = admin::router(Admin { registry, health, log });
+    let console = ApiState {
+        store,
+        ledger,
+        fanout: Arc::new(Sinks(statuses)),
+        about: Arc::new(About {
+            aggregator: config.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_ms: nodes::now_ms(),
+        }),
+    };
+    let router = admin::router(Admin { registry, health, log }).merge(console::router("overview", console));
     let http_ends = back_ends.clone();
     back.spawn("http", async move {
         if let Err(error) = admin::serve(doors, router, http_ends).await {
@@ -121,6 +136,39 @@ pub async fn run(
     back.drain(DRAIN).await;
     journal.close().await;
     Ok(())
+}
+
+/// The fan-out's statuses as the console shows them: a line per sink, the worst of its workers first.
+struct Sinks(Statuses);
+
+impl Fanout for Sinks {
+    fn sinks(&self) -> Vec<SinkStatus> {
+        let mut found: Vec<SinkStatus> = Vec::new();
+        for worker in self.0.list() {
+            let (state, why) = match worker.state {
+                State::Ok => (Mood::Delivering, String::new()),
+                State::Retrying { reason } => (Mood::Retrying, reason),
+                State::Held { reason } => (Mood::Held, reason),
+            };
+            match found.iter_mut().find(|sink| sink.name == worker.sink) {
+                Some(sink) => {
+                    sink.classes.push(worker.class);
+                    sink.behind_bytes += worker.lag_bytes;
+                    if state > sink.state {
+                        (sink.state, sink.why) = (state, why);
+                    }
+                }
+                None => found.push(SinkStatus {
+                    name: worker.sink.to_owned(),
+                    classes: vec![worker.class],
+                    state,
+                    why,
+                    behind_bytes: worker.lag_bytes,
+                }),
+            }
+        }
+        found
+    }
 }
 
 /// Waits for the shutdown; a task that ends before it is an error of ours, said loudly.
