@@ -22,6 +22,9 @@ mod status;
 mod tap;
 mod worker;
 
+#[cfg(test)]
+mod scripted;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -190,3 +193,6 @@ fn patience(config: &Config) -> Patience {
         drain: config.drain.0,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,3 +200,6 @@ async fn read_body(mut body: Incoming) -> Result<String, hyper::Error> {
 fn unix_seconds() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
+
+#[cfg(test)]
+mod tests;

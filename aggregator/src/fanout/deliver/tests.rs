@@ -1,83 +1,17 @@
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+//! A scripted backend against every way a delivery can go.
+
+use std::collections::BTreeSet;
 
 use ao_common::health::Health;
 use ao_proto::logs::{LogEntry, LogFrame};
-use ao_proto::v1::Class;
-use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 
 use super::*;
 use crate::fanout::metrics::Metrics;
+use crate::fanout::scripted::{Scripted, server_error};
 use crate::fanout::status::{State, Statuses};
 use crate::ledger::Ledger;
-use crate::sink::api::{Policy, Telemetry};
-
-/// What a backend does with a request of these records, at its n-th request.
-type Script = Box<dyn Fn(usize, &[u32]) -> Answer + Send + Sync>;
-
-/// A backend that answers by a script and remembers.
-struct Scripted {
-    script: Script,
-    well: bool,
-    max_records: usize,
-    /// Requests in order: records, and whether they were accepted.
-    seen: Mutex<Vec<(Vec<u32>, bool)>>,
-}
-
-impl Scripted {
-    fn new(script: impl Fn(usize, &[u32]) -> Answer + Send + Sync + 'static) -> Self {
-        Self { script: Box::new(script), well: true, max_records: 5_000, seen: Mutex::default() }
-    }
-
-    fn requests(&self) -> Vec<(Vec<u32>, bool)> {
-        self.seen.lock().expect("nobody panicked").clone()
-    }
-
-    /// How often each record was accepted.
-    fn accepted(&self) -> BTreeMap<u32, usize> {
-        let mut times = BTreeMap::new();
-        for (records, _) in self.requests().iter().filter(|(_, accepted)| *accepted) {
-            for record in records {
-                *times.entry(*record).or_default() += 1;
-            }
-        }
-        times
-    }
-}
-
-impl Sink for Scripted {
-    fn name(&self) -> &'static str {
-        "scripted"
-    }
-
-    fn classes(&self) -> &'static [Class] {
-        &[Class::Logs]
-    }
-
-    fn policy(&self) -> Policy {
-        Policy { max_records: self.max_records, ..Policy::default() }
-    }
-
-    fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Answer> {
-        Box::pin(async {
-            let records: Vec<u32> = batch.parts.iter().flat_map(|part| part.records.clone()).collect();
-            let mut seen = self.seen.lock().expect("nobody panicked");
-            let answer = (self.script)(seen.len(), &records);
-            seen.push((records, answer.is_ok()));
-            answer
-        })
-    }
-
-    fn test(&self) -> BoxFuture<'_, Answer> {
-        let well = self.well;
-        Box::pin(async move { if well { Ok(Accepted::default()) } else { server_error() } })
-    }
-}
-
-fn server_error() -> Answer {
-    Err(Refusal::Retry { kind: RetryKind::Server, after: None, why: "500".to_owned() })
-}
+use crate::sink::api::Telemetry;
 
 fn data() -> Answer {
     Err(Refusal::Data { why: "400".to_owned() })
@@ -155,7 +89,7 @@ async fn a_500_for_one_record() {
     assert_eq!(deliver(&sink, 16).await, [(7, DropReason::Refused)]);
     assert_eq!(sink.accepted(), (0..16).filter(|r| *r != 7).map(|r| (r, 1)).collect());
     // Three times for the whole, once for each half, three times for the record.
-    assert_eq!(sink.requests().iter().filter(|(_, accepted)| !accepted).count(), 3 + 3 + 3);
+    assert_eq!(sink.requests().iter().filter(|request| !request.accepted).count(), 3 + 3 + 3);
 }
 
 /// Scenario: a backend that is ill: 500 to everything, a test request too, then well again.
@@ -167,7 +101,7 @@ async fn an_ill_backend_is_waited_for() {
     assert_eq!(deliver(&sink, 10).await, []);
     let requests = sink.requests();
     assert_eq!(requests.len(), 21);
-    assert!(requests.iter().all(|(records, _)| records.len() == 10));
+    assert!(requests.iter().all(|request| request.records.len() == 10));
 }
 
 /// Scenario: a backend that takes at most three records a request.
@@ -225,7 +159,7 @@ async fn unclear_answers_count_as_resent() {
     let sink = Arc::new(Scripted::new(move |n, _| if n < 2 { lost() } else { Ok(Accepted::default()) }));
     let mut stand = stand(&sink);
     stand.courier.deliver(batch(3)).await.expect("no shutdown");
-    let requests: Vec<Vec<u32>> = sink.requests().into_iter().map(|(records, _)| records).collect();
+    let requests: Vec<Vec<u32>> = sink.requests().into_iter().map(|request| request.records).collect();
     assert_eq!(requests, vec![vec![0, 1, 2]; 3]);
     assert_eq!(stand.ledger.lines()[0].2.records, 6);
     assert_eq!(stand.statuses.list()[0].resent_records, 6);
@@ -237,7 +171,7 @@ async fn unclear_answers_count_as_resent() {
 async fn a_large_frame_goes_in_pieces() {
     let sink = Arc::new(Scripted { max_records: 4, ..Scripted::new(|_, _| Ok(Accepted::default())) });
     assert_eq!(deliver(&sink, 10).await, []);
-    let sizes: Vec<usize> = sink.requests().iter().map(|(records, _)| records.len()).collect();
+    let sizes: Vec<usize> = sink.requests().iter().map(|request| request.records.len()).collect();
     assert_eq!(sizes, [4, 4, 2]);
 }
 

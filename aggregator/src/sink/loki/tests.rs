@@ -1,3 +1,5 @@
+//! Loki: what is sent, and what is not.
+
 use std::sync::Arc;
 
 use ao_proto::logs::{LogEntry, LogFrame};

@@ -77,6 +77,6 @@ mod tests {
         check("up.total", "job", false);
         check("up", "a:b", false);
         check("up", "service.name", false);
-        check("up", "größe", false);
+        check("up", "gr\u{f6}\u{df}e", false);
     }
 }

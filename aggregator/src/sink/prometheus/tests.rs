@@ -1,3 +1,5 @@
+//! Remote write: what is sent, and what is not.
+
 use std::sync::Arc;
 
 use ao_proto::metrics::{Keyframe, MetricsFrame};

@@ -1,4 +1,13 @@
+//! Tempo: what is sent, what is not, and mistakes in the configuration.
+
 use std::sync::Arc;
+
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
+    TraceService, TraceServiceServer,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
 
 use super::*;
 use crate::sink::api::Part;
@@ -69,4 +78,71 @@ async fn mistakes_in_the_configuration() {
     let ca_file = Some(PathBuf::from("/nowhere/ca.pem"));
     let roots = Config { url: "https://tempo:4317".to_owned(), ca_file, ..Config::default() };
     assert!(error(roots).contains("/nowhere/ca.pem"));
+}
+
+/// A receiver that answers by the service's name in the first resource.
+struct Receiver;
+
+#[tonic::async_trait]
+impl TraceService for Receiver {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportTraceServiceRequest>,
+    ) -> Result<tonic::Response<ExportTraceServiceResponse>, tonic::Status> {
+        if request.metadata().get("x-scope-orgid").and_then(|v| v.to_str().ok()) != Some("team-a") {
+            return Err(tonic::Status::unauthenticated("no org id"));
+        }
+        let spans: Vec<String> = request
+            .into_inner()
+            .resource_spans
+            .into_iter()
+            .flat_map(|r| r.scope_spans)
+            .flat_map(|s| s.spans)
+            .map(|span| span.name)
+            .collect();
+        let partial_success = match spans.len() {
+            3 => return Err(tonic::Status::invalid_argument("trace ids must be 128 bit")),
+            2 => Some(ExportTracePartialSuccess { rejected_spans: 1, error_message: "too big".to_owned() }),
+            _ => None,
+        };
+        Ok(tonic::Response::new(ExportTraceServiceResponse { partial_success }))
+    }
+}
+
+/// Scenario: a receiver on this machine takes a request, leaves a span of one out, refuses one, misses the tenant, and is
+/// not there.
+/// Guarantees: each answer has its meaning.
+#[tokio::test]
+async fn answers_over_the_wire() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let incoming = async_stream::stream! {
+        loop {
+            yield listener.accept().await.map(|(stream, _)| stream);
+        }
+    };
+    let service = TraceServiceServer::new(Receiver);
+    let server =
+        tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
+    let config = |tenant: Option<&str>| Config {
+        url: format!("http://{address}"),
+        tenant: tenant.map(str::to_owned),
+        ..Config::default()
+    };
+    let tempo = Tempo::new(&config(Some("team-a"))).expect("a client");
+    let batch = |spans: &[u32]| Batch { parts: vec![part(message(&[4]), spans)] };
+    assert_eq!(tempo.send(&batch(&[0])).await, Ok(Accepted::default()));
+    let partial = Accepted { refused_unnamed: 1, why: "too big".to_owned(), ..Accepted::default() };
+    assert_eq!(tempo.send(&batch(&[0, 1])).await, Ok(partial));
+    assert_eq!(tempo.send(&batch(&[0, 1, 2])).await.expect_err("refused").kind(), "refused");
+    assert!(tempo.test().await.is_ok());
+    let nobody = Tempo::new(&config(None)).expect("a client");
+    assert_eq!(nobody.send(&batch(&[0])).await.expect_err("no tenant").kind(), "configuration");
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", free.local_addr().expect("an address"));
+    drop(free);
+    let gone = Tempo::new(&Config { url, ..Config::default() }).expect("a client");
+    let gone = gone.send(&batch(&[0])).await.expect_err("nobody listens");
+    assert_eq!(gone.kind(), "unavailable", "{gone:?}");
+    server.abort();
 }

@@ -1,0 +1,248 @@
+//! Whole workers on a real journal, against scripted sinks.
+
+use std::time::Duration;
+
+use ao_common::journal::{Append, Class, Fold, Options};
+use ao_proto::frame;
+use ao_proto::logs::{LogEntry, LogFrame};
+use ao_proto::model::Labels;
+use ao_proto::v1::FrameHeader;
+use tempfile::TempDir;
+
+use super::scripted::Scripted;
+use super::*;
+use crate::ledger::Entry;
+use crate::sink::api::{Accepted, DropReason, Refusal};
+
+/// The class that the scripted sinks take.
+const LOGS: usize = 2;
+
+/// Keeps nothing.
+struct NoFold;
+
+impl Fold for NoFold {
+    fn restore(&mut self, _snapshot: &[u8]) {}
+    fn apply(&mut self, _frame: &[u8]) {}
+    fn shed(&mut self, _frame: &[u8], _unread_by: &[&str]) {}
+    fn snapshot(&self) -> Vec<u8> {
+        Vec::new()
+    }
+}
+
+/// A process: a journal in a folder, and workers on it.
+struct Process {
+    journal: Journal,
+    ledger: Ledger,
+    health: Health,
+    tasks: Tasks,
+    shutdown: CancellationToken,
+    statuses: Statuses,
+}
+
+impl Process {
+    fn start(dir: &TempDir, sinks: &[Arc<Scripted>]) -> Self {
+        let classes =
+            CLASSES.iter().map(|class| Class { name: class_name((*class).into()), fold: Box::new(NoFold) });
+        let options = Options {
+            segment_bytes: 1 << 20,
+            segment_age: Duration::from_secs(3_600),
+            budget_bytes: 1 << 30,
+        };
+        let journal =
+            Journal::open(&dir.path().join("journal"), classes.collect(), options).expect("a journal");
+        let (ledger, health, shutdown) = (Ledger::default(), Health::new(), CancellationToken::new());
+        let (mut tasks, mut registry) = (Tasks::new(), Registry::default());
+        let sinks: Vec<Arc<dyn Sink>> = sinks.iter().map(|sink| sink.clone() as Arc<dyn Sink>).collect();
+        let config = Config { retry_base: Span(Duration::from_millis(1)), ..Config::default() };
+        let ground = Ground {
+            dir: dir.path(),
+            journal: &journal,
+            ledger: &ledger,
+            health: &health,
+            registry: &mut registry,
+            tasks: &mut tasks,
+            shutdown: shutdown.clone(),
+        };
+        let statuses = spawn(&config, &sinks, ground).expect("workers");
+        Self { journal, ledger, health, tasks, shutdown, statuses }
+    }
+
+    /// Appends a frame of these lines.
+    async fn append(&self, lines: &[&str]) {
+        self.append_sealed(sealed(lines)).await;
+    }
+
+    async fn append_sealed(&self, frame: bytes::Bytes) {
+        let append = Append { frame, keyframe: None };
+        let pending = self.journal.append(LOGS, vec![append]).await.expect("appended");
+        pending.durable().await.expect("durable");
+    }
+
+    /// As a crash would end it: tasks are aborted where they stand.
+    async fn crash(self) {
+        self.tasks.drain(Duration::ZERO).await;
+        self.journal.close().await;
+    }
+
+    /// As a signal ends it.
+    async fn stop(self) {
+        self.shutdown.cancel();
+        assert_eq!(self.tasks.drain(Duration::from_secs(10)).await, Vec::<String>::new());
+        self.journal.close().await;
+    }
+
+    /// Records of the ledger's entry.
+    fn records(&self, entry: Entry) -> u64 {
+        self.ledger.lines().iter().filter(|line| line.1 == entry).map(|line| line.2.records).sum()
+    }
+}
+
+fn sealed(lines: &[&str]) -> bytes::Bytes {
+    let now = check::now_ms() * 1_000_000;
+    let entry = |line: &&str| LogEntry { stream: 0, at_ns: now, len: line.len() as u32, metadata: 0 };
+    let frame = LogFrame {
+        streams: vec![Labels::from_pairs([("app", "a")])],
+        entries: lines.iter().map(entry).collect(),
+        text: lines.concat(),
+        metadata: vec![],
+    };
+    let raw = frame.encode();
+    let header = FrameHeader {
+        agent: vec![1; 16],
+        class: CLASSES[LOGS].into(),
+        source: "logs".to_owned(),
+        records: lines.len() as u64,
+        bytes: frame.text.len() as u64,
+        raw_bytes: raw.len() as u64,
+        ..FrameHeader::default()
+    };
+    frame::seal(&header, &frame::compress(&raw))
+}
+
+fn accepting(name: &'static str) -> Scripted {
+    Scripted { name, ..Scripted::new(|_, _| Ok(Accepted::default())) }
+}
+
+/// Waits until it holds.
+async fn eventually(what: &str, holds: impl Fn() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(tokio::time::Instant::now() < deadline, "not within 20 s: {what}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Scenario: one sink never answers, another takes everything.
+/// Guarantees: the second is served to the end of the journal; the first holds its place.
+#[tokio::test]
+async fn a_blocked_sink_holds_up_no_other() {
+    let dir = TempDir::new().expect("a folder");
+    let blocked = Arc::new(Scripted { name: "blocked", ..Scripted::hanging(|_, _| None) });
+    let open = Arc::new(accepting("open"));
+    let process = Process::start(&dir, &[blocked.clone(), open.clone()]);
+    for n in 0..50 {
+        process.append(&[&format!("line {n}"), "another"]).await;
+    }
+    eventually("all delivered", || process.records(Entry::Delivered("open")) == 100).await;
+    assert_eq!(blocked.requests().len(), 1);
+    assert_eq!(process.records(Entry::Delivered("blocked")), 0);
+    let statuses = process.statuses.list();
+    assert_eq!((statuses[0].sink, statuses[0].position.1, statuses[0].last_success_ms), ("blocked", 0, None));
+    assert!(statuses[1].last_success_ms.is_some());
+    eventually("no lag", || process.statuses.list()[1].lag_bytes == 0).await;
+    assert!(process.health.is_ready());
+    process.crash().await;
+}
+
+/// Scenario: the process dies after a request was sent and before its answer; more frames come; what the sink's own
+/// check says has changed meanwhile.
+/// Guarantees: the next process sends exactly the same request first, counts it as resent, then goes on.
+#[tokio::test]
+async fn the_same_request_after_a_crash() {
+    let dir = TempDir::new().expect("a folder");
+    let left_out = vec![(1, DropReason::TooOld)];
+    let first = Arc::new(Scripted { left_out, max_records: 4, ..Scripted::hanging(|_, _| None) });
+    let process = Process::start(&dir, std::slice::from_ref(&first));
+    process.append(&["a", "b"]).await;
+    eventually("sent", || first.requests().len() == 1).await;
+    process.append(&["c", "d"]).await;
+    process.crash().await;
+
+    let second = Arc::new(accepting("scripted"));
+    let process = Process::start(&dir, std::slice::from_ref(&second));
+    process.append(&["e", "f"]).await;
+    eventually("all delivered", || process.records(Entry::Delivered("scripted")) == 5).await;
+    let bodies: Vec<String> = second.requests().iter().map(|request| request.body.clone()).collect();
+    assert_eq!(bodies[0], first.requests()[0].body);
+    assert_eq!(bodies[0], "a\n");
+    assert_eq!(bodies[1..].concat(), "c\nd\ne\nf\n");
+    assert_eq!(process.records(Entry::Resent("scripted")), 1);
+    assert_eq!(process.records(Entry::Dropped("scripted", "too_old")), 1);
+    process.stop().await;
+}
+
+/// Scenario: frames with poisonous lines, a damaged frame, and lines that are known to be refused.
+/// Guarantees: delivered and dropped by reason add up to what was received; the dead-letter file has the poison only.
+#[tokio::test]
+async fn the_ledger_adds_up() {
+    let dir = TempDir::new().expect("a folder");
+    let poison = |_, records: &[u32]| {
+        let refuse = || Err(Refusal::Data { why: "no".to_owned() });
+        if records.contains(&2) { refuse() } else { Ok(Accepted::default()) }
+    };
+    let sink = Arc::new(Scripted { left_out: vec![(0, DropReason::Invalid)], ..Scripted::new(poison) });
+    let process = Process::start(&dir, std::slice::from_ref(&sink));
+    process.append(&["left out", "good", "poison", "good too"]).await;
+    process.append(&["left out too"]).await;
+    let header =
+        FrameHeader { agent: vec![1; 16], class: CLASSES[LOGS].into(), records: 7, ..<_>::default() };
+    process.append_sealed(frame::seal(&header, b"no zstd")).await;
+    process.append_sealed(bytes::Bytes::from_static(b"no frame at all")).await;
+    process.append(&["left out", "the last"]).await;
+    eventually("all done", || {
+        process.statuses.list()[0].lag_bytes == 0 && process.records(Entry::Delivered("scripted")) == 3
+    })
+    .await;
+    assert_eq!(process.records(Entry::Dropped("scripted", "invalid")), 3);
+    assert_eq!(process.records(Entry::Dropped("scripted", "refused")), 1);
+    assert_eq!(process.records(Entry::Dropped("scripted", "undecodable")), 7);
+    let bytes: u64 = process.ledger.lines().iter().map(|line| line.2.bytes).sum();
+    assert_eq!(bytes, 26 + 12 + 16);
+    let letters = std::fs::read_to_string(dir.path().join("fanout/scripted-logs.jsonl")).expect("a file");
+    assert_eq!(letters.lines().count(), 1);
+    assert!(letters.contains("\"line\":\"poison\""), "{letters}");
+    process.stop().await;
+}
+
+/// Scenario: the shutdown comes while a request is in flight that is answered a moment later.
+/// Guarantees: its answer is waited for, and the cursor stands behind it: the next process sends nothing again.
+#[tokio::test]
+async fn the_request_in_flight_at_the_shutdown() {
+    let dir = TempDir::new().expect("a folder");
+    let sink = Arc::new(accepting("scripted"));
+    let process = Process::start(&dir, std::slice::from_ref(&sink));
+    process.append(&["a"]).await;
+    eventually("sent", || sink.requests().len() == 1).await;
+    process.stop().await;
+    let process = Process::start(&dir, std::slice::from_ref(&sink));
+    process.append(&["b"]).await;
+    eventually("delivered", || process.records(Entry::Delivered("scripted")) == 1).await;
+    let bodies: Vec<String> = sink.requests().iter().map(|request| request.body.clone()).collect();
+    assert_eq!(bodies, ["a\n", "b\n"]);
+    assert_eq!(process.records(Entry::Resent("scripted")), 0);
+    process.stop().await;
+}
+
+/// Scenario: a sink is taken out of the configuration.
+/// Guarantees: its cursor goes, so that the journal does not keep everything for it.
+#[tokio::test]
+async fn a_sink_that_is_gone_is_forgotten() {
+    let dir = TempDir::new().expect("a folder");
+    let (old, new) = (Arc::new(accepting("old")), Arc::new(accepting("new")));
+    let process = Process::start(&dir, &[old, new.clone()]);
+    assert_eq!(process.journal.cursors(LOGS).len(), 2);
+    process.stop().await;
+    let process = Process::start(&dir, &[new]);
+    assert_eq!(process.journal.cursors(LOGS), ["new"]);
+    process.stop().await;
+}
