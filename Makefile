@@ -17,10 +17,11 @@ run: ## Builds both services and starts them here, with the console on http://12
 	cargo build --locked --release -p ao-agent -p ao-aggregator
 	DATA=$(DATA) deploy/run-local.sh
 
-test: tools lint ## Everything: tools, lint, then unit and property, repository and end-to-end tests
+test: tools lint ## Everything: tools, lint, then unit and property, repository, network and end-to-end tests
 	cargo build --locked --workspace --all-targets
 	$(RUN) unit --workspace --lib --bins
 	$(RUN) repo --workspace --test repo
+	$(RUN) netns --workspace --test netns
 	$(RUN) e2e --workspace --test e2e
 
 tools: ## Installs what the tests need into target/tools, at pinned versions

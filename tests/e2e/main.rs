@@ -1,5 +1,7 @@
 //! The real binaries, end to end. One binary, since linking is what costs on small machines.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
+
 mod bad_input;
 mod directives;
 mod logs;

@@ -70,3 +70,27 @@ fn crate_arrows() {
     }
     hold("a crate depends on another that it must not know", &wrong);
 }
+
+/// Scenario: every test binary beside the unit tests: those that a manifest names, and those in a crate's `tests/`.
+/// Guarantees: `make test` runs it.
+#[test]
+fn every_test_binary_is_run() {
+    let files = source::files();
+    let makefile = files.iter().find(|file| file.path == "Makefile").map_or("", |file| file.text.as_str());
+    let mut names = Vec::new();
+    for file in &files {
+        if let Some((krate, inside)) = file.path.split_once("/tests/")
+            && files.iter().any(|other| other.path == format!("{krate}/Cargo.toml"))
+            && let Some(name) = inside.strip_suffix("/main.rs").or_else(|| inside.strip_suffix(".rs"))
+            && !name.contains('/')
+        {
+            names.push(name.to_owned());
+        }
+        if file.is(&["Cargo.toml"]) {
+            let tests = file.text.split("[[test]]").skip(1);
+            names.extend(tests.filter_map(|test| Some(test.split('"').nth(1)?.to_owned())));
+        }
+    }
+    names.retain(|name| !makefile.contains(&format!("--test {name}\n")));
+    hold("add `$(RUN) NAME --workspace --test NAME` to the target test of the Makefile for", &names);
+}

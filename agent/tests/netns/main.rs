@@ -59,7 +59,8 @@ fn latency_and_loss() {
     world::within("latency_and_loss", &[]);
 }
 
-/// Runs the case that [`world::within`] names, in its namespace; nothing otherwise.
+/// Scenario: started again by [`world::within`] inside its namespace, with the case to run.
+/// Guarantees: what that case does; nothing where none is named.
 #[test]
 fn inner() {
     let Ok(case) = std::env::var(world::CASE) else { return };

@@ -5,7 +5,10 @@ use ao_proto::model::MetricType;
 
 use super::*;
 
-fn set(at_ms: i64, samples: &[(&str, &[(&str, &str)], f64)]) -> MetricSet {
+/// Name, labels, value.
+type Sample<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
+fn set(at_ms: i64, samples: &[Sample<'_>]) -> MetricSet {
     let mut set = MetricSet::new("collector", "node-exporter", at_ms);
     for (name, labels, value) in samples {
         let family = set.family(name, MetricType::Gauge, "help");
