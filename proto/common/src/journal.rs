@@ -37,8 +37,8 @@
 //! ```
 //!
 //! All numbers are little-endian. A segment begins with a segment record and a state record; a frame's keyframe stands
-//! before it in the same segment: each segment can be read, lost or deleted by itself. A segment is only written by the
-//! process that made it; a restart begins a new one with its first append.
+//! before it in the same segment: each segment can be read, lost or deleted by itself. Frames are only written by the
+//! process that made the segment; a restart begins a new one with its first append.
 //!
 //! # Guarantees
 //!
@@ -51,13 +51,13 @@
 //! - A cursor never goes back behind an `advance` that returned.
 //! - After a failed fsync nothing more is written to that segment, and what waited for it fails.
 //! - [`Fold`] holds exactly the frames that were acknowledged or recovered. Frames are counted as shed before their
-//!   segment is deleted, in one durable step; only on a disk that is full does the deletion come first, and a crash
-//!   between the two loses the count (never silently: it is logged).
+//!   segment is deleted, in one durable step; only where a full disk leaves no room for the count does the deletion
+//!   come first, and a crash between the two loses the count (it is logged).
 //! - Memory: a queue of 8 MiB, one 256 KiB buffer per reader, the keys of the keyframes in the segments at hand.
 //!   Opening reads the newest segment of each class, and asks the others' size.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread::JoinHandle;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -121,39 +121,56 @@ impl Journal {
         classes: Vec<Class>,
         options: Options,
     ) -> Result<Self, JournalError> {
+        let (journal, writer, queue, end) = Self::assemble(storage, dir, classes, options)?;
+        let thread = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run(queue, end))
+            .map_err(JournalError::io("start the writer of", dir))?;
+        *locked(&journal.inner.thread) = Some(thread);
+        Ok(journal)
+    }
+
+    /// Everything but the thread: a test runs the writer step by step. Whoever waits for the end waits for the last
+    /// part to be dropped.
+    #[allow(clippy::type_complexity)]
+    fn assemble(
+        storage: Arc<dyn Storage>,
+        dir: &Path,
+        classes: Vec<Class>,
+        options: Options,
+    ) -> Result<(Self, Writer, mpsc::Receiver<Request>, watch::Sender<()>), JournalError> {
         storage.create_dir(dir).map_err(JournalError::io("create", dir))?;
         let path = dir.join("lock");
         let lock = storage.lock(&path).map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => JournalError::Locked { path: dir.to_owned() },
             _ => JournalError::io("lock", &path)(error),
         })?;
-        let mut logs = Vec::new();
-        let mut writing = Vec::new();
+        let (mut logs, mut writing) = (Vec::new(), Vec::new());
         for class in classes {
             let (log, state) = recovery::open(&*storage, dir, class)?;
             logs.push(log);
             writing.push(state);
         }
-        let shared =
-            Arc::new(Shared { storage, dir: dir.to_owned(), classes: logs, lock: Mutex::new(Some(lock)) });
+        let lock = RwLock::new(Some(lock));
+        let shared = Arc::new(Shared { storage, dir: dir.to_owned(), classes: logs, lock });
         let (queue, requests) = mpsc::channel(QUEUE_CALLS);
-        let writer = Writer { shared: shared.clone(), options, classes: writing, buf: Vec::new() };
         let (end, ended) = watch::channel(());
-        let thread = std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || writer.run(requests, end))
-            .map_err(JournalError::io("start the writer of", dir))?;
+        let writer = Writer::new(shared.clone(), options, writing);
         let room = Arc::new(Semaphore::new(QUEUE_BYTES));
-        let inner = Inner { shared, queue, room, thread: Mutex::new(Some(thread)), ended };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner { shared, queue, room, thread: Mutex::new(None), ended };
+        Ok((Self { inner: Arc::new(inner) }, writer, requests, end))
     }
 
     /// Hands frames of one class (by its number in the list) to the writer, waiting while its queue is full.
     /// The order of calls is the order in the log. What is returned resolves once they are fsynced (group commit).
     ///
     /// # Errors
-    /// Where the writer has stopped, or a frame or keyframe is over 64 MiB.
+    /// Where the writer has stopped, there is no such class, or a frame or keyframe is over 64 MiB.
     pub async fn append(&self, class: usize, frames: Vec<Append>) -> Result<Pending, JournalError> {
+        let classes = self.inner.shared.classes.len();
+        if class >= classes {
+            return Err(JournalError::NoClass { class, classes });
+        }
         let payloads = frames.iter().flat_map(|f| [Some(&f.frame), f.keyframe.as_ref().map(|(_, k)| k)]);
         let mut bytes = 0;
         for payload in payloads.flatten() {
@@ -161,7 +178,7 @@ impl Journal {
             if size > limit {
                 return Err(JournalError::TooLarge { size, limit });
             }
-            bytes += size;
+            bytes += record::HEAD + size;
         }
         let share = u32::try_from(bytes.clamp(1, QUEUE_BYTES)).unwrap_or(u32::MAX);
         let closed = |_| self.inner.closed();

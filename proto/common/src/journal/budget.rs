@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Position;
 use super::catalog::{Segment, locked};
 use super::scan::{Scan, Step};
 use super::storage::Open;
 use super::writer::{Writer, remove};
+use super::{JournalError, Position};
 
 impl Writer {
     /// Sheds until so many more bytes of a class fit. An append never costs a class of more worth anything: where only
@@ -43,31 +43,46 @@ impl Writer {
     /// Counts a segment's unread frames, stores the count, deletes the segment. In this order: a crash before the count
     /// is stored finds the segment still there, one after it finds it before the log's beginning. False where the
     /// segment cannot be let go of.
-    fn shed(&mut self, class: usize, victim: &Segment) -> bool {
-        // The fold must have seen all that is written before its state is stored.
-        self.commit(class);
-        let active = self.classes[class].active.as_ref();
-        if active.is_some_and(|active| active.segment.number == victim.number)
+    fn shed(&mut self, class: usize, victim: &Arc<Segment>) -> bool {
+        if self.is_active(class, victim)
             && let Err(error) = self.roll(class)
         {
-            tracing::warn!(%error, "cannot shed the segment that is being written");
-            return false;
+            tracing::warn!(%error, "cannot end well a segment that is to be shed");
+            if self.settle(class).is_err() {
+                return false;
+            }
+            if !self.shared.classes[class].lists(victim) {
+                // Nothing of it was durable.
+                return true;
+            }
         }
         let unread = self.count_shed(class, victim);
-        let kept = self.keep_state(class);
-        let log = &self.shared.classes[class];
-        remove(&*self.shared.storage, log, victim);
         tracing::error!(
-            class = log.name,
+            class = self.shared.classes[class].name,
             segment = victim.number,
             unread,
-            "out of disk budget: a segment was shed"
+            "out of disk budget: a segment is shed"
         );
-        if !kept {
-            // A full disk: now there is room. If not, the state goes with the next write.
-            self.classes[class].state_due = !self.keep_state(class);
+        self.classes[class].state_due = true;
+        self.classes[class].doomed.push(victim.clone());
+        // Deletes it where it works.
+        let Err(error) = self.keep_state(class) else { return true };
+        if error.is_full() {
+            let log = &self.shared.classes[class];
+            for segment in self.classes[class].doomed.drain(..) {
+                remove(&*self.shared.storage, log, &segment);
+            }
+            // If there is still no room, it goes with the next write.
+            let Err(error) = self.keep_state(class) else { return true };
+            tracing::error!(%error, "a segment was shed whose count cannot be stored yet");
+        } else {
+            tracing::error!(%error, "a segment is kept that was shed, until the count of it can be stored");
         }
         true
+    }
+
+    fn is_active(&self, class: usize, segment: &Segment) -> bool {
+        self.classes[class].active.as_ref().is_some_and(|active| active.segment.number == segment.number)
     }
 
     /// Takes a segment off the list and tells the fold of its unread frames. Returns how many there were.
@@ -109,23 +124,22 @@ impl Writer {
         count
     }
 
-    /// Writes and fsyncs the fold's state, with the log's new beginning. False if that failed.
-    pub(super) fn keep_state(&mut self, class: usize) -> bool {
-        let done = if self.classes[class].active.is_none() {
-            self.ensure_active(class)
+    /// Writes and fsyncs the fold's state, with the log's new beginning.
+    pub(super) fn keep_state(&mut self, class: usize) -> Result<(), JournalError> {
+        // The fold must have seen all that is written; if that fails, the segment is left and a new one has the state.
+        drop(self.commit(class));
+        if self.classes[class].active.is_none() {
+            self.ensure_active(class)?;
         } else {
             let writing = &mut self.classes[class];
             let state = writing.fold.snapshot();
-            match &mut writing.active {
-                Some(active) => active.stage_state(&self.shared.classes[class], &state, &mut self.buf),
-                None => Ok(()),
+            if let Some(active) = &mut writing.active {
+                active.stage_state(&self.shared.classes[class], &state, &mut self.buf)?;
+                writing.state_due = false;
             }
-        };
-        let done = done.map(|()| self.commit(class));
-        if let Err(error) = &done {
-            tracing::warn!(class = self.shared.classes[class].name, %error, "cannot store the count of what was shed yet");
         }
-        let stored = self.classes[class].active.as_ref().is_some_and(super::active::Active::is_synced);
-        done.is_ok() && stored
+        let done = self.commit(class);
+        self.classes[class].state_due |= done.is_err();
+        done
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
@@ -18,7 +18,7 @@ pub(super) struct Shared {
     pub(super) dir: PathBuf,
     pub(super) classes: Vec<ClassLog>,
     /// The folder's lock; gone once the writer has ended, and with it the right to write.
-    pub(super) lock: Mutex<Option<Box<dyn Send + Sync>>>,
+    pub(super) lock: RwLock<Option<Box<dyn Send + Sync>>>,
 }
 
 /// One class.

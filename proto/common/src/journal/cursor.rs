@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::catalog::{ClassLog, Mark, locked};
 use super::storage::{File, Open, Storage, read_full};
@@ -132,7 +132,7 @@ impl Cursor {
     }
 
     fn store(&mut self, mark: Mark, fsync: bool) -> Result<(), JournalError> {
-        let lock = locked(&self.inner.shared.lock);
+        let lock = self.inner.shared.lock.read().unwrap_or_else(PoisonError::into_inner);
         if lock.is_none() {
             // Somebody else may have the folder by now.
             return Err(self.inner.closed());
@@ -197,7 +197,7 @@ pub(super) fn remove(storage: &dyn Storage, log: &ClassLog, name: &str) -> Resul
         }
         _ => {
             log_now.cursors.remove(name);
-            Ok(())
+            storage.sync_dir(&log.dir).map_err(JournalError::io("fsync", &log.dir))
         }
     }
 }

@@ -32,6 +32,14 @@ pub enum JournalError {
         /// What is strange about it.
         why: String,
     },
+    /// A number that is not in the list of classes.
+    #[error("the journal has no class {class}, only {classes}")]
+    NoClass {
+        /// The number.
+        class: usize,
+        /// How many there are.
+        classes: usize,
+    },
     /// A frame or keyframe larger than a record may be.
     #[error("cannot append {size} bytes as one record: the limit is {limit}")]
     TooLarge {

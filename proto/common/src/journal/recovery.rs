@@ -13,9 +13,9 @@ use tokio::sync::watch;
 
 use super::catalog::{ClassLog, Log, Segment, Tally, locked};
 use super::cursor;
-use super::record::{Kind, VERSION};
+use super::record::{Kind, VERSION, put};
 use super::scan::{Entry, Found, Scan, Step};
-use super::storage::{Open, Storage};
+use super::storage::{File, Open, Storage};
 use super::writer::{Writing, remove};
 use super::{Class, Fold, JournalError, Position};
 
@@ -68,6 +68,7 @@ pub(super) fn open(
         next,
         newest_frames: found.newest_frames,
         state_due: !state_is_newest,
+        doomed: Vec::new(),
     };
     Ok((log, writing))
 }
@@ -95,41 +96,33 @@ fn recover(
     segments: &mut BTreeMap<u64, Segment>,
 ) -> Result<Recovered, JournalError> {
     let mut found = Recovered::default();
+    let numbers: Vec<u64> = segments.keys().rev().copied().collect();
     let mut newest = true;
-    for number in segments.keys().rev().copied().collect::<Vec<_>>() {
+    for (nth, number) in numbers.into_iter().enumerate() {
         let path = log.segment_path(number);
         let size = segments[&number].end().offset;
         let file = storage.open(&path, Open::Write).map_err(JournalError::io("open", &path))?;
         let mut scan = Scan::new(file.clone(), number, 0);
         let mut survey = Survey::of(&mut scan, size).map_err(JournalError::io("read", &path))?;
         check_version(&survey, &path)?;
+        if nth == 0 {
+            survey.cut_torn();
+        }
+        if newest && survey.is_void() {
+            // The crash came while it was made: the one before it was complete by then.
+            remove(storage, log, &segments[&number]);
+            segments.remove(&number);
+            continue;
+        }
         if newest {
             newest = false;
-            survey.cut_torn();
-            let cut = size - survey.good.end;
-            if cut > 0 {
-                tracing::warn!(
-                    class = log.name,
-                    segment = number,
-                    bytes = cut,
-                    "cutting off what a crash left half-written"
-                );
-                log.tally.torn_tails.fetch_add(1, Ordering::Relaxed);
-                log.tally.corrupt_bytes.fetch_add(cut, Ordering::Relaxed);
-                file.truncate(survey.good.end).map_err(JournalError::io("truncate", &path))?;
-                log.tally.bytes.fetch_sub(cut, Ordering::Relaxed);
-                segments.insert(number, Segment::finished(number, survey.good.end));
-            }
-            if survey.is_void() {
-                // The crash came while it was made, and the one before it is whole.
-                remove(storage, log, &segments[&number]);
-                segments.remove(&number);
-                newest = true;
-                continue;
-            }
+            let end = end_well(&*file, log, &segments[&number], &survey, &path)?;
             // After a mere kill it may all be in the page cache only, while readers are about to rely on it.
             file.sync().map_err(JournalError::io("fsync", &path))?;
             storage.sync_dir(&log.dir).map_err(JournalError::io("fsync", &log.dir))?;
+            // Wrapping, as atomics do, makes one addition of both directions.
+            log.tally.bytes.fetch_add(end.wrapping_sub(size), Ordering::Relaxed);
+            segments.insert(number, Segment::finished(number, end));
             found.newest_frames = survey.good.frames;
         }
         for (bytes, _) in &survey.damage {
@@ -148,6 +141,43 @@ fn recover(
     Ok(found)
 }
 
+/// Cuts what a crash tore, and marks what is left as good for all later starts. Returns the new end.
+fn end_well(
+    file: &dyn File,
+    log: &ClassLog,
+    segment: &Segment,
+    survey: &Survey,
+    path: &Path,
+) -> Result<u64, JournalError> {
+    let (number, size, end) = (segment.number, segment.end().offset, survey.good.end);
+    if end < size {
+        let bytes = size - end;
+        tracing::warn!(
+            class = log.name,
+            segment = number,
+            end,
+            bytes,
+            "cutting off what a crash left half-written"
+        );
+        log.tally.torn_tails.fetch_add(1, Ordering::Relaxed);
+        log.tally.corrupt_bytes.fetch_add(bytes, Ordering::Relaxed);
+        file.truncate(end).map_err(JournalError::io("truncate", path))?;
+    }
+    if survey.synced >= survey.last {
+        return Ok(end);
+    }
+    let mut mark = Vec::new();
+    put(&mut mark, Position { segment: number, offset: end }, Kind::Mark, 0, end, &[]);
+    match file.write_at(&mark, end) {
+        Ok(()) => Ok(end + mark.len() as u64),
+        Err(error) => {
+            tracing::debug!(path = %path.display(), %error, "cannot mark a segment as good");
+            file.truncate(end).map_err(JournalError::io("truncate", path))?;
+            Ok(end)
+        }
+    }
+}
+
 /// What a look through a segment found.
 #[derive(Default)]
 struct Survey {
@@ -156,6 +186,8 @@ struct Survey {
     damage: Vec<(Range<u64>, Good)>,
     /// What the last record says of how far the file was fsynced.
     synced: u64,
+    /// Where the last good record begins.
+    last: u64,
     /// The payload of the first record.
     about: Option<Bytes>,
 }
@@ -186,6 +218,7 @@ impl Survey {
                 continue;
             };
             survey.good.end = entry.end();
+            survey.last = entry.at;
             match entry.head.kind {
                 Kind::Segment => survey.about = Some(payload),
                 Kind::State => survey.good.state = Some(entry),

@@ -1,6 +1,11 @@
-//! The journal's tests, filed by the property that they hold.
+//! The journal's tests, filed by the property that they hold. `model` tries all of them at once, with `world` as its
+//! truth and `disk` as what can go wrong.
 
+mod disk;
 mod kit;
 
 mod acknowledgements;
 mod keyframes;
+
+mod model;
+mod world;

@@ -1,8 +1,8 @@
 //! The one thread that writes: takes what is queued, writes it, makes one fsync per segment touched, and only then
 //! lets the waiting know (group commit).
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
@@ -40,6 +40,8 @@ pub(super) struct Writer {
     pub(super) options: Options,
     pub(super) classes: Vec<Writing>,
     pub(super) buf: Vec<u8>,
+    /// An fsync found the disk full.
+    full: bool,
 }
 
 /// What the thread knows of a class.
@@ -52,8 +54,10 @@ pub(super) struct Writing {
     pub(super) next: u64,
     /// Frames in the newest segment.
     pub(super) newest_frames: u64,
-    /// Frames were shed and no state that counts them could be written yet.
+    /// No segment's state is as new as it should be: frames were shed since, or damage has hit it.
     pub(super) state_due: bool,
+    /// Shed segments that stay until that state is stored.
+    pub(super) doomed: Vec<Arc<Segment>>,
 }
 
 /// One call's frames between write and fsync.
@@ -65,62 +69,74 @@ pub(super) struct Staged {
 }
 
 impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, options: Options, classes: Vec<Writing>) -> Self {
+        Self { shared, options, classes, buf: Vec::new(), full: false }
+    }
+
     /// The thread's life: until it is told to close, or until nobody is left who could ask. Whoever waits for the end
     /// waits for `_ended` to be dropped.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>, _ended: watch::Sender<()>) {
-        for class in 0..self.classes.len() {
-            if self.classes[class].state_due {
-                self.classes[class].state_due = !self.keep_state(class);
-            }
-            self.sweep(class);
-        }
+        self.begin();
         while let Some(first) = queue.blocking_recv() {
-            let mut batch = vec![first];
-            while let Ok(more) = queue.try_recv() {
-                batch.push(more);
-            }
-            if self.process(batch) {
-                queue.close();
-            }
-            if queue.is_empty() {
-                self.mark_all();
-            }
+            self.round(first, &mut queue);
         }
-        self.commit_all();
         // From here on another process may write.
-        locked(&self.shared.lock).take();
+        self.shared.lock.write().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// One round. Returns whether to end.
-    fn process(&mut self, batch: Vec<Request>) -> bool {
-        let mut close = false;
-        for request in batch {
+    /// What opening has left to do.
+    pub(super) fn begin(&mut self) {
+        for class in 0..self.classes.len() {
+            self.catch_up(class);
+            self.sweep(class);
+        }
+    }
+
+    /// Writes and fsyncs all that is queued.
+    pub(super) fn round(&mut self, first: Request, queue: &mut mpsc::Receiver<Request>) {
+        let mut next = Some(first);
+        // Not longer, lest those at its beginning wait for ever: what is queued meanwhile is the next round's.
+        for more in (0..QUEUE_CALLS).rev() {
+            let Some(request) = next.take() else { break };
             match request {
                 Request::Append { class, frames, done, room } => match self.write(class, &frames) {
                     Ok(end) => self.classes[class].staged.push(Staged { frames, end, done, _room: room }),
                     Err(error) => answer(done, Err(error)),
                 },
                 Request::Sweep => {}
-                Request::Close => close = true,
+                Request::Close => queue.close(),
+            }
+            if more > 0 {
+                next = queue.try_recv().ok();
             }
         }
-        self.commit_all();
         for class in 0..self.classes.len() {
+            // A failure was told to those who wait, and logged.
+            drop(self.commit(class));
             self.sweep(class);
+            if queue.is_empty()
+                && let Some(active) = &mut self.classes[class].active
+            {
+                active.mark(&self.shared.classes[class], &mut self.buf);
+            }
         }
         self.buf.clear();
         self.buf.shrink_to(BUF_BYTES);
-        close
     }
 
     /// Writes one call's frames into the segment that they belong into, making room if need be.
     fn write(&mut self, class: usize, frames: &[Append]) -> Result<Position, JournalError> {
         self.settle(class)?;
+        if std::mem::take(&mut self.full) {
+            self.shed_one(class);
+        }
         if let Some(active) = &self.classes[class].active
             && active.is_due(active.cost(frames), &self.options)
             && self.frames_in_newest(class) > 0
         {
-            self.roll(class)?;
+            // A failure was told to those whom it concerns; this call's frames go into a new segment.
+            drop(self.roll(class));
+            self.settle(class)?;
         }
         let more = match &self.classes[class].active {
             Some(active) => active.cost(frames),
@@ -137,10 +153,8 @@ impl Writer {
 
     fn try_write(&mut self, class: usize, frames: &[Append]) -> Result<Position, JournalError> {
         self.ensure_active(class)?;
-        if self.classes[class].state_due {
-            self.classes[class].state_due = !self.keep_state(class);
-            self.ensure_active(class)?;
-        }
+        self.catch_up(class);
+        self.ensure_active(class)?;
         let writing = &mut self.classes[class];
         let Some(active) = &mut writing.active else { unreachable!("ensured above") };
         active.stage(&self.shared.classes[class], frames, &mut self.buf)
@@ -166,7 +180,7 @@ impl Writer {
     }
 
     /// Leaves a segment behind whose fsync failed. Fails where that segment cannot even be cut.
-    fn settle(&mut self, class: usize) -> Result<(), JournalError> {
+    pub(super) fn settle(&mut self, class: usize) -> Result<(), JournalError> {
         let log = &self.shared.classes[class];
         let writing = &mut self.classes[class];
         if let Some(active) = &mut writing.active
@@ -188,8 +202,7 @@ impl Writer {
 
     /// Ends the active segment: all of it is durable, and applied to the fold, before the next one's state is taken.
     pub(super) fn roll(&mut self, class: usize) -> Result<(), JournalError> {
-        self.commit(class);
-        self.settle(class)?;
+        self.commit(class)?;
         let shared = &self.shared;
         let writing = &mut self.classes[class];
         if let Some(active) = &mut writing.active {
@@ -201,20 +214,21 @@ impl Writer {
         Ok(())
     }
 
-    fn commit_all(&mut self) {
-        for class in 0..self.classes.len() {
-            self.commit(class);
-        }
-    }
-
     /// Fsyncs what a class has written and lets the waiting know.
-    pub(super) fn commit(&mut self, class: usize) {
+    ///
+    /// # Errors
+    /// Those who wait have been told already.
+    pub(super) fn commit(&mut self, class: usize) -> Result<(), JournalError> {
         let log = &self.shared.classes[class];
         let writing = &mut self.classes[class];
-        let Some(active) = writing.active.as_mut().filter(|active| !active.is_synced()) else { return };
+        let Some(active) = writing.active.as_mut().filter(|active| !active.is_synced()) else {
+            return Ok(());
+        };
         let done = active.sync(&*self.shared.storage, log);
         if let Err(error) = &done {
             tracing::error!(class = log.name, %error, "the journal's fsync failed; going on in a new segment");
+            // Some file systems find out only now. What waits has failed, but the next has room.
+            self.full = error.is_full();
         }
         for Staged { frames, end, done: waiting, .. } in writing.staged.drain(..) {
             if done.is_ok() {
@@ -227,16 +241,23 @@ impl Writer {
             }
             answer(waiting, done.clone().map(|()| end));
         }
+        if done.is_ok() && !writing.state_due {
+            for segment in writing.doomed.drain(..) {
+                remove(&*self.shared.storage, log, &segment);
+            }
+        }
         if let Err(error) = self.settle(class) {
             tracing::error!(%error, "cannot cut what was not fsynced; trying again with the next write");
         }
+        done
     }
 
-    fn mark_all(&mut self) {
-        for (writing, log) in self.classes.iter_mut().zip(&self.shared.classes) {
-            if let Some(active) = &mut writing.active {
-                active.mark(log, &mut self.buf);
-            }
+    /// Stores a state that is overdue.
+    fn catch_up(&mut self, class: usize) {
+        if self.classes[class].state_due
+            && let Err(error) = self.keep_state(class)
+        {
+            tracing::warn!(class = self.shared.classes[class].name, %error, "cannot store the journal's state yet");
         }
     }
 

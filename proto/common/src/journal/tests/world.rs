@@ -1,0 +1,324 @@
+//! The model test's journal, disk and truth.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, watch};
+
+use super::super::writer::{Request, Writer};
+use super::super::*;
+use super::disk::{Crash, Disk};
+use super::kit::{Counting, frame, number, numbers, read};
+
+/// Class, name. The third class has none, and so keeps all that the budget allows.
+const CURSORS: [(usize, &str); 3] = [(0, "left"), (0, "right"), (1, "left")];
+const NAMES: [&str; 3] = ["high", "middle", "low"];
+const OPTIONS: Options =
+    Options { segment_bytes: 1_500, segment_age: Duration::from_secs(3600), budget_bytes: 20_000 };
+/// Largest segment: state, a call's frames and keyframes on top of what it rolls at.
+const SEGMENT: u64 = OPTIONS.segment_bytes + 3_000;
+
+pub(super) struct World {
+    pub(super) disk: Disk,
+    runtime: Runtime,
+    running: Option<Running>,
+    queued: Vec<(usize, Vec<u64>, Pending)>,
+    truths: [Truth; 3],
+    readers: [Delivery; 3],
+    next: u64,
+    /// EIO was injected in this life: a file that could not be removed may be left over.
+    faults: bool,
+    /// Damage has hit more than a frame: the fold may have forgotten something, and keyframes may be gone.
+    tainted: bool,
+    /// Segments with damage.
+    flipped: BTreeSet<(usize, u64)>,
+}
+
+struct Running {
+    journal: Journal,
+    writer: Writer,
+    queue: mpsc::Receiver<Request>,
+    _end: watch::Sender<()>,
+    folds: Vec<Counting>,
+    cursors: Vec<Cursor>,
+}
+
+#[derive(Default)]
+struct Truth {
+    /// All that ever was in the log, in order.
+    log: Vec<u64>,
+    /// Under way when the crash came, in order.
+    unsure: Vec<u64>,
+    /// Refused in the round in which the crash came.
+    loose: BTreeSet<u64>,
+    /// Hit by a flipped bit.
+    hit: BTreeSet<u64>,
+    /// Who missed what was shed.
+    shed: BTreeMap<u64, String>,
+}
+
+#[derive(Default)]
+struct Delivery {
+    done: BTreeSet<u64>,
+    at: Position,
+    begun: Option<Position>,
+    /// An advance that failed, which may yet be found done.
+    maybe: Option<(Position, Vec<u64>)>,
+}
+
+impl World {
+    pub(super) fn new(random: u64) -> Self {
+        let mut world = Self {
+            disk: Disk::new(random),
+            runtime: tokio::runtime::Builder::new_current_thread().build().expect("a runtime"),
+            running: None,
+            queued: Vec::new(),
+            truths: Default::default(),
+            readers: Default::default(),
+            next: 0,
+            faults: false,
+            tainted: false,
+            flipped: BTreeSet::new(),
+        };
+        world.start();
+        world
+    }
+
+    pub(super) fn fail_after(&mut self, n: u64) {
+        self.faults = true;
+        self.disk.fail_after(n);
+    }
+
+    pub(super) fn append(&mut self, class: usize, frames: usize, size: usize, key: Option<u8>) {
+        let running = self.running.as_ref().expect("running");
+        let ids = Vec::from_iter(self.next..self.next + frames as u64);
+        self.next += frames as u64;
+        let keyframe = key.map(|key| (Key::from(key), keyframe(Key::from(key))));
+        let frames =
+            ids.iter().map(|id| Append { frame: frame(*id, size), keyframe: keyframe.clone() }).collect();
+        let pending = self.runtime.block_on(running.journal.append(class, frames)).expect("queued");
+        self.queued.push((class, ids, pending));
+    }
+
+    pub(super) fn write(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        while let Ok(request) = running.queue.try_recv() {
+            running.writer.round(request, &mut running.queue);
+        }
+        for (class, ids, pending) in self.queued.drain(..) {
+            let truth = &mut self.truths[class];
+            match self.runtime.block_on(pending.durable()) {
+                Ok(_) => truth.log.extend(ids),
+                Err(error) if error.to_string().contains("crashed") => truth.unsure.extend(ids),
+                Err(_) if self.disk.is_down() => truth.loose.extend(ids),
+                Err(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn deliver(&mut self, which: usize, frames: usize, done: bool) {
+        self.write();
+        if self.disk.is_down() {
+            return;
+        }
+        let (class, _) = CURSORS[which];
+        let running = self.running.as_mut().expect("running");
+        let cursor = &mut running.cursors[which];
+        let mut records = read(&running.journal, class, cursor.position());
+        records.truncate(frames);
+        let Some(end) = records.last().map(|record| record.end) else { return };
+        let delivery = &mut self.readers[which];
+        delivery.begun = cursor.begin(end).is_ok().then_some(end);
+        if done {
+            match cursor.advance(end) {
+                Ok(()) => {
+                    delivery.done.extend(numbers(&records));
+                    (delivery.at, delivery.begun) = (end, None);
+                }
+                Err(_) => (delivery.maybe, delivery.begun) = (Some((end, numbers(&records))), None),
+            }
+            assert!(cursor.position() >= delivery.at);
+        }
+    }
+
+    /// Ends well, and starts again, with one bit of a segment flipped in between.
+    pub(super) fn restart(&mut self, damage: Option<(usize, usize, u8)>) {
+        self.write();
+        if self.disk.is_down() {
+            return;
+        }
+        if let Some((class, at, bit)) = damage {
+            self.flip(class, at, bit);
+        }
+        self.crash(Crash::Kill);
+    }
+
+    /// The end, whether it was wanted or not, and a new beginning.
+    pub(super) fn crash(&mut self, crash: Crash) {
+        self.write();
+        self.running = None;
+        self.disk.restart(crash);
+        if crash == Crash::Power {
+            // Notes of requests are not fsynced.
+            self.readers.iter_mut().for_each(|delivery| delivery.begun = None);
+        }
+        self.faults = false;
+        self.start();
+        self.check();
+    }
+
+    fn start(&mut self) {
+        while let Err(error) = self.try_start() {
+            assert!(self.disk.is_down(), "{error}");
+            self.disk.restart(Crash::Kill);
+        }
+        let running = self.running.as_ref().expect("running");
+        for (which, (delivery, cursor)) in self.readers.iter_mut().zip(&running.cursors).enumerate() {
+            assert!(cursor.position() >= delivery.at, "cursor {which} has gone back");
+            if let Some((_, ids)) = delivery.maybe.take().filter(|(to, _)| cursor.position() >= *to) {
+                delivery.done.extend(ids);
+            }
+            if let Some(begun) = delivery.begun {
+                assert!(cursor.pending() == Some(begun) || cursor.position() >= begun, "cursor {which}");
+            }
+        }
+        for (truth, fold) in self.truths.iter_mut().zip(&running.folds) {
+            let found = fold.counts().applied;
+            if self.tainted {
+                let old = truth.log.last().copied();
+                truth.log.extend(found.into_iter().filter(|id| Some(*id) > old));
+            } else {
+                truth.reconcile(found);
+            }
+            truth.unsure.clear();
+            truth.loose.clear();
+        }
+    }
+
+    fn try_start(&mut self) -> Result<(), JournalError> {
+        self.running = None;
+        let folds = Vec::from(NAMES.map(|_| Counting::default()));
+        let classes = NAMES.iter().zip(&folds);
+        let classes = classes.map(|(name, fold)| Class { name, fold: Box::new(fold.clone()) }).collect();
+        let storage = Arc::new(self.disk.clone());
+        let (journal, mut writer, queue, _end) =
+            Journal::assemble(storage, Path::new("/data"), classes, OPTIONS)?;
+        writer.begin();
+        let cursors: Result<Vec<_>, _> =
+            CURSORS.iter().map(|(class, name)| journal.cursor(*class, name)).collect();
+        self.running = Some(Running { cursors: cursors?, journal, writer, queue, _end, folds });
+        Ok(())
+    }
+
+    fn flip(&mut self, class: usize, at: usize, bit: u8) {
+        if self.faults {
+            // The mark behind the last fsync may not have been written, without which damage counts as a torn write.
+            return;
+        }
+        let running = self.running.as_ref().expect("running");
+        let records = read(&running.journal, class, Position::default());
+        let Some(record) = records.get(at % records.len().max(1)) else { return };
+        let segment = record.position.segment;
+        if !self.flipped.insert((class, segment)) {
+            // A second flip may hit the mark that tells the first from a torn write.
+            return;
+        }
+        let path = format!("/data/{}/{segment:016x}.seg", NAMES[class]);
+        let offset = at / 7 % (record.end.offset as usize + 50);
+        self.disk.flip(Path::new(&path), offset, bit);
+        let hit = records.iter().find(|r| {
+            r.position.segment == segment && (r.position.offset..r.end.offset).contains(&(offset as u64))
+        });
+        match hit {
+            Some(record) => {
+                self.truths[class].hit.insert(number(&record.frame));
+            }
+            None => self.tainted = true,
+        }
+    }
+
+    pub(super) fn check(&mut self) {
+        if self.disk.is_down() {
+            return;
+        }
+        let running = self.running.as_ref().expect("running");
+        let mut bytes = 0;
+        for (class, truth) in self.truths.iter_mut().enumerate() {
+            let counts = running.folds[class].counts();
+            if !self.tainted {
+                assert_eq!(counts.applied, truth.log, "class {class}: the fold is the replay of the log");
+            }
+            let deliveries = || CURSORS.iter().zip(&self.readers).filter(|((of, _), _)| *of == class);
+            for (id, names) in counts.shed {
+                if truth.shed.contains_key(&id) {
+                    continue;
+                }
+                let late = deliveries().filter(|(_, delivery)| !delivery.done.contains(&id));
+                let late: Vec<&str> = late.map(|((_, name), _)| *name).collect();
+                let clear = deliveries().all(|(_, delivery)| delivery.maybe.is_none());
+                assert!(names == late.join(",") || !clear, "{id} was shed for {names}, not read by {late:?}");
+                truth.shed.insert(id, names);
+            }
+
+            let mut reader = running.journal.reader(class, Position::default());
+            let mut here = Vec::new();
+            let mut end = Position::default();
+            while let Some(record) = reader.read().expect("readable") {
+                assert!(record.position >= end, "positions go up");
+                end = record.end;
+                here.push(number(&record.frame));
+                if let Some(key) = record.key.filter(|_| !self.tainted) {
+                    assert_eq!(reader.keyframe(key), Some(keyframe(key)), "class {class}");
+                }
+            }
+            assert!(
+                here.windows(2).all(|pair| pair[0] < pair[1]),
+                "class {class}: once and in order: {here:?}"
+            );
+            let here = BTreeSet::from_iter(here);
+            for id in &truth.log {
+                let watched = deliveries().count() > 0;
+                let read_by_all =
+                    watched && deliveries().all(|(_, d)| d.done.contains(id) || d.maybe.is_some());
+                let shed = truth.shed.contains_key(id);
+                let gone = shed || read_by_all || truth.hit.contains(id);
+                assert!(here.contains(id) || gone, "class {class}: {id} is missing");
+                assert!(
+                    !(here.contains(id) && shed) || self.tainted,
+                    "class {class}: {id} was shed and is there"
+                );
+            }
+            let known = BTreeSet::from_iter(truth.log.iter().copied());
+            assert!(here.is_subset(&known) || self.tainted, "class {class}: {here:?} not all of {known:?}");
+            bytes += running.journal.stats(class).bytes;
+        }
+        assert!(bytes <= OPTIONS.budget_bytes + SEGMENT, "{bytes} bytes are over the budget");
+        if !self.faults {
+            assert_eq!(bytes, self.disk.bytes(".seg"), "the count of bytes is that of the files");
+        }
+    }
+}
+
+impl Truth {
+    /// What a start found: all that was acknowledged, then what was under way, up to some point.
+    fn reconcile(&mut self, found: Vec<u64>) {
+        let mut rest = found.iter().copied().peekable();
+        for id in &self.log {
+            if rest.next_if_eq(id).is_none() {
+                assert!(self.hit.contains(id), "{id} was acknowledged and is not in {found:?}");
+            }
+        }
+        let rest: Vec<u64> = rest.collect();
+        assert!(rest.is_sorted());
+        let certain: Vec<u64> = rest.into_iter().filter(|id| !self.loose.contains(id)).collect();
+        assert!(self.unsure.starts_with(&certain), "{certain:?} of {:?} with gaps", self.unsure);
+        self.log = found;
+    }
+}
+
+fn keyframe(key: Key) -> bytes::Bytes {
+    vec![key as u8; 30].into()
+}
