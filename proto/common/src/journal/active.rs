@@ -11,8 +11,8 @@ use super::record::{HEAD, Kind, VERSION, put};
 use super::storage::{File, Open, Storage};
 use super::{Append, JournalError, Key, Options, Position};
 
-/// A segment rolls only when it is this many times as large as its keyframes, most of which the next one repeats.
-const KEYFRAME_SHARE: u64 = 8;
+/// A segment rolls only when it is this many times as large as its state and keyframes, which the next one repeats.
+const REPEATED_SHARE: u64 = 8;
 
 /// See the module.
 pub(super) struct Active {
@@ -33,8 +33,8 @@ pub(super) struct Active {
     pub(super) retired: bool,
     /// Keyframes in it.
     keys: HashSet<Key>,
-    /// Bytes of these.
-    keyframe_bytes: u64,
+    /// Bytes of these and of the state.
+    repeated: u64,
     since: Instant,
 }
 
@@ -79,7 +79,7 @@ impl Active {
             marked: false,
             retired: false,
             keys: HashSet::new(),
-            keyframe_bytes: 0,
+            repeated: end,
             since: Instant::now(),
         })
     }
@@ -92,7 +92,7 @@ impl Active {
     /// Whether so many more bytes belong into the next segment.
     pub(super) fn is_due(&self, more: u64, options: &Options) -> bool {
         let old = self.since.elapsed() >= options.segment_age;
-        (old || self.end + more > options.segment_bytes) && self.end >= KEYFRAME_SHARE * self.keyframe_bytes
+        (old || self.end + more > options.segment_bytes) && self.end >= REPEATED_SHARE * self.repeated
     }
 
     /// Writes frames, each behind its keyframe. All of them or, on failure, none.
@@ -119,7 +119,7 @@ impl Active {
         }
         self.write(class, buf)?;
         self.keys.extend(added);
-        self.keyframe_bytes += repeated;
+        self.repeated += repeated;
         Ok(Position { segment: self.segment.number, offset: self.end })
     }
 

@@ -41,8 +41,8 @@ pub struct Class {
 /// Sizes and times.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Roll the segment at this size (4 MiB agent, 64 MiB aggregator), but see DESIGN: never under 8 times the
-    /// live keyframes.
+    /// Roll the segment at this size (4 MiB agent, 64 MiB aggregator), but never under 8 times what the next one
+    /// repeats of it: the fold's state and the keyframes.
     pub segment_bytes: u64,
     /// Roll a segment that is older than this.
     pub segment_age: Duration,

@@ -36,10 +36,10 @@ pub struct Cursor {
 impl Cursor {
     pub(super) fn open(inner: Arc<Inner>, class: usize, name: &str) -> Result<Self, JournalError> {
         let shared = inner.shared.clone();
-        let log = &shared.classes[class];
+        let (storage, log) = (&shared.storage, &shared.classes[class]);
         check_name(name)?;
         let path = log.dir.join(format!("{name}{SUFFIX}"));
-        let beginning = {
+        let mark = {
             let mut log_now = locked(&log.log);
             let beginning = log_now.beginning();
             let mark = log_now.cursors.entry(name.to_owned()).or_default();
@@ -50,29 +50,26 @@ impl Cursor {
             // One that stood in a segment that was shed moves to the oldest there is.
             mark.position = mark.position.max(beginning);
             mark.pending = mark.pending.filter(|pending| *pending > mark.position);
-            beginning
+            *mark
         };
+        let opened =
+            storage.open(&path, Open::Write).map_err(JournalError::io("open", &path)).and_then(|file| {
+                let slots = read_slots(&*file).map_err(JournalError::io("read", &path))?;
+                Ok((file, slots))
+            });
+        let (file, slots) = opened.inspect_err(|_| release(log, name))?;
+        let newest = newest(&slots);
+        let count = newest.and_then(|slot| slots[slot]).map_or(0, |(count, _)| count);
+        // What a killed process wrote last may be in the page cache only: it is written again, to the same slot.
+        let safe = newest.map_or(1, |slot| 1 - slot);
         // From here on dropping it gives the name free again.
-        let opened = (|| {
-            let file = shared.storage.open(&path, Open::Write).map_err(JournalError::io("open", &path))?;
-            let slots = read_slots(&*file).map_err(JournalError::io("read", &path))?;
-            Ok((file, slots))
-        })();
-        let (file, slots) = match opened {
-            Ok(opened) => opened,
-            Err(error) => {
-                release(log, name);
-                return Err(error);
-            }
-        };
-        let safe = newest(&slots);
-        let count = safe.and_then(|safe| slots[safe]).map_or(0, |(count, _)| count);
-        let mut cursor =
-            Self { inner, class, name: name.to_owned(), file, path, count, safe: safe.unwrap_or(1) };
-        if safe.is_none() {
-            cursor.store(Mark { position: beginning, ..Mark::default() }, true)?;
-            shared.storage.sync_dir(&log.dir).map_err(JournalError::io("fsync", &log.dir))?;
+        let mut cursor = Self { inner, class, name: name.to_owned(), file, path, count, safe };
+        if newest.is_none() {
+            // Takes the second slot's room now, so that a full disk does not keep the cursor from moving.
+            cursor.file.write_at(&[0; SLOT], SLOT_AT[1]).map_err(JournalError::io("write", &cursor.path))?;
         }
+        cursor.store(mark, true)?;
+        storage.sync_dir(&log.dir).map_err(JournalError::io("fsync", &log.dir))?;
         Ok(cursor)
     }
 

@@ -15,9 +15,12 @@ use super::catalog::{ClassLog, Log, Segment, Tally, locked};
 use super::cursor;
 use super::record::{Kind, VERSION, put};
 use super::scan::{Entry, Found, Scan, Step};
-use super::storage::{File, Open, Storage};
+use super::storage::{File, Open, Storage, read_full};
 use super::writer::{Writing, remove};
 use super::{Class, Fold, JournalError, Position};
+
+/// How much is held in memory where bytes are written again.
+const SLICE: u64 = 256 << 10;
 
 /// Opens or begins a class below `dir`.
 pub(super) fn open(
@@ -165,6 +168,15 @@ fn end_well(
     }
     if survey.synced >= survey.last {
         return Ok(end);
+    }
+    // An fsync that failed before the crash leaves pages that count as written and are not: these are written again.
+    let mut again = vec![0; SLICE.min(end.saturating_sub(survey.synced)) as usize];
+    let mut offset = survey.synced;
+    while offset < end {
+        again.truncate((end - offset) as usize);
+        let got = read_full(file, &mut again, offset).map_err(JournalError::io("read", path))?;
+        file.write_at(&again[..got], offset).map_err(JournalError::io("write", path))?;
+        offset += got.max(1) as u64;
     }
     let mut mark = Vec::new();
     put(&mut mark, Position { segment: number, offset: end }, Kind::Mark, 0, end, &[]);

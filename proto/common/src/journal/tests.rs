@@ -5,7 +5,10 @@ mod disk;
 mod kit;
 
 mod acknowledgements;
+mod budget;
+mod invariants;
 mod keyframes;
+mod recovery;
 
 mod model;
 mod world;

@@ -80,6 +80,7 @@ impl Writer {
         while let Some(first) = queue.blocking_recv() {
             self.round(first, &mut queue);
         }
+        self.finish();
         // From here on another process may write.
         self.shared.lock.write().unwrap_or_else(PoisonError::into_inner).take();
     }
@@ -89,6 +90,13 @@ impl Writer {
         for class in 0..self.classes.len() {
             self.catch_up(class);
             self.sweep(class);
+        }
+    }
+
+    /// What must not wait for the next process.
+    pub(super) fn finish(&mut self) {
+        for class in 0..self.classes.len() {
+            self.catch_up(class);
         }
     }
 

@@ -39,6 +39,7 @@ struct State {
     down: bool,
     fail_at: Option<u64>,
     capacity: u64,
+    bytes_read: u64,
     random: u64,
 }
 
@@ -76,6 +77,7 @@ impl Disk {
             down: false,
             fail_at: None,
             capacity: u64::MAX,
+            bytes_read: 0,
             random: random | 1,
         })))
     }
@@ -92,9 +94,9 @@ impl Disk {
         state.fail_at = Some(state.ops + n);
     }
 
-    #[allow(dead_code)]
-    pub(super) fn set_capacity(&self, bytes: u64) {
-        locked(&self.0).capacity = bytes;
+    /// What all files may take together. Returns what it was.
+    pub(super) fn set_capacity(&self, bytes: u64) -> u64 {
+        std::mem::replace(&mut locked(&self.0).capacity, bytes)
     }
 
     /// The machine comes back.
@@ -129,6 +131,10 @@ impl Disk {
         let state = locked(&self.0);
         let ending = state.names.iter().filter(|(path, _)| path.to_string_lossy().ends_with(suffix));
         ending.map(|(_, node)| state.files[*node].now.len() as u64).sum()
+    }
+
+    pub(super) fn bytes_read(&self) -> u64 {
+        locked(&self.0).bytes_read
     }
 
     /// Flips a bit on the platter.
@@ -268,7 +274,8 @@ impl File for Handle {
             let used: u64 = state.names.values().map(|node| state.files[*node].now.len() as u64).sum();
             let grows = (offset + bytes.len() as u64).saturating_sub(state.files[self.node].now.len() as u64);
             let room = state.capacity.saturating_sub(used);
-            let fits = if grows <= room { bytes.len() } else { bytes.len() - (grows - room) as usize };
+            let fits =
+                if grows <= room { bytes.len() } else { bytes.len().saturating_sub((grows - room) as usize) };
             let file = &mut state.files[self.node];
             write(&mut file.now, offset, &bytes[..fits]);
             file.unsynced.push(Change::Write(offset, bytes[..fits].to_vec()));
@@ -282,6 +289,7 @@ impl File for Handle {
             let from = content.len().min(offset as usize);
             let n = buf.len().min(content.len() - from);
             buf[..n].copy_from_slice(&content[from..from + n]);
+            state.bytes_read += n as u64;
             Ok(n)
         })
     }

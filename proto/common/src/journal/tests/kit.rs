@@ -51,11 +51,12 @@ impl Fold for Counting {
         let mut counts = locked(&self.0);
         assert_eq!(*counts, Counts::default(), "restore comes first and once");
         for line in std::str::from_utf8(snapshot).expect("text").lines() {
-            match line.split_once(' ') {
-                None => counts.applied.push(line.parse().expect("a number")),
-                Some((number, names)) => {
-                    counts.shed.push((number.parse().expect("a number"), names.to_owned()))
-                }
+            let parts = Vec::from_iter(line.split(' '));
+            let [first, step, times] = [0, 1, 2].map(|n| parts[n].parse::<u64>().expect("a number"));
+            let run = (0..times).map(|n| first + n * step);
+            match parts.get(3) {
+                None => counts.applied.extend(run),
+                Some(names) => counts.shed.extend(run.map(|number| (number, (*names).to_owned()))),
             }
         }
     }
@@ -70,9 +71,19 @@ impl Fold for Counting {
 
     fn snapshot(&self) -> Vec<u8> {
         let counts = locked(&self.0);
-        let mut lines: Vec<String> = counts.applied.iter().map(u64::to_string).collect();
-        lines.extend(counts.shed.iter().map(|(number, names)| format!("{number} {names}")));
-        lines.join("\n").into_bytes()
+        let applied = counts.applied.iter().map(|number| (*number, String::new()));
+        let shed = counts.shed.iter().map(|(number, names)| (*number, format!(" {names}")));
+        // Runs of equal steps, so that it stays small as a real one does.
+        let mut runs: Vec<(u64, u64, u64, String)> = Vec::new();
+        for (number, names) in applied.chain(shed) {
+            match runs.last_mut().filter(|run| run.3 == names && number > run.0) {
+                Some(run) if run.2 == 1 => (run.1, run.2) = (number - run.0, 2),
+                Some(run) if number == run.0 + run.1 * run.2 => run.2 += 1,
+                _ => runs.push((number, 1, 1, names)),
+            }
+        }
+        let lines = runs.iter().map(|(first, step, times, names)| format!("{first} {step} {times}{names}\n"));
+        lines.collect::<String>().into_bytes()
     }
 }
 

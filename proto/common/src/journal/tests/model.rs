@@ -28,7 +28,7 @@ enum Action {
 fn action() -> impl Strategy<Value = Action> {
     let crash = prop_oneof![Just(Crash::Kill), Just(Crash::Power)];
     prop_oneof![
-        12 => (0..3_usize, 1..4_usize, 8..200_usize, proptest::option::of(0..3_u8))
+        12 => (0..3_usize, 1..6_usize, 8..300_usize, proptest::option::of(0..3_u8))
             .prop_map(|(class, frames, size, key)| Action::Append { class, frames, size, key }),
         8 => Just(Action::Write),
         5 => (0..3_usize, 1..12_usize, any::<bool>())
@@ -73,7 +73,7 @@ fn live(world: &mut World, actions: Vec<Action>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Scenario: frames of three classes are appended and delivered within a small budget; process and machine crash at
     /// any operation, also while starting; operations fail; bits flip between two lives.
@@ -83,5 +83,19 @@ proptest! {
     #[test]
     fn survives_anything(actions in proptest::collection::vec(action(), 1..80), random: u64) {
         live(&mut World::new(random), actions);
+    }
+
+    /// Scenario: as before, but the disk is smaller than the budget, and nothing else goes wrong.
+    /// Guarantees: a full disk sheds as the budget does; what cannot be written at all is refused and leaves no trace.
+    #[test]
+    fn survives_a_full_disk(actions in proptest::collection::vec(action(), 1..80), room in 1_500..5_000_u64) {
+        let mut world = World::new(1);
+        world.disk.set_capacity(world.disk.bytes("") + room);
+        let calm = actions.into_iter().map(|action| match action {
+            Action::CrashAfter(..) | Action::FailAfter(_) => Action::Write,
+            Action::Damage { .. } => Action::Restart,
+            other => other,
+        });
+        live(&mut world, calm.collect());
     }
 }
