@@ -30,7 +30,7 @@ use crate::metrics::{Metrics, SpoolCollector};
 use crate::net::{self, Prober};
 use crate::spool::{self, SpoolError};
 use crate::uplink::Uplink;
-use crate::{collector, directives, latency, logs, own, path};
+use crate::{collector, directives, latency, logs, otlp, own, path};
 
 /// Events between the sources and the batcher.
 const EVENTS: usize = 256;
@@ -65,11 +65,12 @@ struct Start {
 }
 
 /// All sources. Each ends when the shutdown begins, or with a reason that `/readyz` then shows.
-const SOURCES: [(&str, Run); 5] = [
+const SOURCES: [(&str, Run); 6] = [
     ("collector", |c, _, ctx| wait(collector::run(c.collectors.clone(), ctx))),
     ("logs", |c, s, ctx| wait(logs::run(c.logs.clone(), ctx, s.checkpoints.clone(), s.log_stats.clone()))),
     ("latency", |c, s, ctx| wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone())))),
     ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone())))),
+    ("otlp", |c, s, ctx| wait(otlp::run(c.otlp.clone(), ctx, s.registry.clone()))),
     ("own", |_, s, ctx| wait(own::run(ctx, s.registry.clone(), s.prober.clone()))),
 ];
 

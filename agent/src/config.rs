@@ -7,7 +7,7 @@ use ao_common::telemetry;
 use serde::Deserialize;
 
 use crate::context::Roots;
-use crate::{batch, collector, enrich, latency, logs, net, path, spool, uplink};
+use crate::{batch, collector, enrich, latency, logs, net, otlp, path, spool, uplink};
 
 /// The whole file. An empty one works.
 #[derive(Clone, Debug, Deserialize)]
@@ -35,6 +35,8 @@ pub struct Config {
     pub latency: latency::Config,
     /// Hop-by-hop paths.
     pub path: path::Config,
+    /// Spans from the node's applications.
+    pub otlp: otlp::Config,
     /// Labels from the directives.
     pub enrich: enrich::Config,
     /// When a frame is closed.
@@ -71,6 +73,7 @@ impl Default for Config {
             net: net::Config::default(),
             latency: latency::Config::default(),
             path: path::Config::default(),
+            otlp: otlp::Config::default(),
             enrich: enrich::Config::default(),
             batch: batch::Config::default(),
             spool: spool::Config::default(),
