@@ -2,6 +2,7 @@
 //!
 //! | file | room |
 //! |---|---|
+//! | `config.rs` | the section `latency` |
 //! | `fleet.rs` | all targets: which is due for what (no I/O) |
 //! | `target.rs` | one target: its counts and its round |
 //! | `round.rs` | the raw round trips of a round, median and loss |
@@ -11,17 +12,15 @@
 //! meet each other (what they then measure is the prober).
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use ao_common::units::Span;
-use serde::Deserialize;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::event::Event;
-use crate::net::{self, Prober, ResolveError, TargetSpec};
+use crate::net::{self, Prober, TargetSpec};
 
+mod config;
 mod fleet;
 
 mod target;
@@ -29,6 +28,7 @@ mod target;
 mod export;
 mod round;
 
+pub use config::Config;
 pub use round::Round;
 
 use fleet::{Due, Fleet};
@@ -38,50 +38,6 @@ const WINDOW: usize = 8192;
 
 /// Lookups at once: the resolver is asked in turn, not by a thousand tasks.
 const LOOKUPS: usize = 16;
-
-/// What to ping, and how often.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Targets, besides those that the aggregator names. `"gateway"` is the default gateway.
-    pub targets: Vec<TargetSpec>,
-    /// Length of a round.
-    pub interval: Span,
-    /// Pings per round and target, evenly spread.
-    pub pings: u32,
-    /// An answer that takes longer is a loss.
-    pub timeout: Span,
-    /// Payload bytes of a ping.
-    pub size: u16,
-    /// Type of service (IPv4) or traffic class (IPv6) of the pings.
-    pub tos: u8,
-    /// How often a target's metrics are handed on.
-    pub export: Span,
-    /// How often names are looked up again.
-    pub resolve: Span,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            targets: vec![net::GATEWAY.into()],
-            interval: Span::secs(60),
-            pings: 20,
-            timeout: Span::secs(2),
-            size: 56,
-            tos: 0,
-            export: Span::secs(15),
-            resolve: Span::secs(60),
-        }
-    }
-}
-
-impl Config {
-    /// Time between two pings to one target; a configuration of zeroes still leaves a pause.
-    fn period(&self) -> Duration {
-        (self.interval.0 / self.pings.max(1)).max(Duration::from_millis(1))
-    }
-}
 
 /// Pings until shutdown.
 pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
@@ -131,9 +87,6 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
         }
     }
 }
-
-/// What a lookup gave.
-type Found = Result<std::net::IpAddr, ResolveError>;
 
 #[cfg(test)]
 mod tests;

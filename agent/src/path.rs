@@ -2,6 +2,7 @@
 //!
 //! | file | room |
 //! |---|---|
+//! | `config.rs` | the section `path` |
 //! | `trace.rs` | one target: its rounds, one after the other |
 //! | `strategy.rs` | which TTL next, and when a pass over the hops ends (no I/O) |
 //! | `live.rs` | the strategy's network: the prober, within the budget |
@@ -17,15 +18,14 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ao_common::units::Span;
-use serde::Deserialize;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::event::Event;
-use crate::net::{self, Agenda, Prober, TargetSpec};
+use crate::net::{Agenda, Prober, TargetSpec};
 
+mod config;
 mod trace;
 
 mod live;
@@ -36,6 +36,8 @@ mod export;
 mod hop;
 mod route;
 
+pub use config::Config;
+
 use budget::Budget;
 use trace::Trace;
 
@@ -44,50 +46,6 @@ const TRACES: usize = 64;
 
 /// How long a trace waits for its turn before it asks again.
 const TURN: Duration = Duration::from_millis(250);
-
-/// What to trace, and how often.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Targets, besides those that the aggregator names. `"gateway"` is the default gateway.
-    pub targets: Vec<TargetSpec>,
-    /// Time from round to round.
-    pub interval: Span,
-    /// Probes to each hop in a round; a second or more lies between two of them.
-    pub queries: u32,
-    /// The highest TTL.
-    pub max_hops: u8,
-    /// Silent hops in a row after which a pass gives up.
-    pub max_unknown: u8,
-    /// An answer that takes longer is a loss.
-    pub timeout: Span,
-    /// Payload bytes of a probe.
-    pub size: u16,
-    /// Type of service (IPv4) or traffic class (IPv6) of the probes.
-    pub tos: u8,
-    /// Probes per hop that the figures are made of: those of the newest rounds.
-    pub window: u32,
-    /// Rounds in a row that must show another path before it counts as a change.
-    pub hysteresis: u32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            targets: vec![net::GATEWAY.into()],
-            interval: Span::secs(60),
-            queries: 3,
-            max_hops: 30,
-            max_unknown: 8,
-            timeout: Span::secs(1),
-            // With both headers 64 bytes, mtr's default.
-            size: 36,
-            tos: 0,
-            window: 30,
-            hysteresis: 3,
-        }
-    }
-}
 
 /// Traces until shutdown.
 pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
@@ -132,7 +90,12 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
                 let (config, node, budget) = (config.clone(), Arc::clone(&ctx.node), Arc::clone(&budget));
                 let prober = Arc::clone(&prober);
                 running.spawn(async move {
-                    let found = trace.round(&config, &node, &prober, &budget).await;
+                    let change = trace.round(&config, &node, &prober, &budget).await;
+                    let mut found = vec![Event::Metrics(export::metrics(&trace, &config, &node))];
+                    if let Some(change) = change {
+                        trace.accept(&change);
+                        found.push(Event::Logs(export::log(&trace, &change)));
+                    }
                     (id, now, trace, found)
                 });
             }

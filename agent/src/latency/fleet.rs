@@ -1,14 +1,19 @@
 //! All targets: which is due for a ping, a lookup or an export. No I/O.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
+use super::config::Config;
+use super::export;
 use super::target::Target;
-use super::{Config, Found, export};
 use crate::event::MetricSet;
-use crate::net::{Agenda, Probe, Report, TargetSpec};
+use crate::net::{Agenda, Probe, Report, ResolveError, TargetSpec};
+
+/// What a lookup gave.
+type Found = Result<IpAddr, ResolveError>;
 
 /// How long a ping is put off when the prober's queues are full.
 const PUT_OFF: Duration = Duration::from_millis(20);

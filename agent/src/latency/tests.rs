@@ -1,7 +1,9 @@
 //! The source as a whole, against this machine's loopback and by paused time.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
+use ao_common::units::Span;
 use ao_proto::v1::{Directives, Target};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -9,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::context::Node;
 use crate::event::MetricSet;
-use crate::net::{Mode, Outcome, Report};
+use crate::net::{Mode, Outcome, Report, ResolveError};
 
 fn context() -> (Context, mpsc::Receiver<Event>, watch::Sender<Arc<Directives>>) {
     let (events, received) = mpsc::channel(64);

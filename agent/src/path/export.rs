@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use ao_proto::model::Labels;
 use ao_proto::model::MetricType::{Counter, Gauge};
 
-use super::Config;
+use super::config::Config;
 use super::hop::{Figures, Hop};
 use super::route::Change;
 use super::trace::Trace;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::Config;
 use super::budget::Budget;
+use super::config::Config;
 use super::strategy::{Network, Seen};
 use crate::net::{Client, Outcome, Probe, Stopped};
 

@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::net::Mode;
+use crate::net::{self, Mode};
 
 /// Scenario: the loopback address as target of the configuration, another one by directive, in every mode that this
 /// machine allows.

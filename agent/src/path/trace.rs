@@ -8,13 +8,12 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::budget::Budget;
+use super::config::Config;
 use super::hop::Hop;
 use super::live::Live;
 use super::route::{Change, Route, Sight};
 use super::strategy::{Pass, Seen};
-use super::{Config, export};
 use crate::context::Node;
-use crate::event::Event;
 use crate::net::{self, Prober, TargetSpec};
 
 /// Time from one pass of a round to the next: a router's budget.
@@ -61,14 +60,14 @@ impl Trace {
         }
     }
 
-    /// Runs one round; gives what is to be handed on.
+    /// Runs one round; tells a change of path, which is to be accepted once the figures before it are handed on.
     pub(super) async fn round(
         &mut self,
         config: &Config,
         node: &Node,
         prober: &Prober,
         budget: &Mutex<Budget>,
-    ) -> Vec<Event> {
+    ) -> Option<Change> {
         let started = Instant::now();
         let mut failure = None;
         let mut change = None;
@@ -102,11 +101,7 @@ impl Trace {
         }
         self.duration = started.elapsed();
         self.count(failure);
-        let mut events = vec![Event::Metrics(export::metrics(self, config, node))];
-        if let Some(change) = change {
-            events.push(Event::Logs(self.accept(&change)));
-        }
-        events
+        change
     }
 
     /// Another address of the same name is another path: its hops begin anew, without counting as a change.
@@ -158,7 +153,7 @@ impl Trace {
     }
 
     /// The path has changed: the hops that are other ones begin anew.
-    fn accept(&mut self, change: &Change) -> crate::event::LogChunk {
+    pub(super) fn accept(&mut self, change: &Change) {
         self.changes[usize::from(change.kind == "length")] += 1;
         for (at, hop) in self.hops.iter_mut().enumerate() {
             let same = change.before.get(at) == change.after.get(at);
@@ -167,6 +162,5 @@ impl Trace {
             }
         }
         tracing::info!(target_host = self.spec.host, kind = change.kind, "a path has changed");
-        export::log(self, change)
     }
 }
