@@ -6,7 +6,7 @@
 //! | accepted | done |
 //! | retry | full-jitter backoff, not before Retry-After |
 //! | throttled four times | two halves: one that is larger than the backend's burst never passes |
-//! | 500 three times, while a small test request passes | taken for refused data |
+//! | 500 three times, while a small test request passes | taken for refused data; a record is given up for two of them |
 //! | configuration | held, alarmed, tried again slowly |
 //! | too large, refused | two halves; one record alone is given up |
 
@@ -146,8 +146,13 @@ impl Courier {
                 piece.failures += 1;
                 piece.unclear = matches!(kind, RetryKind::Connection | RetryKind::Timeout);
                 // Once the whole was suspected, each half is asked once; but nothing is given up for one bad moment.
-                let enough = if piece.suspect && !alone { 1 } else { SUSPECT_AFTER };
+                let enough = match (piece.suspect, alone) {
+                    (true, false) => 1,
+                    (true, true) => 2,
+                    (false, _) => SUSPECT_AFTER,
+                };
                 if *kind == RetryKind::Server && piece.failures >= enough && self.is_well().await? {
+                    backoff.reset();
                     return Ok(smaller(DropReason::Refused, true));
                 }
                 if *kind == RetryKind::Throttled && piece.failures >= HALVE_AFTER && !alone {

@@ -22,7 +22,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::api::{Answer, Batch, Decoded, DropReason, Policy, Refusal, Sink, Telemetry};
+use super::api::{Answer, Batch, Decoded, DropReason, Policy, Refusal, RetryKind, Sink, Telemetry};
 use super::http::{Client, HttpError, Options};
 use labels::Validity;
 use metadata::Metadata;
@@ -145,7 +145,13 @@ impl Sink for Prometheus {
     fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Answer> {
         Box::pin(async move {
             self.post_metadata().await;
-            self.post(encode::write_request(batch)).await
+            // What the receiver says of the data counts more than the status that it gives it.
+            match self.post(encode::write_request(batch)).await {
+                Err(Refusal::Retry { kind: RetryKind::Server, why, .. }) if is_about_data(&why) => {
+                    Err(Refusal::Data { why })
+                }
+                answer => answer,
+            }
         })
     }
 
@@ -153,8 +159,18 @@ impl Sink for Prometheus {
         let name = ("__name__", "ao_sink_test_timestamp_seconds");
         let series = Series { labels: Labels::from_pairs([name, ("job", "ao-aggregator")]), family: 0 };
         let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        Box::pin(self.post(encode::one_sample(&series.labels, at.as_millis() as i64, at.as_secs_f64())))
+        // The value follows from the time: twice within a millisecond is the same sample, which is no error.
+        let at_ms = at.as_millis() as i64;
+        Box::pin(self.post(encode::one_sample(&series.labels, at_ms, at_ms as f64 / 1_000.0)))
     }
+}
+
+/// Prometheus 2 answers 500 to some errors of the data (storage/interface.go names them, web's write handler knows only
+/// some) and rolls the whole request back.
+fn is_about_data(why: &str) -> bool {
+    ["too old sample", "out of bounds", "out of order sample", "duplicate sample for timestamp"]
+        .iter()
+        .any(|text| why.contains(text))
 }
 
 /// Snappy's block format.

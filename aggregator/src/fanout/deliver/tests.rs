@@ -88,8 +88,8 @@ async fn a_500_for_one_record() {
         ));
     assert_eq!(deliver(&sink, 16).await, [(7, DropReason::Refused)]);
     assert_eq!(sink.accepted(), (0..16).filter(|r| *r != 7).map(|r| (r, 1)).collect());
-    // Three times for the whole, once for each half, three times for the record.
-    assert_eq!(sink.requests().iter().filter(|request| !request.accepted).count(), 3 + 3 + 3);
+    // Three times for the whole, once for each half, twice for the record.
+    assert_eq!(sink.requests().iter().filter(|request| !request.accepted).count(), 3 + 3 + 2);
 }
 
 /// Scenario: a backend that is ill: 500 to everything, a test request too, then well again.
