@@ -15,6 +15,7 @@
 //! | `writer.rs` | the thread: write, fsync, acknowledge, delete what was read |
 //! | `active.rs` | the segment that is being written |
 //! | `budget.rs` | shedding, counted |
+//! | `inner.rs` | what the journal, its cursors and its readers hold together |
 //! | `cursor.rs` | a named position |
 //! | `reader.rs` | frames in order, and their keyframes |
 //! | `error.rs` | why something cannot be done |
@@ -58,7 +59,6 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
-use std::thread::JoinHandle;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -77,6 +77,8 @@ mod active;
 mod budget;
 mod writer;
 
+mod inner;
+
 mod cursor;
 mod reader;
 
@@ -86,6 +88,7 @@ pub use error::JournalError;
 pub use reader::Reader;
 
 use catalog::{Shared, locked};
+use inner::Inner;
 use storage::{Os, Storage};
 use writer::{QUEUE_BYTES, QUEUE_CALLS, Request, Writer};
 
@@ -94,16 +97,6 @@ use writer::{QUEUE_BYTES, QUEUE_CALLS, Request, Writer};
 #[derive(Clone)]
 pub struct Journal {
     inner: Arc<Inner>,
-}
-
-struct Inner {
-    shared: Arc<Shared>,
-    queue: mpsc::Sender<Request>,
-    /// Bytes that the queue still takes.
-    room: Arc<Semaphore>,
-    thread: Mutex<Option<JoinHandle<()>>>,
-    /// Its other end is dropped when the writer has ended.
-    ended: watch::Receiver<()>,
 }
 
 impl Journal {
@@ -237,24 +230,6 @@ impl Journal {
         drop(self.inner.queue.send(Request::Close).await);
         let mut ended = self.inner.ended.clone();
         while ended.changed().await.is_ok() {}
-    }
-}
-
-impl Inner {
-    fn closed(&self) -> JournalError {
-        JournalError::Closed { path: self.shared.dir.clone() }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // The sender must be gone before the thread can end.
-        self.queue = mpsc::channel(1).0;
-        if let Some(thread) = locked(&self.thread).take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the journal's writer panicked");
-        }
     }
 }
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::api::{Append, Key, Options, Position};
 use super::catalog::{ClassLog, Segment, locked};
+use super::error::JournalError;
 use super::record::{HEAD, Kind, VERSION, put};
 use super::storage::{File, Open, Storage};
-use super::{Append, JournalError, Key, Options, Position};
 
 /// A segment rolls only when it is this many times as large as its state and keyframes, which the next one repeats.
 const REPEATED_SHARE: u64 = 8;

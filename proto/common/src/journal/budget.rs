@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::api::Position;
 use super::catalog::{Segment, locked};
+use super::error::JournalError;
 use super::scan::{Scan, Step};
 use super::storage::Open;
 use super::writer::{Writer, remove};
-use super::{JournalError, Position};
 
 impl Writer {
     /// Sheds until so many more bytes of a class fit. An append never costs a class of more worth anything: where only

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
+use super::api::{Position, Stats};
 use super::storage::Storage;
-use super::{Position, Stats};
 
 /// All that outlives the writer's thread.
 pub(super) struct Shared {

@@ -10,10 +10,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
+use super::api::Position;
 use super::catalog::{ClassLog, Mark, locked};
+use super::error::JournalError;
+use super::inner::Inner;
 use super::storage::{File, Open, Storage, read_full};
 use super::writer::Request;
-use super::{Inner, JournalError, Position};
 
 const SLOT: usize = 44;
 /// No disk writes more than this in one piece, so that a torn write hits one slot.

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::api::{Key, Position, Record};
 use super::catalog::{ClassLog, Segment, locked};
+use super::error::JournalError;
+use super::inner::Inner;
 use super::record::Kind;
 use super::scan::{Entry, Found, Scan, Step, read_payload};
 use super::storage::{File, Open};
-use super::{Inner, JournalError, Key, Position, Record};
 
 /// Reads frames in order. Blocking, but only on disk: `None` at the durable end.
 pub struct Reader {

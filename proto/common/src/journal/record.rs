@@ -1,7 +1,7 @@
 //! One record: its head (layout in [`super`]) and how it is checked. The head's checksum covers the place where the
 //! record stands, so that a copy of a record inside of some payload is never taken for one.
 
-use super::{Key, Position};
+use super::api::{Key, Position};
 
 /// Bytes of a head.
 pub(super) const HEAD: usize = 44;

@@ -11,13 +11,14 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use tokio::sync::watch;
 
+use super::api::{Class, Fold, Position};
 use super::catalog::{ClassLog, Log, Segment, Tally, locked};
 use super::cursor;
+use super::error::JournalError;
 use super::record::{Kind, VERSION, put};
 use super::scan::{Entry, Found, Scan, Step};
 use super::storage::{File, Open, Storage, read_full};
 use super::writer::{Writing, remove};
-use super::{Class, Fold, JournalError, Position};
 
 /// How much is held in memory where bytes are written again.
 const SLICE: u64 = 256 << 10;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::Position;
+use super::api::Position;
 use super::record::{HEAD, Head, MAGIC};
 use super::storage::{File, read_full};
 

@@ -7,9 +7,10 @@ use std::sync::{Arc, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::active::{Active, cost};
+use super::api::{Append, Fold, Options, Position};
 use super::catalog::{ClassLog, Segment, Shared, locked};
+use super::error::JournalError;
 use super::storage::Storage;
-use super::{Append, Fold, JournalError, Options, Position};
 
 /// Bytes that may wait in the queue; what is larger goes alone.
 pub(super) const QUEUE_BYTES: usize = 8 << 20;
