@@ -20,7 +20,7 @@ async fn directives_reach_the_sources() {
     let plan = |target: &str| format!("nodes: {{\"*\": {{latency: [{target}]}}}}\npods: [{pod}]\n");
     std::fs::write(&file, plan("127.0.0.2")).unwrap();
     let control = format!("control: {{directives: {file:?}}}");
-    stack.start_aggregator(&format!("{{loki: {{url: \"{}\"}}}}", loki.url), &control).await;
+    stack.start_aggregator(&format!("{{loki: {{url: \"{}/loki/api/v1/push\"}}}}", loki.url), &control).await;
     stack.start_agent("latency: {targets: [], interval: 4s}").await;
     let http = stack.http;
     let probed = async |host: &str| {

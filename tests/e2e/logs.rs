@@ -18,7 +18,7 @@ async fn lines_arrive_once_and_in_order() {
     let folder = container(&stack.pods(), "shop", "web-1", "uid-1", "app");
     let mut pod = CriFile::create(&folder.join("0.log"));
     pod.number("before the agent", 0..100);
-    stack.start_aggregator(&format!("{{loki: {{url: \"{}\"}}}}", loki.url), "").await;
+    stack.start_aggregator(&format!("{{loki: {{url: \"{}/loki/api/v1/push\"}}}}", loki.url), "").await;
     stack.start_agent("").await;
     pod.number("with the agent", 100..1_000);
     let mut plain = std::fs::File::create(stack.files().join("app.log")).unwrap();

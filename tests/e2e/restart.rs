@@ -24,7 +24,7 @@ async fn nothing_is_lost_when_the_aggregator_is_killed() {
     let loki = Loki::start().await;
     let prometheus = Prometheus::start(&stack.folder().join("prometheus")).await;
     let sinks = format!(
-        "{{loki: {{url: \"{}\"}}, prometheus: {{url: \"{}/api/v1/write\"}}}}",
+        "{{loki: {{url: \"{}/loki/api/v1/push\"}}, prometheus: {{url: \"{}/api/v1/write\"}}}}",
         loki.url, prometheus.url
     );
     stack.start_aggregator(&sinks, "").await;

@@ -24,7 +24,9 @@ async fn every_line_arrives_through_bad_answers() {
         Reply::Hang,
         Reply::Status(503, vec![], "starting".to_owned()),
     ]);
-    stack.start_aggregator(&format!("{{loki: {{url: \"{}\", timeout: 2s}}}}", loki.url), "").await;
+    stack
+        .start_aggregator(&format!("{{loki: {{url: \"{}/loki/api/v1/push\", timeout: 2s}}}}", loki.url), "")
+        .await;
     stack.start_agent("").await;
     CriFile::create(&container(&stack.pods(), "shop", "web-1", "uid-1", "app").join("0.log"))
         .number("x", 0..500);
@@ -45,7 +47,7 @@ async fn a_wrong_configuration_holds_the_data() {
     let mut stack = Stack::new();
     let loki = Loki::start().await;
     loki.script.always(Some(Reply::Status(401, vec![], "no org id".to_owned())));
-    stack.start_aggregator(&format!("{{loki: {{url: \"{}\"}}}}", loki.url), "").await;
+    stack.start_aggregator(&format!("{{loki: {{url: \"{}/loki/api/v1/push\"}}}}", loki.url), "").await;
     stack.start_agent("").await;
     CriFile::create(&container(&stack.pods(), "shop", "web-1", "uid-1", "app").join("0.log"))
         .number("x", 0..100);
@@ -71,7 +73,7 @@ async fn a_refused_line_stands_alone() {
     let mut stack = Stack::new();
     let loki = Loki::start().await;
     loki.refuse("poison 77");
-    stack.start_aggregator(&format!("{{loki: {{url: \"{}\"}}}}", loki.url), "").await;
+    stack.start_aggregator(&format!("{{loki: {{url: \"{}/loki/api/v1/push\"}}}}", loki.url), "").await;
     stack.start_agent("").await;
     let mut file = CriFile::create(&container(&stack.pods(), "shop", "web-1", "uid-1", "app").join("0.log"));
     file.number("poison", 0..300);

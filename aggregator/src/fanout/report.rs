@@ -70,7 +70,7 @@ impl Report {
                     tracing::warn!(sink, class, reason, "the sink does not take our data now; trying again");
                 }
                 // Still ready: agents must go on sending, the journal keeps it.
-                self.health.ready();
+                self.health.troubled(reason.clone());
             }
             State::Held { reason } => {
                 if !matches!(self.state, State::Held { .. }) {

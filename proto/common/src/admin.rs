@@ -137,9 +137,10 @@ async fn healthz(State(admin): State<Admin>) -> Response {
 async fn readyz(State(admin): State<Admin>) -> Response {
     let parts = admin.health.snapshot();
     let ready = parts.iter().all(|part| part.not_ready.is_none());
-    let line = |part: &crate::health::PartStatus| match &part.not_ready {
-        None => format!("{}: ready\n", part.name),
-        Some(reason) => format!("{}: not ready: {reason}\n", part.name),
+    let line = |part: &crate::health::PartStatus| match (&part.not_ready, &part.trouble) {
+        (None, None) => format!("{}: ready\n", part.name),
+        (None, Some(trouble)) => format!("{}: ready, but: {trouble}\n", part.name),
+        (Some(reason), _) => format!("{}: not ready: {reason}\n", part.name),
     };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, parts.iter().map(line).collect::<String>()).into_response()

@@ -31,6 +31,8 @@ pub struct PartStatus {
     pub name: String,
     /// `None` when ready, else why not.
     pub not_ready: Option<String>,
+    /// What is wrong although it is ready: a backend is away and its data waits.
+    pub trouble: Option<String>,
 }
 
 /// A task that has not ticked in its time.
@@ -52,7 +54,8 @@ impl Health {
     pub fn part(&self, name: &str) -> Part {
         let mut inner = self.lock();
         let index = inner.parts.iter().position(|part| part.name == name).unwrap_or_else(|| {
-            inner.parts.push(PartStatus { name: name.to_owned(), not_ready: Some("starting".to_owned()) });
+            let not_ready = Some("starting".to_owned());
+            inner.parts.push(PartStatus { name: name.to_owned(), not_ready, trouble: None });
             inner.parts.len() - 1
         });
         Part { health: self.clone(), index }
@@ -109,17 +112,24 @@ pub struct Part {
 impl Part {
     /// It does its work.
     pub fn ready(&self) {
-        self.set(None);
+        self.set(None, None);
+    }
+
+    /// It does its work, which includes waiting for something that is away: a sentence for the user. The process stays
+    /// ready, since nobody else could do better.
+    pub fn troubled(&self, reason: impl Into<String>) {
+        self.set(None, Some(reason.into()));
     }
 
     /// It does not, and this is why: a sentence for the user.
     pub fn not_ready(&self, reason: impl Into<String>) {
-        self.set(Some(reason.into()));
+        self.set(Some(reason.into()), None);
     }
 
-    fn set(&self, not_ready: Option<String>) {
+    fn set(&self, not_ready: Option<String>, trouble: Option<String>) {
         if let Some(part) = self.health.lock().parts.get_mut(self.index) {
             part.not_ready = not_ready;
+            part.trouble = trouble;
         }
     }
 }
@@ -165,7 +175,11 @@ mod tests {
         health.part("uplink").not_ready("no aggregator answers");
         assert_eq!(
             health.snapshot(),
-            [PartStatus { name: "uplink".into(), not_ready: Some("no aggregator answers".into()) }]
+            [PartStatus {
+                name: "uplink".into(),
+                not_ready: Some("no aggregator answers".into()),
+                trouble: None
+            }]
         );
     }
 
