@@ -1,63 +1,35 @@
 //! The JSON answers that the console, and anybody with curl, reads: what the embedded store, the ledger and the
 //! fan-out know. Read only; every parameter is bounded; what is wrong with a request is said in a sentence.
 
-use std::sync::Arc;
-
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
-use serde::Serialize;
 
-use crate::ledger::Ledger;
-use crate::sink::embedded::{Store, now_ms};
+use crate::sink::embedded::now_ms;
 
 pub mod grid;
+pub mod lookup;
 pub mod params;
+pub mod state;
+pub mod status;
 
 pub mod host;
 pub mod latency;
 pub mod ledger;
 pub mod logs;
 pub mod missing;
+pub mod nodes;
 pub mod overview;
 pub mod paths;
 pub mod poll;
 pub mod series;
-pub mod status;
 pub mod traces;
 
 use params::{ApiError, Params};
-use status::Fanout;
+pub use state::{About, Answer, ApiState};
 
 #[cfg(test)]
 mod tests;
-
-/// What the answers are made from. Cheap to clone.
-#[derive(Clone)]
-pub struct ApiState {
-    /// The recent past.
-    pub store: Store,
-    /// What became of every record.
-    pub ledger: Ledger,
-    /// How the sinks are doing.
-    pub fanout: Arc<dyn Fanout>,
-    /// Who answers.
-    pub about: Arc<About>,
-}
-
-/// Who answers.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct About {
-    /// This aggregator's name.
-    pub aggregator: String,
-    /// Its build.
-    pub version: String,
-    /// When it started, milliseconds; a change tells the console that it was restarted.
-    pub started_ms: i64,
-}
-
-/// A JSON answer, or a sentence about what is wrong with the request.
-pub type Answer<T> = Result<Json<T>, ApiError>;
 
 /// All paths below `/api/v1`.
 pub fn router(state: ApiState) -> Router {
@@ -86,9 +58,9 @@ async fn get_overview(State(state): State<ApiState>, params: Params) -> Answer<o
     Ok(Json(overview::of(&state, now_ms())))
 }
 
-async fn get_nodes(State(state): State<ApiState>, params: Params) -> Answer<Vec<overview::Node>> {
+async fn get_nodes(State(state): State<ApiState>, params: Params) -> Answer<Vec<nodes::Node>> {
     params.only(&[])?;
-    Ok(Json(overview::nodes(&state.store, now_ms())))
+    Ok(Json(nodes::of(&state.store, now_ms())))
 }
 
 async fn get_sinks(State(state): State<ApiState>, params: Params) -> Answer<Vec<status::Sink>> {
@@ -127,17 +99,4 @@ async fn get_ledger(State(state): State<ApiState>, params: Params) -> Answer<led
 
 async fn get_series(State(state): State<ApiState>, params: Params) -> Answer<series::Found> {
     series::of(&state.store, &params.only(&["name", "node", "minutes", "limit"])?).map(Json)
-}
-
-impl ApiState {
-    /// The node asked for, or the first one where none is named.
-    fn node(&self, name: &str) -> Result<String, ApiError> {
-        if !name.is_empty() {
-            return Ok(name.to_owned());
-        }
-        let first = self.store.nodes().all().into_iter().next();
-        first
-            .map(|node| node.name.to_string())
-            .ok_or_else(|| ApiError::Missing("no node has reported yet".to_owned()))
-    }
 }

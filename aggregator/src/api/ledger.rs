@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::ApiState;
+use super::state::ApiState;
 use crate::ledger::{Account, Count, Entry, class_name};
 use crate::sink::embedded::nodes::short;
 

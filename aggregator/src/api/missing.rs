@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::overview::Node;
+use super::nodes::Node;
 use crate::sink::embedded::Store;
 
 /// Data of a kind that comes by itself is missed only after this.

@@ -5,7 +5,8 @@ use axum::extract::State;
 use serde::Serialize;
 
 use super::params::{ApiError, Params};
-use super::{About, Answer, ApiState, host, latency, ledger, logs, overview, paths, traces};
+use super::state::{About, Answer, ApiState};
+use super::{host, latency, ledger, logs, overview, paths, traces};
 use crate::sink::embedded::now_ms;
 
 const PARAMS: [&str; 8] = ["view", "node", "minutes", "q", "level", "limit", "after", "id"];
@@ -72,5 +73,5 @@ pub async fn get(State(state): State<ApiState>, params: Params) -> Answer<Poll> 
             )));
         }
     };
-    Ok(Json(Poll { now_ms: now, about: overview::about(&state), nodes, faults, view }))
+    Ok(Json(Poll { now_ms: now, about: About::clone(&state.about), nodes, faults, view }))
 }

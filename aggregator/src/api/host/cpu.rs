@@ -46,14 +46,14 @@ pub(super) fn of(book: &Book, node: &str, grid: &Grid) -> Cpu {
 }
 
 /// Share of everything but idle and iowait.
-pub(in crate::api) fn busy_cells(book: &Book, node: &str, grid: &Grid) -> Cells {
+pub(crate) fn busy_cells(book: &Book, node: &str, grid: &Grid) -> Cells {
     let cpus = growth(book, node, grid);
     let all: Vec<&Modes<'_>> = cpus.values().collect();
     share(&sum(&all, grid, busy), &sum(&all, grid, |_| true))
 }
 
 /// Number of CPUs.
-pub(in crate::api) fn count(book: &Book, node: &str) -> usize {
+pub(crate) fn count(book: &Book, node: &str) -> usize {
     book.of(NAME, node).map(|track| track.label("cpu")).collect::<BTreeSet<_>>().len()
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::super::grid::{Cells, Grid, last, rounded};
-use super::{mean, rates_by};
+use super::super::lookup::{mean, rates_by};
 use crate::sink::embedded::series::{Book, Track};
 
 /// More of one kind are left out, the least busy first.

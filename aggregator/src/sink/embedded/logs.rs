@@ -7,9 +7,11 @@ use ao_proto::logs::{LogFrame, Pair};
 use ao_proto::model::Labels;
 
 mod level;
+mod line;
 mod query;
 
 pub use level::Level;
+pub use line::Line;
 pub use query::Query;
 
 /// A longer line is cut here: the console shows it, nobody greps a dump in it.
@@ -18,23 +20,6 @@ const MAX_LINE_BYTES: usize = 8 << 10;
 const LINE_BYTES: usize = 96;
 const STREAM_BYTES: usize = 160;
 const PAIR_BYTES: usize = 48;
-
-/// One line.
-#[derive(Clone, Debug)]
-pub struct Line {
-    /// In order of arrival, from 1, over all nodes.
-    pub number: u64,
-    /// Nanoseconds.
-    pub at_ns: i64,
-    /// Its severity, as far as it can be told.
-    pub level: Level,
-    /// Its stream's labels.
-    pub stream: Arc<Labels>,
-    /// The line, cut to a length that can be shown.
-    pub text: Arc<str>,
-    /// Structured metadata.
-    pub metadata: Arc<[Pair]>,
-}
 
 /// The lines of all nodes.
 #[derive(Debug)]

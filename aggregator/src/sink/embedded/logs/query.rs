@@ -1,6 +1,7 @@
 //! The filter over lines: words that must occur, words that must not, and a least level.
 
-use super::{Level, Line};
+use super::level::Level;
+use super::line::Line;
 
 /// Words of a filter that are looked at; the rest of a longer one is ignored.
 const MAX_TERMS: usize = 16;

@@ -1,0 +1,25 @@
+//! A line as it is kept.
+
+use std::sync::Arc;
+
+use ao_proto::logs::Pair;
+use ao_proto::model::Labels;
+
+use super::level::Level;
+
+/// One line.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// In order of arrival, from 1, over all nodes.
+    pub number: u64,
+    /// Nanoseconds.
+    pub at_ns: i64,
+    /// Its severity, as far as it can be told.
+    pub level: Level,
+    /// Its stream's labels.
+    pub stream: Arc<Labels>,
+    /// The line, cut to a length that can be shown.
+    pub text: Arc<str>,
+    /// Structured metadata.
+    pub metadata: Arc<[Pair]>,
+}
