@@ -14,12 +14,11 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::api::status::{Fanout, Mood, Sink as SinkStatus};
 use crate::api::{About, ApiState};
 use crate::config::Config;
 use crate::console;
 use crate::control::{self, Plans};
-use crate::fanout::{self, FanoutError, Ground, State, Statuses};
+use crate::fanout::{self, FanoutError, Ground};
 use crate::ingest::{self, Ingest};
 use crate::journal;
 use crate::ledger::Ledger;
@@ -113,7 +112,7 @@ pub async fn run(
     let console = ApiState {
         store,
         ledger,
-        fanout: Arc::new(Sinks(statuses)),
+        fanout: Arc::new(statuses),
         about: Arc::new(About {
             aggregator: config.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -136,39 +135,6 @@ pub async fn run(
     back.drain(DRAIN).await;
     journal.close().await;
     Ok(())
-}
-
-/// The fan-out's statuses as the console shows them: a line per sink, the worst of its workers first.
-struct Sinks(Statuses);
-
-impl Fanout for Sinks {
-    fn sinks(&self) -> Vec<SinkStatus> {
-        let mut found: Vec<SinkStatus> = Vec::new();
-        for worker in self.0.list() {
-            let (state, why) = match worker.state {
-                State::Ok => (Mood::Delivering, String::new()),
-                State::Retrying { reason } => (Mood::Retrying, reason),
-                State::Held { reason } => (Mood::Held, reason),
-            };
-            match found.iter_mut().find(|sink| sink.name == worker.sink) {
-                Some(sink) => {
-                    sink.classes.push(worker.class);
-                    sink.behind_bytes += worker.lag_bytes;
-                    if state > sink.state {
-                        (sink.state, sink.why) = (state, why);
-                    }
-                }
-                None => found.push(SinkStatus {
-                    name: worker.sink.to_owned(),
-                    classes: vec![worker.class],
-                    state,
-                    why,
-                    behind_bytes: worker.lag_bytes,
-                }),
-            }
-        }
-        found
-    }
 }
 
 /// Waits for the shutdown; a task that ends before it is an error of ours, said loudly.

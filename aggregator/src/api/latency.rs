@@ -1,14 +1,15 @@
 //! `/api/v1/latency`: the distribution of round trips over time, for each target, as a smoke graph is drawn from.
 //!
 //! It is read from `smokeping_response_duration_seconds` and `smokeping_requests_total`, so that it holds for whatever
-//! prober feeds these.
+//! prober feeds these. Their buckets double, which is coarse: where `ao_latency_round_seconds` gives least, median and
+//! largest round trip of each round, the quantiles are brought in line with these.
 
 use std::collections::BTreeMap;
 
 use ao_proto::model::Labels;
 use serde::Serialize;
 
-use super::grid::{Grid, Growth, round};
+use super::grid::{Cells, Grid, Growth, round};
 use crate::sink::embedded::Store;
 use crate::sink::embedded::series::{Book, Track};
 
@@ -18,6 +19,9 @@ pub use quantile::Histogram;
 
 const BUCKETS: &str = "smokeping_response_duration_seconds_bucket";
 const REQUESTS: &str = "smokeping_requests_total";
+const ROUNDS: &str = "ao_latency_round_seconds";
+/// A round of pings takes so long by default; its figures are known at its end.
+const ROUND_MS: i64 = 60_000;
 /// Smallest, then the edges of the smoke's bands around the median, then largest.
 const QUANTILES: [f64; 9] = [0.0, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0];
 const MEDIAN: usize = 4;
@@ -79,11 +83,11 @@ pub struct Summary {
 /// Answers; an empty node stands for all of them.
 pub fn of(store: &Store, node: &str, now_ms: i64, minutes: i64) -> Latency {
     let (span, step) = if minutes <= 5 {
-        (300_000, 10_000)
+        (300_000, 15_000)
     } else if minutes <= 15 {
-        (900_000, 15_000)
+        (900_000, 30_000)
     } else {
-        (1_800_000, 30_000)
+        (1_800_000, 60_000)
     };
     targets(&store.series(), node, Grid::stepped(now_ms, span, step))
 }
@@ -99,19 +103,75 @@ pub(super) fn targets(book: &Book, node: &str, grid: Grid) -> Latency {
     for track in book.of(REQUESTS, node) {
         requests.insert(identity(track), grid.increase(track.points()));
     }
+    let mut rounds: BTreeMap<Labels, Rounds> = BTreeMap::new();
+    for track in book.of(ROUNDS, node) {
+        let cells = grid.values(track.points());
+        match (track.label("stat"), rounds.entry(identity(track)).or_default()) {
+            ("min", rounds) => rounds.min = cells,
+            ("median", rounds) => rounds.median = cells,
+            ("max", rounds) => rounds.max = cells,
+            _ => {}
+        }
+    }
     let left_out = requests.len().saturating_sub(MAX_TARGETS);
-    let none = Histogram::default();
+    let (none, no_rounds) = (Histogram::default(), Rounds::default());
     let targets = requests.into_iter().take(MAX_TARGETS);
     let mut targets: Vec<Target> = targets
-        .map(|(labels, sent)| target(&labels, &sent, histograms.get(&labels).unwrap_or(&none), &grid))
+        .map(|(labels, sent)| {
+            let rounds = rounds.get(&labels).unwrap_or(&no_rounds);
+            target(&labels, &sent, histograms.get(&labels).unwrap_or(&none), rounds, &grid)
+        })
         .collect();
     targets.sort_by(|a, b| (&a.node, &a.target, &a.labels).cmp(&(&b.node, &b.target, &b.labels)));
     Latency { grid, quantiles: QUANTILES, targets, left_out }
 }
 
-fn target(labels: &Labels, sent: &[Growth], histogram: &Histogram, grid: &Grid) -> Target {
-    let seconds: Vec<Option<[f64; 9]>> =
-        (0..grid.cells).map(|cell| histogram.quantiles(cell..cell + 1, &QUANTILES)).collect();
+/// Figures of the newest round, cell by cell.
+#[derive(Default)]
+struct Rounds {
+    min: Cells,
+    median: Cells,
+    max: Cells,
+}
+
+impl Rounds {
+    /// Least, median and largest of the rounds that a cell's pings belong to: those that ended in it or soon after.
+    fn of(&self, cell: usize, grid: &Grid) -> Option<[f64; 3]> {
+        let ahead = usize::try_from(ROUND_MS / grid.step_ms).unwrap_or(0);
+        let near = |cells: &Cells| -> Vec<f64> {
+            cells.iter().skip(cell).take(ahead + 1).flatten().copied().collect()
+        };
+        let (min, max) = (near(&self.min), near(&self.max));
+        let medians = near(&self.median);
+        let median = medians.get(ahead / 2).or(medians.last())?;
+        Some([min.into_iter().reduce(f64::min)?, *median, max.into_iter().reduce(f64::max)?])
+    }
+}
+
+/// Brings bucket quantiles in line with a round's figures, unless these are of another time: then the medians lie
+/// farther apart than a bucket is wide.
+fn sharpen(quantiles: [f64; 9], of_round: Option<[f64; 3]>) -> [f64; 9] {
+    let Some([min, median, max]) = of_round else { return quantiles };
+    let near = quantiles[MEDIAN] / 2.0..=quantiles[MEDIAN] * 2.0;
+    if !near.contains(&median) {
+        return quantiles;
+    }
+    let mut sharp = quantiles.map(|value| value.clamp(min, max.max(min)));
+    for (i, value) in sharp.iter_mut().enumerate() {
+        *value = if i < MEDIAN { value.min(median) } else { value.max(median) };
+    }
+    sharp[MEDIAN] = median;
+    (sharp[0], sharp[8]) = (min, max);
+    sharp.map(round)
+}
+
+fn target(labels: &Labels, sent: &[Growth], histogram: &Histogram, rounds: &Rounds, grid: &Grid) -> Target {
+    let seconds: Vec<Option<[f64; 9]>> = (0..grid.cells)
+        .map(|cell| {
+            let quantiles = histogram.quantiles(cell..cell + 1, &QUANTILES)?;
+            Some(sharpen(quantiles, rounds.of(cell, grid)))
+        })
+        .collect();
     let loss: Vec<Option<f64>> =
         (0..grid.cells).map(|cell| share_lost(sent[cell].by, histogram.count(cell..cell + 1))).collect();
     let all = histogram.quantiles(0..grid.cells, &[0.5, 0.95]);
@@ -120,7 +180,7 @@ fn target(labels: &Labels, sent: &[Growth], histogram: &Histogram, grid: &Grid) 
     let overall = Summary {
         sent: total.round(),
         loss: share_lost(total, histogram.count(0..grid.cells)),
-        median: all.map(|q| q[0]),
+        median: middle(&seconds).or(all.map(|q| q[0])),
         p95: all.map(|q| q[1]),
         medians: medians.fold(None, |range: Option<(f64, f64)>, median| {
             Some(range.map_or((median, median), |(low, high)| (low.min(median), high.max(median))))
@@ -128,7 +188,7 @@ fn target(labels: &Labels, sent: &[Growth], histogram: &Histogram, grid: &Grid) 
         last: seconds.iter().rev().find_map(|q| q.map(|q| q[MEDIAN])),
         last_loss: loss.iter().rev().find_map(|loss| *loss),
     };
-    let known = ["node", "host", "ip", "job", "instance", "cluster"];
+    let known = ["node", "host", "ip", "job", "instance", "cluster", "tos", "source"];
     let text = |name| labels.get(name).unwrap_or_default().to_owned();
     let host = labels.get("host").or(labels.get("instance")).unwrap_or_default().to_owned();
     Target {
@@ -145,6 +205,13 @@ fn target(labels: &Labels, sent: &[Growth], histogram: &Histogram, grid: &Grid) 
         loss,
         overall,
     }
+}
+
+/// The median of the columns' medians.
+fn middle(columns: &[Option<[f64; 9]>]) -> Option<f64> {
+    let mut medians: Vec<f64> = columns.iter().flatten().map(|q| q[MEDIAN]).collect();
+    medians.sort_by(f64::total_cmp);
+    medians.get(medians.len() / 2).copied()
 }
 
 /// A request counts when it is sent and its answer when it comes, so one of them may fall into the next column: less
@@ -166,5 +233,5 @@ fn upper_bound(track: &Track) -> Option<f64> {
 
 /// What a target's series have in common.
 fn identity(track: &Track) -> Labels {
-    Labels::from_pairs(track.labels().iter().filter(|(name, _)| *name != "le" && *name != "__name__"))
+    Labels::from_pairs(track.labels().iter().filter(|(name, _)| !["le", "stat", "__name__"].contains(name)))
 }

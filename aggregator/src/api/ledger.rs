@@ -103,8 +103,12 @@ pub fn of(state: &ApiState) -> Balance {
         })
         .collect();
     rows.sort_by(|a, b| (&a.node, &a.source, a.class).cmp(&(&b.node, &b.source, b.class)));
-    let sinks: BTreeSet<String> = by_class.into_values().flatten().collect();
-    Balance { sinks: sinks.into_iter().collect(), rows }
+    // In the order of the configuration; what is no longer in it comes last.
+    let mut sinks: Vec<String> = configured.into_iter().map(|sink| sink.name).collect();
+    let named: BTreeSet<String> = by_class.into_values().flatten().collect();
+    sinks.extend(named.iter().filter(|name| !sinks.contains(name)).cloned().collect::<Vec<_>>());
+    sinks.retain(|name| named.contains(name));
+    Balance { sinks, rows }
 }
 
 impl Sum {

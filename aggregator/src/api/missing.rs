@@ -56,6 +56,14 @@ pub fn of(store: &Store, nodes: &[Node], running_ms: i64) -> Vec<Missing> {
             );
         }
     }
+    for probe in book.named("ao_probe_info").filter(|probe| !probe.label("command").is_empty()) {
+        miss(
+            true,
+            format!("{}: {}", probe.node(), mode(probe.label("mode"))),
+            probe.label("reason"),
+            probe.label("command"),
+        );
+    }
     let has = |name| book.named(name).next().is_some();
     let (latency, paths) = (has("smokeping_requests_total"), has("mtr_report_loss"));
     drop(book);
@@ -94,4 +102,12 @@ pub fn of(store: &Store, nodes: &[Node], running_ms: i64) -> Vec<Missing> {
         );
     }
     found
+}
+
+/// What an agent that may not open raw sockets does instead (its own name for it in `ao_probe_info`).
+fn mode(mode: &str) -> &'static str {
+    match mode {
+        "ping" => "round trips by unprivileged ping sockets",
+        _ => "round trips without ICMP",
+    }
 }

@@ -75,6 +75,8 @@ pub fn of(store: &Store, node: &str, now_ms: i64, minutes: i64) -> Paths {
     for track in newest_round(&book, node) {
         let Some(loss) = track.last() else { continue };
         let key @ (node, target, ttl, host) = key(track);
+        // mtr's name for a router that never answered; its figures are zeroes that mean nothing.
+        let answers = host != "???";
         let figure = |name| figures.get(&(name, key)).and_then(|track| track.last()).map(|point| point.value);
         let history = figures.get(&("avg", key)).map(|track| rounded(grid.values(track.points())));
         let path = paths.entry((node, target)).or_insert_with(|| Path {
@@ -89,12 +91,12 @@ pub fn of(store: &Store, node: &str, now_ms: i64, minutes: i64) -> Paths {
             host: host.to_owned(),
             loss: loss.value,
             snt: figure("snt"),
-            last: figure("last"),
-            avg: figure("avg"),
-            best: figure("best"),
-            wrst: figure("wrst"),
-            stdev: figure("stdev"),
-            history: history.unwrap_or_default(),
+            last: figure("last").filter(|_| answers),
+            avg: figure("avg").filter(|_| answers),
+            best: figure("best").filter(|_| answers),
+            wrst: figure("wrst").filter(|_| answers),
+            stdev: figure("stdev").filter(|_| answers),
+            history: history.filter(|_| answers).unwrap_or_default(),
         });
     }
     let mut paths: Vec<Path> = paths.into_values().take(MAX_PATHS).collect();

@@ -1,6 +1,8 @@
-//! What the fan-out tells about its sinks. It implements [`Fanout`]; where there is none, [`NoFanout`] stands in.
+//! How the sinks are doing: the fan-out's workers (one per sink and class), put together by sink.
 
 use serde::Serialize;
+
+use crate::fanout::{State, Status, Statuses};
 
 /// A cheap handle on the state of all sinks.
 pub trait Fanout: Send + Sync + 'static {
@@ -8,18 +10,43 @@ pub trait Fanout: Send + Sync + 'static {
     fn sinks(&self) -> Vec<Sink>;
 }
 
-/// No sinks.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoFanout;
-
-impl Fanout for NoFanout {
+impl Fanout for Statuses {
     fn sinks(&self) -> Vec<Sink> {
-        Vec::new()
+        let mut sinks: Vec<Sink> = Vec::new();
+        for status in self.list() {
+            match sinks.iter_mut().find(|sink| sink.name == status.sink) {
+                Some(sink) => sink.add(&status),
+                None => {
+                    let mut sink = Sink { name: status.sink.to_owned(), ..Sink::default() };
+                    sink.add(&status);
+                    sinks.push(sink);
+                }
+            }
+        }
+        sinks
+    }
+}
+
+impl Sink {
+    /// The worst of its workers speaks for all of them.
+    fn add(&mut self, status: &Status) {
+        self.classes.push(status.class);
+        self.behind_bytes += status.lag_bytes;
+        self.last_success_ms = self.last_success_ms.max(status.last_success_ms);
+        let (mood, why) = match &status.state {
+            State::Ok => (Mood::Delivering, ""),
+            State::Retrying { reason } => (Mood::Retrying, reason.as_str()),
+            State::Held { reason } => (Mood::Held, reason.as_str()),
+        };
+        if mood > self.state {
+            self.state = mood;
+            self.why = why.to_owned();
+        }
     }
 }
 
 /// How a sink is doing.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Sink {
     /// "prometheus", "loki", "tempo", "embedded".
     pub name: String,
@@ -29,15 +56,18 @@ pub struct Sink {
     pub state: Mood,
     /// What the backend or the connection said last; empty where all is well.
     pub why: String,
-    /// Journal bytes between its cursor and the end.
+    /// Journal bytes between its cursors and the end.
     pub behind_bytes: u64,
+    /// When it last took something, milliseconds.
+    pub last_success_ms: Option<i64>,
 }
 
 /// In how far a sink works.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mood {
     /// Takes what it is given.
+    #[default]
     Delivering,
     /// Failed just now and is tried again.
     Retrying,

@@ -1,1 +1,249 @@
-//! Tests of the answers, over the router.
+//! Tests of the answers, over a real listener.
+
+use std::sync::Arc;
+
+use ao_proto::metrics::{Keyframe, MetricsFrame};
+use ao_proto::model::{Labels, STALE_NAN, Series};
+use ao_proto::v1::{Class, FrameHeader};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::status::{Fanout, Mood, Sink};
+use super::*;
+use crate::ledger::{Count, Entry, Ledger};
+use crate::sink::api::{Decoded, Telemetry};
+use crate::sink::embedded::{Config, Store};
+
+struct Sinks;
+
+impl Fanout for Sinks {
+    fn sinks(&self) -> Vec<Sink> {
+        let why = "connection refused".to_owned();
+        vec![Sink {
+            name: "prometheus".to_owned(),
+            classes: vec!["metrics"],
+            state: Mood::Retrying,
+            why,
+            ..<_>::default()
+        }]
+    }
+}
+
+fn state() -> ApiState {
+    let about = About { started_ms: now_ms() - 60_000, ..About::default() };
+    let store = Store::new(&Config::default());
+    ApiState { store, ledger: Ledger::default(), fanout: Arc::new(Sinks), about: Arc::new(about) }
+}
+
+fn header(records: u64) -> FrameHeader {
+    let class = Class::Metrics.into();
+    FrameHeader {
+        agent: vec![7; 16],
+        source: "collector".to_owned(),
+        class,
+        records,
+        ..FrameHeader::default()
+    }
+}
+
+/// Name, labels, value.
+type Sample<'a> = (&'a str, &'a [(&'a str, &'a str)], f64);
+
+/// Series with one value each, at a time.
+fn put(store: &Store, at_ms: i64, samples: &[Sample<'_>]) {
+    let series = samples.iter().map(|(name, labels, _)| {
+        let pairs = labels.iter().copied().chain([("__name__", *name), ("node", "n")]);
+        Series { labels: Labels::from_pairs(pairs), family: 0 }
+    });
+    let series: Vec<Series> = series.collect();
+    let values: Vec<f64> = samples.iter().map(|(.., value)| *value).collect();
+    let keyframe = Keyframe { values: vec![0.0; series.len()], series, ..Keyframe::default() };
+    let frame = MetricsFrame { at_ms, values, ..MetricsFrame::default() };
+    let telemetry = Telemetry::Metrics(Arc::new(keyframe), frame);
+    store.absorb(&Decoded { header: header(samples.len() as u64), end: <_>::default(), telemetry });
+}
+
+/// Asks each path in turn; gives status and JSON.
+async fn ask(state: ApiState, paths: &[&str]) -> Vec<(u16, Value)> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move { axum::serve(listener, router(state)).await });
+    let mut answers = Vec::new();
+    for path in paths {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        answers.push((
+            status,
+            serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {body}")),
+        ));
+    }
+    server.abort();
+    answers
+}
+
+/// Scenario: every path, on an empty store.
+/// Guarantees: each answers in JSON; what is not there yet is an empty list or a sentence, never a fault.
+#[tokio::test]
+async fn an_empty_store_answers() {
+    let views = ["overview", "host", "logs", "latency", "path", "traces", "ledger"];
+    let polls: Vec<String> = views.iter().map(|view| format!("/api/v1/poll?view={view}")).collect();
+    let mut paths: Vec<&str> = polls.iter().map(String::as_str).collect();
+    for name in ["overview", "nodes", "sinks", "logs", "latency", "paths", "traces", "ledger", "series"] {
+        paths.push(Box::leak(format!("/api/v1/{name}").into_boxed_str()));
+    }
+    for (path, (status, body)) in paths.iter().zip(ask(state(), &paths).await) {
+        assert_eq!(status, 200, "{path}: {body}");
+    }
+    let (status, body) = ask(state(), &["/api/v1/host"]).await.remove(0);
+    assert_eq!((status, &body["error"]), (404, &Value::from("no node has reported yet")));
+}
+
+/// Scenario: parameters that are out of bounds, unknown, too long or not encoded, and a path that is not there.
+/// Guarantees: each is refused in a JSON sentence that names what is wrong.
+#[tokio::test]
+async fn bad_requests_get_a_sentence() {
+    let long = format!("/api/v1/logs?q={}", "x".repeat(301));
+    let cases = [
+        ("/api/v1/logs?limit=0", "limit is a whole number from 1 to 1000, not \"0\""),
+        ("/api/v1/logs?limit=9999", "limit is a whole number from 1 to 1000, not \"9999\""),
+        ("/api/v1/logs?level=loud", "level is error, warn, info or debug, not \"loud\""),
+        ("/api/v1/logs?lvl=warn", "\"lvl\" is no parameter here; there are node, q, level, limit, after"),
+        ("/api/v1/ledger?x=1", "this path takes no parameters"),
+        ("/api/v1/latency?minutes=31", "minutes is a whole number from 1 to 30, not \"31\""),
+        ("/api/v1/poll", "view must be given"),
+        (&long, "q is longer than 300 bytes"),
+        ("/api/v1/traces?id=zz", "no such trace is kept (any more)"),
+        ("/api/v1/series?name=nope", "there is no series \"nope\"; without a name all names are listed"),
+        ("/api/v1/hosts", "there is no such path; /api/v1/overview is a good place to begin"),
+    ];
+    let paths = cases.map(|(path, _)| path);
+    for ((path, sentence), (status, body)) in cases.iter().zip(ask(state(), &paths).await) {
+        assert!(status == 400 || status == 404, "{path}");
+        assert_eq!(body["error"], *sentence, "{path}");
+    }
+}
+
+/// Scenario: two CPUs over a minute; one of them begins again at zero in the middle; some time is spent in a mode that
+/// the console does not know.
+/// Guarantees: shares add up to what is not idle, the reset neither loses a minute nor goes below zero, an unknown
+/// mode counts as system.
+#[tokio::test]
+async fn cpu_shares() {
+    let state = state();
+    let now = now_ms();
+    for second in (0..=60).step_by(5) {
+        let at = f64::from(second);
+        let since_reset = if second > 30 { at - 30.0 } else { at + 1_000.0 };
+        let sample = |cpu, mode, value| ("node_cpu_seconds_total", [("cpu", cpu), ("mode", mode)], value);
+        let samples = [
+            sample("0", "idle", at * 0.5),
+            sample("0", "user", at * 0.3),
+            sample("0", "system", at * 0.1),
+            sample("0", "guest_of_tomorrow", at * 0.1),
+            sample("1", "idle", since_reset * 0.9),
+            sample("1", "iowait", since_reset * 0.1),
+        ];
+        let samples: Vec<Sample<'_>> =
+            samples.iter().map(|(name, labels, value)| (*name, &labels[..], *value)).collect();
+        put(&state.store, now - 60_000 + i64::from(second) * 1_000, &samples);
+    }
+    let body = ask(state, &["/api/v1/host?minutes=5"]).await.remove(0).1;
+    let near = |value: &Value, expect: f64| {
+        assert!((value.as_f64().unwrap() - expect).abs() < 1e-3, "{value} is not {expect}");
+    };
+    near(&body["cpu"]["busy"], 0.25);
+    near(&body["cpu"]["each"][0], 0.5);
+    near(&body["cpu"]["each"][1], 0.0);
+    for (mode, expect) in [("system", 0.1), ("user", 0.15), ("iowait", 0.05)] {
+        let modes = body["cpu"]["modes"].as_array().unwrap();
+        let cells = &modes.iter().find(|m| m[0] == mode).unwrap()[1];
+        let known: Vec<&Value> = cells.as_array().unwrap().iter().filter(|cell| !cell.is_null()).collect();
+        assert!(known.len() >= 11);
+        for cell in known {
+            near(cell, expect);
+        }
+    }
+    assert_eq!(body["about"]["cpus"], 2);
+}
+
+/// Scenario: round trips of which one in ten is lost, then a series that ends.
+/// Guarantees: the median lies in its bucket, loss is the share without answer; an ended target disappears.
+#[tokio::test]
+async fn latency_and_its_end() {
+    let state = state();
+    let now = now_ms();
+    let tell = |at: i64, scale: f64| {
+        let base = [("host", "gw"), ("ip", "192.0.2.1")];
+        let bucket = |le: &'static str| [base[0], base[1], ("le", le)];
+        let (low, high, all) = (bucket("0.001"), bucket("0.002"), bucket("+Inf"));
+        let name = "smokeping_response_duration_seconds_bucket";
+        // Arithmetic would turn the marker into another NaN.
+        let times = |count: f64| if scale.is_nan() { scale } else { scale * count };
+        put(
+            &state.store,
+            at,
+            &[
+                ("smokeping_requests_total", &base, times(10.0)),
+                (name, &low, times(0.0)),
+                (name, &high, times(9.0)),
+                (name, &all, times(9.0)),
+            ],
+        );
+    };
+    for round in 0..10_i32 {
+        tell(now - 120_000 + i64::from(round) * 10_000, f64::from(round));
+    }
+    let target = ask(state.clone(), &["/api/v1/latency?minutes=5"]).await.remove(0).1["targets"][0].clone();
+    assert_eq!((target["target"].as_str(), target["address"].as_str()), (Some("gw"), Some("192.0.2.1")));
+    let median = target["overall"]["median"].as_f64().unwrap();
+    assert!(median > 0.001 && median < 0.002, "{median}");
+    assert!((target["overall"]["loss"].as_f64().unwrap() - 0.1).abs() < 1e-6);
+    tell(now, f64::from_bits(STALE_NAN));
+    let body = ask(state, &["/api/v1/latency"]).await.remove(0).1;
+    assert_eq!(body["targets"], Value::Array(Vec::new()));
+}
+
+/// Scenario: records delivered, refused, shed by the journal and still under way.
+/// Guarantees: received = delivered + dropped + in flight for every sink that takes the class, and for no other.
+#[tokio::test]
+async fn the_ledger_balances() {
+    let state = state();
+    put(&state.store, now_ms(), &[("x", &[], 1.0)]);
+    let add = |entry, records| state.ledger.add(&header(0), entry, Count { records, bytes: records * 8 });
+    add(Entry::Received, 100);
+    add(Entry::Delivered("prometheus"), 60);
+    add(Entry::Dropped("prometheus", "too_old"), 5);
+    add(Entry::Dropped("journal", "shed"), 10);
+    add(Entry::Delivered("embedded"), 90);
+    let body = ask(state, &["/api/v1/ledger"]).await.remove(0).1;
+    assert_eq!(body["sinks"], serde_json::json!(["prometheus", "embedded"]));
+    let row = &body["rows"][0];
+    assert_eq!((&row["node"], &row["received"]["records"]), (&Value::from("n"), &Value::from(100)));
+    let fate =
+        |name: &str| row["sinks"].as_array().unwrap().iter().find(|fate| fate["sink"] == name).unwrap();
+    assert_eq!(fate("prometheus")["in_flight"], 25);
+    assert_eq!(fate("prometheus")["dropped"]["too_old"]["records"], 5);
+    assert_eq!(fate("embedded")["in_flight"], 0);
+}
+
+/// Scenario: an agent that may not open raw sockets.
+/// Guarantees: the overview says so, with the command that would allow more.
+#[tokio::test]
+async fn what_is_missing_comes_with_a_command() {
+    let state = state();
+    let probe =
+        [("mode", "connect"), ("reason", "ICMP is not used."), ("command", "sudo setcap cap_net_raw+ep x")];
+    put(&state.store, now_ms(), &[("ao_probe_info", &probe, 1.0)]);
+    let body = ask(state, &["/api/v1/overview"]).await.remove(0).1;
+    let missing = body["missing"].as_array().unwrap();
+    let icmp = missing.iter().find(|gap| gap["what"] == "n: round trips without ICMP").unwrap();
+    assert_eq!(icmp["command"], "sudo setcap cap_net_raw+ep x");
+    assert!(missing.iter().any(|gap| gap["what"] == "No host figures from n"));
+    assert!(missing.iter().all(|gap| gap["why"].as_str().is_some_and(|why| why.ends_with('.'))));
+}

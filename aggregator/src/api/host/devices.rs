@@ -75,7 +75,8 @@ pub(super) fn disks(book: &Book, node: &str, grid: &Grid) -> Vec<Disk> {
         .filter(|(device, _)| !["loop", "ram", "zram", "fd", "sr"].iter().any(|p| device.starts_with(p)))
         .map(|(device, read)| Disk {
             written: rounded(written.remove(&device).unwrap_or_default()),
-            busy: rounded(busy.remove(&device).unwrap_or_default()),
+            // The kernel rounds to whole milliseconds, up.
+            busy: rounded(share(busy.remove(&device).unwrap_or_default())),
             read: rounded(read),
             device,
         })
@@ -108,6 +109,10 @@ pub(super) fn network(book: &Book, node: &str, grid: &Grid) -> Vec<Interface> {
     }
     busiest(&mut found, |interface| mean(&interface.received) + mean(&interface.sent));
     found
+}
+
+fn share(cells: Cells) -> Cells {
+    cells.into_iter().map(|cell| cell.map(|share| share.clamp(0.0, 1.0))).collect()
 }
 
 fn busiest<T>(devices: &mut Vec<T>, by: impl Fn(&T) -> f64) {

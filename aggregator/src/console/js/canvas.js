@@ -77,3 +77,8 @@ export function minutes(start, end) {
 }
 
 export const font = () => `11px ${colour("--sans")}`;
+
+/// Without zeroes behind the point: an axis has round numbers.
+export function terse(words) {
+  return words.replace(/(\.\d*?)0+(?!\d)/, "$1").replace(/\.(?!\d)/, "");
+}

@@ -1,10 +1,10 @@
 // Lines and stacked areas over time, with values under the pointer. Charts of one group share the pointer.
 
-import { colour, crisp, font, minutes, ticks } from "./canvas.js";
+import { colour, crisp, font, minutes, terse, ticks } from "./canvas.js";
 import { h, text } from "./dom.js";
 import { clock, last } from "./format.js";
 
-const LEFT = 58;
+const LEFT = 68;
 const BOTTOM = 18;
 const TOP = 6;
 
@@ -88,7 +88,7 @@ export class Chart {
     for (const tick of ticks(max, options.binary)) {
       const at = Math.round(y(tick)) + 0.5;
       line(context, LEFT, at, right, at);
-      context.fillText(options.format(tick), LEFT - 7, at);
+      context.fillText(terse(options.format(tick)), LEFT - 7, at);
     }
     context.textAlign = "center";
     context.textBaseline = "alphabetic";

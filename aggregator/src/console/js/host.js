@@ -64,7 +64,7 @@ export function mount(root) {
       }
       if (!some) return;
       const { grid: time } = host;
-      cpu.set(time, host.cpu.modes.map(([mode, cells]) => ({ name: mode, colour: modes[mode], cells })));
+      cpu.set(time, host.cpu.modes.filter(([, cells]) => cells.some((v) => v > 0.0005)).map(([mode, cells]) => ({ name: mode, colour: modes[mode], cells })));
       text(sheets.cpu.note, `${percent(host.cpu.busy)} busy`);
       coreList(host.cpu.each.map((share, i) => ({ i, share })));
       show(cores, host.cpu.each.length > 1);

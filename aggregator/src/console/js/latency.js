@@ -1,7 +1,7 @@
 // Round trips: one smoke graph per target.
 
 import { empty, h, list, show, text } from "./dom.js";
-import { number, percent, seconds } from "./format.js";
+import { percent, seconds } from "./format.js";
 import { losses, smoke } from "./smoke.js";
 
 export const ranged = true;
@@ -29,18 +29,16 @@ export function mount(root) {
   };
 }
 
-function sheetOf(first) {
+function sheetOf() {
   const graph = smoke();
   const [name, from] = [h("h2"), h("span", { class: "soft" })];
   const figure = (label) => {
     const value = h("span");
     return [h("span", {}, h("span", { class: "label" }, `${label} `), value), value];
   };
-  const [median, p95, range, loss] = ["median", "p95", "medians", "loss"].map(figure);
-  const badges = Object.entries(first.labels).map(([label, value]) => h("span", { class: "badge" }, `${label}=${value}`));
+  const [median, loss] = ["median", "loss"].map(figure);
   const el = h("section", { class: "sheet target half" },
-    h("div", { class: "title" }, name, from, ...badges,
-      h("div", { class: "figures" }, median[0], p95[0], range[0], loss[0])),
+    h("div", { class: "title" }, name, from, h("div", { class: "figures" }, median[0], loss[0])),
     graph.el);
   return {
     el,
@@ -50,8 +48,6 @@ function sheetOf(first) {
       text(from, `${address}from ${target.node}`);
       const all = target.overall;
       text(median[1], seconds(all.median));
-      text(p95[1], seconds(all.p95));
-      text(range[1], all.medians ? `${seconds(all.medians[0])} \u2013 ${seconds(all.medians[1])}` : number(null));
       text(loss[1], percent(all.loss));
       loss[1].className = all.loss >= 0.05 ? "bad" : all.loss > 0 ? "warn" : "";
       graph.set(target.grid, target);

@@ -56,8 +56,8 @@ function signalSheet({ name }) {
   const [value, unit] = [h("span"), h("span", { class: "unit" }, units[name])];
   const amount = h("div", { class: "soft" });
   const line = spark(colours[name]);
-  const el = h("section", { class: "sheet quarter" }, h("div", { class: "signal" },
-    h("div", { class: "label" }, titles[name]), line.el, h("div", { class: "big" }, value, unit), amount));
+  const el = h("section", { class: "sheet quarter signal" },
+    h("h2", {}, titles[name]), h("div", { class: "big" }, value, unit), amount, line.el);
   return {
     el,
     update(signal) {

@@ -1,10 +1,10 @@
 // A smoke graph: the distribution of round trips over time, the median in the colour of the loss.
 
-import { colour, crisp, font, minutes, ticks } from "./canvas.js";
-import { h } from "./dom.js";
+import { colour, crisp, font, minutes, terse, ticks } from "./canvas.js";
+import { h, text } from "./dom.js";
 import { clock, percent, seconds } from "./format.js";
 
-const LEFT = 58;
+const LEFT = 68;
 const BOTTOM = 18;
 const TOP = 6;
 
@@ -27,7 +27,7 @@ export function smoke() {
   let cell = null;
   const draw = crisp(canvas, (context, width, height) => grid && paint(context, width, height, grid, target, cell));
   const tell = () => {
-    tip.firstChild.textContent = cell == null ? "\u00a0" : words(grid, target, cell);
+    text(tip.firstChild, cell == null || !grid ? summary(target) : words(grid, target, cell));
   };
   canvas.addEventListener("pointermove", (event) => {
     if (!grid) return;
@@ -41,6 +41,13 @@ export function smoke() {
     el: h("figure", {}, canvas, tip),
     set(now, what) { grid = now; target = what; draw(); tell(); },
   };
+}
+
+function summary({ overall, labels }) {
+  const range = overall.medians ? `medians ${seconds(overall.medians[0])} to ${seconds(overall.medians[1])}` : "";
+  const own = Object.entries(labels).map(([name, value]) => `${name} ${value}`).join(", ");
+  return [range, overall.p95 == null ? "" : `95 % under ${seconds(overall.p95)}`, `${overall.sent} probes`, own]
+    .filter(Boolean).join("  \u00b7  ");
 }
 
 function words(grid, target, cell) {
@@ -76,7 +83,7 @@ function paint(context, width, height, grid, target, cell) {
     context.fillStyle = colour("--rule");
     context.fillRect(LEFT, at - 0.5, right - LEFT, 1);
     context.fillStyle = colour("--faint");
-    context.fillText(seconds(tick), LEFT - 7, at);
+    context.fillText(tick ? terse(seconds(tick)) : "0", LEFT - 7, at);
   }
   context.textAlign = "center";
   context.textBaseline = "alphabetic";
@@ -86,7 +93,7 @@ function paint(context, width, height, grid, target, cell) {
     if (place < right - 14 && place > LEFT + 10) context.fillText(clock(at, "minutes"), place, height - 4);
   }
 
-  const shades = [0.1, 0.16, 0.24, 0.36];
+  const shades = [0.08, 0.11, 0.14, 0.2];
   for (let at = 0; at < grid.cells; at += 1) {
     const [from, to] = [Math.round(x(at)), Math.round(x(at + 1))];
     const q = target.seconds[at];

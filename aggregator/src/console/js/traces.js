@@ -18,7 +18,7 @@ export function mount(root, page) {
     "Applications send to their node's agent: OTLP on 4317 (gRPC) and 4318 (HTTP), Zipkin on 9411.",
     "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318");
   const toolbar = h("div", { class: "toolbar" }, search, count);
-  root.append(h("section", { class: "sheet" }, toolbar, rows.el, none));
+  root.append(h("section", { class: "sheet listed" }, toolbar, rows.el, none));
   search.addEventListener("input", () => { state.q = search.value.trim(); page.refresh(); });
   return {
     query: () => ({ q: state.q, limit: 100 }),
@@ -50,7 +50,10 @@ function columns() {
       };
     } },
     { head: "Spans", class: "num", text: (trace) => number(trace.spans) },
-    { head: "Errors", class: "num bad", text: (trace) => (trace.failed ? number(trace.failed) : "") },
+    { head: "Errors", class: "num", part: () => {
+      const el = h("span", { class: "bad" });
+      return { el, set: (trace) => text(el, trace.failed ? number(trace.failed) : "") };
+    } },
     { head: "Node", class: "soft", text: (trace) => trace.node },
   ];
 }

@@ -1,0 +1,227 @@
+//! A small fleet that does not exist, for looking at the console and for its tests: frames as the aggregator's journal
+//! would give them, with daily life in them (load, an outage of a link, a leak, errors), and hostile log lines.
+
+use std::f64::consts::TAU;
+use std::sync::Arc;
+
+use ao_aggregator::api::status::{Fanout, Mood, Sink};
+use ao_aggregator::api::{About, ApiState};
+use ao_aggregator::ledger::{Count, Entry, Ledger};
+use ao_aggregator::sink::api::{Decoded, Telemetry};
+use ao_aggregator::sink::embedded::{Store, now_ms};
+use ao_proto::logs::{LogEntry, LogFrame};
+use ao_proto::metrics::{Keyframe, MetricsFrame};
+use ao_proto::model::{Labels, Series};
+use ao_proto::v1::{Class, FrameHeader};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+mod host;
+mod network;
+mod stories;
+
+/// Seconds between two rounds of figures.
+pub const STEP_S: i64 = 5;
+
+/// Nodes with their names.
+pub struct Fleet {
+    nodes: Vec<Node>,
+    random: StdRng,
+}
+
+/// One node's state.
+pub struct Node {
+    name: &'static str,
+    agent: [u8; 16],
+    cpus: usize,
+    host: host::Host,
+    network: network::Network,
+}
+
+/// Samples under construction: labels and values.
+#[derive(Default)]
+pub struct Samples {
+    series: Vec<Series>,
+    values: Vec<f64>,
+}
+
+impl Samples {
+    /// Adds one.
+    pub fn push(&mut self, name: &str, labels: &[(&str, &str)], value: f64) {
+        let pairs = labels.iter().copied().chain([("__name__", name)]);
+        self.series.push(Series { labels: Labels::from_pairs(pairs), family: 0 });
+        self.values.push(value);
+    }
+}
+
+impl Fleet {
+    /// The same fleet each time.
+    pub fn new(names: &[&'static str]) -> Self {
+        let node = |(i, name): (usize, &&'static str)| Node {
+            name,
+            agent: [i as u8 + 1; 16],
+            cpus: [4, 8, 16][i % 3],
+            host: host::Host::default(),
+            network: network::Network::default(),
+        };
+        Self { nodes: names.iter().enumerate().map(node).collect(), random: StdRng::seed_from_u64(7) }
+    }
+
+    /// Lives behind one time and up to another, milliseconds, and tells the store.
+    pub fn live(&mut self, store: &Store, from_ms: i64, to_ms: i64) {
+        let mut at_ms = (from_ms.div_euclid(STEP_S * 1_000) + 1) * STEP_S * 1_000;
+        while at_ms <= to_ms {
+            for node in &mut self.nodes {
+                for frame in node.live(at_ms, &mut self.random) {
+                    let records = frame.telemetry.records();
+                    store.absorb_records(&frame, &records, at_ms + 800);
+                }
+            }
+            at_ms += STEP_S * 1_000;
+        }
+    }
+}
+
+impl Node {
+    fn live(&mut self, at_ms: i64, random: &mut StdRng) -> Vec<Decoded> {
+        let mut frames = Vec::new();
+        let mut samples = Samples::default();
+        self.host.round(at_ms, self.name, self.cpus, &mut samples, random);
+        frames.push(self.metrics("collector", at_ms, samples));
+        if at_ms % 15_000 == 0 {
+            let mut samples = Samples::default();
+            self.network.round(at_ms, self.name, &mut samples, random);
+            frames.push(self.metrics("latency", at_ms, samples));
+        }
+        let lines = stories::lines(at_ms, self.name, random);
+        if !lines.entries.is_empty() {
+            frames.push(self.frame("logs", Class::Logs, Telemetry::Logs(lines)));
+        }
+        if let Some(spans) = stories::spans(at_ms, self.name, random) {
+            frames.push(self.frame("otlp", Class::Spans, Telemetry::Spans(spans)));
+        }
+        frames
+    }
+
+    fn metrics(&self, source: &str, at_ms: i64, samples: Samples) -> Decoded {
+        let keyframe = Keyframe {
+            values: vec![0.0; samples.series.len()],
+            series: samples.series,
+            ..Keyframe::default()
+        };
+        let values = MetricsFrame { at_ms, values: samples.values, ..MetricsFrame::default() };
+        self.frame(source, Class::Metrics, Telemetry::Metrics(Arc::new(keyframe), values))
+    }
+
+    fn frame(&self, source: &str, class: Class, telemetry: Telemetry) -> Decoded {
+        let records = telemetry.records().len() as u64;
+        let header = FrameHeader {
+            agent: self.agent.to_vec(),
+            class: class.into(),
+            source: source.to_owned(),
+            records,
+            bytes: records * if class == Class::Logs { 104 } else { 16 },
+            ..FrameHeader::default()
+        };
+        Decoded { header, end: <_>::default(), telemetry }
+    }
+}
+
+/// Everything that the console's answers are made from, with sinks in three states and a ledger that balances.
+pub fn state(store: &Store) -> ApiState {
+    let ledger = Ledger::default();
+    for (source, class, received, dropped) in [
+        ("collector", Class::Metrics, 1_284_330, 0),
+        ("latency", Class::Metrics, 40_211, 0),
+        ("logs", Class::Logs, 91_420, 37),
+        ("otlp", Class::Spans, 5_204, 0),
+    ] {
+        for agent in 1..=3_u8 {
+            let header = FrameHeader {
+                agent: vec![agent; 16],
+                class: class.into(),
+                source: source.to_owned(),
+                ..FrameHeader::default()
+            };
+            let count = |records: u64| Count { records, bytes: records * 70 };
+            let received = received / u64::from(agent);
+            ledger.add(&header, Entry::Received, count(received));
+            ledger.add(&header, Entry::Delivered("embedded"), count(received));
+            let sink = match class {
+                Class::Metrics => "prometheus",
+                Class::Logs => "loki",
+                _ => "tempo",
+            };
+            let late = if sink == "loki" { received / 9 } else { 0 };
+            ledger.add(&header, Entry::Delivered(sink), count(received - dropped - late));
+            if dropped > 0 {
+                ledger.add(&header, Entry::Dropped(sink, "too_old"), count(dropped));
+            }
+        }
+    }
+    let about =
+        About { aggregator: "synthetic".to_owned(), version: "0.1.0".to_owned(), started_ms: now_ms() };
+    ApiState { store: store.clone(), ledger, fanout: Arc::new(Sinks), about: Arc::new(about) }
+}
+
+struct Sinks;
+
+impl Fanout for Sinks {
+    fn sinks(&self) -> Vec<Sink> {
+        let sink = |name: &str, classes: &[&'static str], state, behind_bytes, why: &str| Sink {
+            name: name.to_owned(),
+            classes: classes.to_vec(),
+            state,
+            why: why.to_owned(),
+            behind_bytes,
+            last_success_ms: None,
+        };
+        vec![
+            sink("prometheus", &["metrics"], Mood::Delivering, 0, ""),
+            sink(
+                "loki",
+                &["logs", "logs_low"],
+                Mood::Retrying,
+                3_400_000,
+                "cannot connect to 127.0.0.1:3100: connection refused",
+            ),
+            sink("tempo", &["spans"], Mood::Delivering, 0, ""),
+            sink("embedded", &["metrics", "logs", "logs_low", "spans"], Mood::Delivering, 0, ""),
+        ]
+    }
+}
+
+/// Labels, time in nanoseconds and text.
+pub struct Line {
+    labels: Labels,
+    at_ns: i64,
+    text: String,
+}
+
+/// Lines of any streams as one frame.
+fn log_frame(lines: &[Line]) -> LogFrame {
+    let mut frame = LogFrame::default();
+    for Line { labels, at_ns, text } in lines {
+        let known = frame.streams.iter().position(|stream| stream == labels);
+        let stream = known.unwrap_or_else(|| {
+            frame.streams.push(labels.clone());
+            frame.streams.len() - 1
+        });
+        let (stream, len) = (stream as u32, text.len() as u32);
+        frame.entries.push(LogEntry { stream, at_ns: *at_ns, len, metadata: 0 });
+        frame.text.push_str(text);
+    }
+    frame
+}
+
+/// A wave between 0 and 1 of so many minutes, begun somewhere else for each name.
+pub fn wave(at_ms: i64, minutes: f64, name: &str) -> f64 {
+    let phase: u32 = name.bytes().map(u32::from).sum();
+    0.5 + 0.5 * (TAU * (at_ms as f64 / 60_000.0 / minutes + f64::from(phase) / 97.0)).sin()
+}
+
+/// A number around 1, mostly close to it.
+pub fn noise(random: &mut StdRng, spread: f64) -> f64 {
+    let bell: f64 = (0..4).map(|_| random.random_range(-0.5..0.5)).sum();
+    (1.0 + bell * spread).max(0.05)
+}
