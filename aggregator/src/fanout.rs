@@ -8,10 +8,12 @@
 //! | `check` | what is known to be refused is left out |
 //! | `intent` | notes what was left out, so that a request can be built again |
 //! | `deliver` | sends until nothing is left: waits, halves, bisects |
+//! | `counts` | the ledger's part of it, on disk |
 //! | `dead_letter` | what was refused, for people |
 //! | `report`, `metrics`, [`Status`] | what is told of it |
 
 mod check;
+mod counts;
 mod dead_letter;
 mod decode;
 mod deliver;
@@ -42,6 +44,7 @@ use crate::journal::CLASSES;
 use crate::ledger::{Ledger, class_name};
 use crate::sink::api::Sink;
 use check::Ahead;
+use counts::{Counts, CountsError};
 use dead_letter::DeadLetters;
 use decode::Keyframes;
 use deliver::{Courier, Patience};
@@ -114,6 +117,9 @@ pub enum FanoutError {
     /// A cursor.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The counts of an earlier process.
+    #[error(transparent)]
+    Counts(#[from] CountsError),
     /// The folder for dead letters.
     #[error("cannot make the folder {path}: {source}", path = path.display())]
     Folder {
@@ -154,6 +160,10 @@ pub fn spawn(config: &Config, sinks: &[Arc<dyn Sink>], ground: Ground<'_>) -> Re
             let name = format!("{}-{class_name}", sink.name());
             let cursor = ground.journal.cursor(class, sink.name())?;
             let position = cursor.position();
+            let counts = Counts::open(&dir, &name, sink.name(), position)?;
+            for ((account, entry), count) in counts.total() {
+                ground.ledger.add_to(account.clone(), *entry, *count);
+            }
             let report = Report {
                 sink: sink.name(),
                 class: class_name,
@@ -162,6 +172,7 @@ pub fn spawn(config: &Config, sinks: &[Arc<dyn Sink>], ground: Ground<'_>) -> Re
                 status: statuses.add(sink.name(), class_name),
                 health: ground.health.part(&format!("sink {name}")),
                 state: State::Ok,
+                tally: counts::Tally::new(),
             };
             let tap = Tap::new(ground.journal.reader(class, position), keyframes.clone());
             let worker = Worker {
@@ -177,7 +188,7 @@ pub fn spawn(config: &Config, sinks: &[Arc<dyn Sink>], ground: Ground<'_>) -> Re
                 durable: ground.journal.durable(class),
                 letters: Arc::new(DeadLetters::new(&dir, &name, config.dead_letters.0)),
                 position,
-                desk: Some(Box::new(Desk { tap, cursor, intent: Intent::new(&dir, &name) })),
+                desk: Some(Box::new(Desk { tap, cursor, intent: Intent::new(&dir, &name), counts })),
             };
             ground.tasks.spawn(format!("sink {name}"), worker.run());
         }

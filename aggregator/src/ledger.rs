@@ -48,10 +48,11 @@ pub struct Ledger {
 impl Ledger {
     /// Adds to a line. For a part of a frame (a refused record) pass that part's count.
     pub fn add(&self, header: &FrameHeader, entry: Entry, count: Count) {
-        let mut agent = [0; 16];
-        let n = header.agent.len().min(16);
-        agent[..n].copy_from_slice(&header.agent[..n]);
-        let account = Account { agent, source: header.source.clone(), class: header.class };
+        self.add_to(Account::of(header), entry, count);
+    }
+
+    /// Adds to an account's line.
+    pub fn add_to(&self, account: Account, entry: Entry, count: Count) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.entry((account, entry)).or_default();
         line.records += count.records;
@@ -62,6 +63,16 @@ impl Ledger {
     pub fn lines(&self) -> Vec<(Account, Entry, Count)> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().map(|((account, entry), count)| (account.clone(), *entry, *count)).collect()
+    }
+}
+
+impl Account {
+    /// That a frame is counted in.
+    pub fn of(header: &FrameHeader) -> Self {
+        let mut agent = [0; 16];
+        let n = header.agent.len().min(16);
+        agent[..n].copy_from_slice(&header.agent[..n]);
+        Self { agent, source: header.source.clone(), class: header.class }
     }
 }
 

@@ -9,9 +9,10 @@ use ao_common::journal::Position;
 use ao_proto::v1::FrameHeader;
 
 use super::check::now_ms;
+use super::counts::{self, Tally};
 use super::metrics::WorkerMetrics;
 use super::status::{Entry as StatusEntry, State};
-use crate::ledger::{Count, Entry, Ledger};
+use crate::ledger::{Account, Count, Entry, Ledger};
 use crate::sink::api::{Batch, DropReason, Refusal};
 
 /// See the module.
@@ -23,6 +24,8 @@ pub(super) struct Report {
     pub(super) status: StatusEntry,
     pub(super) health: Part,
     pub(super) state: State,
+    /// What was counted since it was last taken.
+    pub(super) tally: Tally,
 }
 
 impl Report {
@@ -89,7 +92,7 @@ impl Report {
     }
 
     /// A frame that is no telemetry.
-    pub(super) fn undecodable(&self, header: &FrameHeader, error: &dyn std::fmt::Display) {
+    pub(super) fn undecodable(&mut self, header: &FrameHeader, error: &dyn std::fmt::Display) {
         let (sink, class) = (self.sink, self.class);
         let agent = hex(&header.agent);
         tracing::error!(sink, class, agent, sequence = header.sequence, %error, "a frame cannot be decoded: dropped");
@@ -98,7 +101,12 @@ impl Report {
     }
 
     /// A frame is done: what was dropped of its `records`, the others delivered.
-    pub(super) fn settled(&self, header: &FrameHeader, records: u64, dropped: &BTreeMap<DropReason, u64>) {
+    pub(super) fn settled(
+        &mut self,
+        header: &FrameHeader,
+        records: u64,
+        dropped: &BTreeMap<DropReason, u64>,
+    ) {
         let mut left = Count::of(header);
         let mut rest = records;
         for (reason, count) in dropped {
@@ -111,20 +119,20 @@ impl Report {
             self.drop(header, *reason, share);
         }
         if left != Count::default() {
-            self.ledger.add(header, Entry::Delivered(self.sink), left);
+            self.count(header, Entry::Delivered(self.sink), left);
             self.metrics.records(left.records);
             self.status.update(|status| status.records += left.records);
         }
     }
 
     /// A batch is sent again, and nobody knows whether it was taken the first time.
-    pub(super) fn resent(&self, batch: &Batch) {
+    pub(super) fn resent(&mut self, batch: &Batch) {
         for part in &batch.parts {
             let header = &part.frame.header;
             let records = part.records.len() as u64;
             let bytes = u128::from(header.bytes) * u128::from(records) / u128::from(header.records.max(1));
             let count = Count { records, bytes: (bytes as u64).min(header.bytes) };
-            self.ledger.add(header, Entry::Resent(self.sink), count);
+            self.count(header, Entry::Resent(self.sink), count);
             self.metrics.resent(records);
             self.status.update(|status| status.resent_records += records);
         }
@@ -139,8 +147,13 @@ impl Report {
         });
     }
 
-    fn drop(&self, header: &FrameHeader, reason: DropReason, count: Count) {
-        self.ledger.add(header, Entry::Dropped(self.sink, reason.name()), count);
+    fn count(&mut self, header: &FrameHeader, entry: Entry, count: Count) {
+        self.ledger.add(header, entry, count);
+        counts::add(&mut self.tally, (Account::of(header), entry), count);
+    }
+
+    fn drop(&mut self, header: &FrameHeader, reason: DropReason, count: Count) {
+        self.count(header, Entry::Dropped(self.sink, reason.name()), count);
         self.metrics.dropped(reason, count.records);
         self.status.update(|status| status.dropped_records += count.records);
     }

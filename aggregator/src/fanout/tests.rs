@@ -156,7 +156,8 @@ async fn a_blocked_sink_holds_up_no_other() {
 
 /// Scenario: the process dies after a request was sent and before its answer; more frames come; what the sink's own
 /// check says has changed meanwhile.
-/// Guarantees: the next process sends exactly the same request first, counts it as resent, then goes on.
+/// Guarantees: the next process sends exactly the same request first, counts it as resent, then goes on; the
+/// process after it still knows all counts.
 #[tokio::test]
 async fn the_same_request_after_a_crash() {
     let dir = TempDir::new().expect("a folder");
@@ -176,6 +177,12 @@ async fn the_same_request_after_a_crash() {
     assert_eq!(bodies[0], first.requests()[0].body);
     assert_eq!(bodies[0], "a\n");
     assert_eq!(bodies[1..].concat(), "c\nd\ne\nf\n");
+    assert_eq!(process.records(Entry::Resent("scripted")), 1);
+    assert_eq!(process.records(Entry::Dropped("scripted", "too_old")), 1);
+    process.stop().await;
+
+    let process = Process::start(&dir, &[Arc::new(accepting("scripted"))]);
+    assert_eq!(process.records(Entry::Delivered("scripted")), 5);
     assert_eq!(process.records(Entry::Resent("scripted")), 1);
     assert_eq!(process.records(Entry::Dropped("scripted", "too_old")), 1);
     process.stop().await;
@@ -226,7 +233,7 @@ async fn the_request_in_flight_at_the_shutdown() {
     process.stop().await;
     let process = Process::start(&dir, std::slice::from_ref(&sink));
     process.append(&["b"]).await;
-    eventually("delivered", || process.records(Entry::Delivered("scripted")) == 1).await;
+    eventually("delivered", || process.records(Entry::Delivered("scripted")) == 2).await;
     let bodies: Vec<String> = sink.requests().iter().map(|request| request.body.clone()).collect();
     assert_eq!(bodies, ["a\n", "b\n"]);
     assert_eq!(process.records(Entry::Resent("scripted")), 0);

@@ -2,7 +2,7 @@
 //! request's bounds, delivers, counts, moves the cursor. It shares nothing with other workers that could make it wait.
 //!
 //! ```text
-//! read -> check -> (wait for the clock) -> intent, Cursor::begin -> deliver -> dead letters, ledger -> Cursor::advance
+//! read -> check -> (wait for the clock) -> intent, Cursor::begin -> deliver -> dead letters, counts -> Cursor::advance
 //! ```
 //!
 //! A request that was under way at a crash is built again from the same frames with the same records left out, and sent
@@ -16,9 +16,11 @@ use ao_common::journal::{Cursor, Journal, Position};
 use tokio::sync::watch;
 
 use super::check::{self, Ahead, Verdict, now_ms};
+use super::counts::Counts;
 use super::dead_letter::DeadLetters;
 use super::deliver::{Courier, Settled, Stopped};
 use super::intent::{Intent, LeftOut};
+use super::status::State;
 use super::tap::{Run, Tap};
 use crate::sink::api::{Batch, DropReason, Part};
 
@@ -42,6 +44,7 @@ pub(super) struct Desk {
     pub(super) tap: Tap,
     pub(super) cursor: Cursor,
     pub(super) intent: Intent,
+    pub(super) counts: Counts,
 }
 
 /// What the disk made impossible, as a sentence.
@@ -50,7 +53,7 @@ type Trouble = Box<dyn std::error::Error + Send + Sync>;
 impl Worker {
     /// Works until the shutdown.
     pub(super) async fn run(mut self) {
-        self.courier.report.enter(super::status::State::Ok);
+        self.courier.report.enter(State::Ok);
         self.report_position();
         let Ok(pending) = self.disk(|desk| Ok(desk.cursor.pending())).await else { return };
         if let Some(end) = pending
@@ -124,9 +127,13 @@ impl Worker {
             self.courier.deliver(batch).await?
         };
         self.bury(&settled).await;
-        self.disk(move |desk| Ok(desk.cursor.advance(end)?)).await?;
-        self.position = end;
         self.count(&run, &left_out, &settled);
+        let tally = std::mem::take(&mut self.courier.report.tally);
+        self.disk(move |desk| Ok(desk.counts.append(end, &tally)?)).await?;
+        self.disk(move |desk| Ok(desk.cursor.advance(end)?)).await?;
+        self.disk(move |desk| Ok(desk.counts.tidy(end)?)).await?;
+        self.position = end;
+        self.courier.report.enter(State::Ok);
         self.report_position();
         Ok(())
     }
@@ -152,7 +159,7 @@ impl Worker {
     }
 
     /// Every frame of the run into the ledger: dropped, or else delivered.
-    fn count(&self, run: &Run, left_out: &[LeftOut], settled: &Settled) {
+    fn count(&mut self, run: &Run, left_out: &[LeftOut], settled: &Settled) {
         for undecodable in &run.undecodable {
             self.courier.report.undecodable(&undecodable.0, &undecodable.1);
         }
@@ -181,6 +188,7 @@ impl Worker {
         &mut self,
         mut work: impl FnMut(&mut Desk) -> Result<R, Trouble> + Send + 'static,
     ) -> Result<R, Stopped> {
+        let mut troubled = false;
         loop {
             let Some(mut desk) = self.desk.take() else { return Err(Stopped) };
             let task = tokio::task::spawn_blocking(move || {
@@ -195,8 +203,14 @@ impl Worker {
             self.desk = Some(desk);
             work = again;
             match done {
-                Ok(done) => return Ok(done),
+                Ok(done) => {
+                    if troubled {
+                        self.courier.report.enter(State::Ok);
+                    }
+                    return Ok(done);
+                }
                 Err(trouble) => {
+                    troubled = true;
                     self.courier.report.held(&trouble.to_string());
                     self.courier.wait(self.courier.patience.held_every).await?;
                 }

@@ -43,6 +43,7 @@ fn stand(sink: &Arc<Scripted>) -> Stand {
         status: statuses.add("scripted", "logs"),
         health: health.part("sink scripted"),
         state: State::Ok,
+        tally: <_>::default(),
     };
     let patience = Patience {
         retry_base: Duration::from_secs(1),
