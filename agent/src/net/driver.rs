@@ -1,7 +1,6 @@
 //! The one task behind a [`Prober`](super::Prober): sends what clients ask for, reads what comes, times out the rest.
 
 use std::collections::HashMap;
-use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,8 +12,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::api::{Counted, Outcome, Probe, Report, SendError};
-use super::slots::{Sent, Slots, Verdict};
-use super::socket::{Received, Socket};
+use super::slots::{Incoming, Sent, Slots, Verdict};
+use super::socket::{Look, Queue, Received, Socket};
 use super::tcp;
 
 /// Requests taken before the sockets are looked at again.
@@ -60,12 +59,13 @@ impl Driver {
             tokio::select! {
                 biased;
                 () = self.shutdown.cancelled() => return,
-                ready = readable(self.v4.as_ref()) => table.drain(self.v4.as_ref(), ready),
-                ready = readable(self.v6.as_ref()) => table.drain(self.v6.as_ref(), ready),
+                Some(socket) = readable(self.v4.as_ref()) => table.drain(socket, Look::Ready),
+                Some(socket) = readable(self.v6.as_ref()) => table.drain(socket, Look::Ready),
                 () = table.slots.wait() => {
                     // Answers that wait in the buffers came before the deadlines did.
-                    table.drain(self.v4.as_ref(), Ok(()));
-                    table.drain(self.v6.as_ref(), Ok(()));
+                    for socket in [&self.v4, &self.v6].into_iter().flatten() {
+                        table.drain(socket, Look::Now);
+                    }
                     table.expire();
                 }
                 Some(done) = connects.running.join_next() => connects.done(done),
@@ -76,8 +76,11 @@ impl Driver {
                         let Ok(request) = self.requests.try_recv() else { break };
                         self.accept(request, &mut table, &mut connects);
                     }
-                    table.drain(self.v4.as_ref(), Ok(()));
-                    table.drain(self.v6.as_ref(), Ok(()));
+                    for socket in [&mut self.v4, &mut self.v6].into_iter().flatten() {
+                        if socket.take_sent() {
+                            table.drain_errors(socket, Look::Now);
+                        }
+                    }
                 }
             }
         }
@@ -93,11 +96,10 @@ impl Driver {
     }
 }
 
-async fn readable(socket: Option<&Socket>) -> io::Result<()> {
-    match socket {
-        Some(socket) => socket.readable().await,
-        None => std::future::pending().await,
-    }
+/// Waits for a socket's packets. `None`, which no `select!` waits for, only where tokio itself is at its end.
+async fn readable(socket: Option<&Socket>) -> Option<&Socket> {
+    let Some(socket) = socket else { return std::future::pending().await };
+    socket.readable().await.ok().map(|()| socket)
 }
 
 /// Probes by ICMP or UDP that wait for their answers.
@@ -122,7 +124,7 @@ impl Table {
         let sent = attempt(socket).or_else(|_| {
             // On ping and UDP sockets an ICMP error about an earlier probe fails the next call, whatever it sends;
             // reading the error queue clears that.
-            self.drain(Some(socket), Ok(()));
+            self.drain_errors(socket, Look::Now);
             attempt(socket)
         });
         match sent {
@@ -134,46 +136,50 @@ impl Table {
         }
     }
 
-    /// Reads all that has come: first the error queue, where the send stamps are.
-    fn drain(&mut self, socket: Option<&Socket>, ready: io::Result<()>) {
-        let Some(socket) = socket else { return };
-        if ready.is_err() {
-            Counted::add(&self.counted.receive_errors);
+    /// Reads all that has come.
+    fn drain(&mut self, socket: &Socket, look: Look) {
+        if look == Look::Now || socket.answers_by_errors() {
+            self.drain_errors(socket, look);
         }
-        for errors in [true, false] {
-            let mut failures = 0;
-            while failures < FAILURES {
-                match socket.receive(errors) {
-                    Ok(Some((received, overflow))) => {
-                        if let Some(dropped) = overflow {
-                            self.counted.overflow.fetch_max(dropped.into(), Ordering::Relaxed);
+        self.drain_queue(socket, Queue::Data, look);
+    }
+
+    fn drain_errors(&mut self, socket: &Socket, look: Look) {
+        self.drain_queue(socket, Queue::Errors, look);
+    }
+
+    fn drain_queue(&mut self, socket: &Socket, queue: Queue, look: Look) {
+        let mut failures = 0;
+        while failures < FAILURES {
+            match socket.receive(queue, look) {
+                Ok(Some((received, overflow))) => {
+                    if let Some(dropped) = overflow {
+                        self.counted.overflow.fetch_max(dropped.into(), Ordering::Relaxed);
+                    }
+                    match received {
+                        Received::Stamp { sequence, stamp_ns } => self.slots.stamp(sequence, stamp_ns),
+                        Received::Foreign => Counted::add(&self.counted.foreign),
+                        Received::Incoming(incoming) => {
+                            // An answer may be read before its probe's send stamp, which waits in the other queue.
+                            if queue == Queue::Data && self.slots.lacks_stamp(&incoming) {
+                                self.drain_errors(socket, Look::Now);
+                            }
+                            self.hear(&incoming);
                         }
-                        self.hear(received, socket);
                     }
-                    Ok(None) => break,
-                    // Errors of earlier probes show up here, too; each call takes one away.
-                    Err(_) => {
-                        Counted::add(&self.counted.receive_errors);
-                        failures += 1;
-                    }
+                }
+                Ok(None) => break,
+                // Errors of earlier probes show up here, too; each call takes one away.
+                Err(_) => {
+                    Counted::add(&self.counted.receive_errors);
+                    failures += 1;
                 }
             }
         }
     }
 
-    fn hear(&mut self, received: Received, socket: &Socket) {
-        let incoming = match received {
-            Received::Stamp { sequence, stamp_ns } => return self.slots.stamp(sequence, stamp_ns),
-            Received::Foreign => return Counted::add(&self.counted.foreign),
-            Received::Incoming(incoming) => incoming,
-        };
-        if self.slots.lacks_stamp(&incoming) {
-            // It came between the two queues' reading. Errors read here are answers too, but they go first either way.
-            while let Ok(Some((Received::Stamp { sequence, stamp_ns }, _))) = socket.receive(true) {
-                self.slots.stamp(sequence, stamp_ns);
-            }
-        }
-        match self.slots.hear(&incoming, Instant::now()) {
+    fn hear(&mut self, incoming: &Incoming) {
+        match self.slots.hear(incoming, Instant::now()) {
             Verdict::Final(sequence, outcome) => self.finish(sequence, outcome),
             Verdict::Duplicate(sequence) => {
                 Counted::add(&self.counted.duplicates);

@@ -46,12 +46,31 @@ pub(super) struct Socket {
     v6: bool,
     /// The ICMP id: random, or the kernel's choice for a ping socket.
     id: u16,
+    sent: bool,
     /// Send calls so far: the number under which the kernel reports a stamp.
     calls: u32,
     /// Send call (by remainder) to sequence number.
     sequences: Box<[(u32, u16)]>,
     packet: Vec<u8>,
     control: Vec<u8>,
+}
+
+/// The two queues of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Queue {
+    /// Packets.
+    Data,
+    /// Send stamps, and on ping and UDP sockets ICMP errors.
+    Errors,
+}
+
+/// How to look into a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// As tokio says that there is something; finding it empty has tokio wait again.
+    Ready,
+    /// Whatever tokio says: it learns of new packets only when its reactor gets to run.
+    Now,
 }
 
 /// What a receive call brought.
@@ -98,6 +117,7 @@ impl Socket {
             kind,
             v6,
             id,
+            sent: false,
             calls: 0,
             sequences: vec![(0, 0); STAMPS].into(),
             packet: Vec::new(),
@@ -134,6 +154,7 @@ impl Socket {
             Ok(()) => {
                 self.sequences[self.calls as usize % STAMPS] = (self.calls, sequence);
                 self.calls = self.calls.wrapping_add(1);
+                self.sent = true;
                 Ok(())
             }
             Err(error) => {
@@ -154,22 +175,25 @@ impl Socket {
         Ok(())
     }
 
-    /// Receives from the error queue (`errors`) or the ordinary one; `None` when it is empty.
-    pub(super) fn receive(&self, errors: bool) -> io::Result<Option<(Received, Option<u32>)>> {
+    /// Whether something was sent since the last call: then there are stamps to read.
+    pub(super) fn take_sent(&mut self) -> bool {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// Whether answers come by the error queue, too.
+    pub(super) fn answers_by_errors(&self) -> bool {
+        self.kind != Kind::Raw
+    }
+
+    /// Receives from a queue; `None` when it is empty.
+    pub(super) fn receive(&self, queue: Queue, look: Look) -> io::Result<Option<(Received, Option<u32>)>> {
         let (mut data, mut name, mut control) = ([0; PACKET], [0; ADDRESS], [0; 512]);
+        let errors = queue == Queue::Errors;
         let mut call = |fd: &OwnedFd| sys::receive(fd.as_fd(), errors, &mut data, &mut name, &mut control);
-        // Straight to the kernel, since tokio learns of new packets only when its reactor gets to run; the second
-        // call, on an empty queue, is the one that tells tokio to wait again.
-        let waited_for = match (errors, self.kind) {
-            (false, _) => Some(Interest::READABLE),
-            (true, Kind::Raw) => None,
-            (true, _) => Some(Interest::ERROR),
-        };
-        let result = match (call(self.fd.get_ref()), waited_for) {
-            (Err(e), Some(interest)) if e.kind() == io::ErrorKind::WouldBlock => {
-                self.fd.try_io(interest, |fd| call(fd))
-            }
-            (result, _) => result,
+        let result = match (look, queue) {
+            (Look::Now, _) => call(self.fd.get_ref()),
+            (Look::Ready, Queue::Data) => self.fd.try_io(Interest::READABLE, call),
+            (Look::Ready, Queue::Errors) => self.fd.try_io(Interest::ERROR, call),
         };
         let filled = match result {
             Ok(filled) => filled,

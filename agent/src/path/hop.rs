@@ -48,7 +48,8 @@ impl Hop {
         while self.samples.len() >= window.max(1) {
             self.samples.pop_front();
         }
-        self.samples.push_back(seen.answer().map(|(_, rtt)| rtt.as_secs_f64() * 1e3));
+        // Whole microseconds, as mtr counts: short decimals are also the ones that cost least on the wire.
+        self.samples.push_back(seen.answer().map(|(_, rtt)| (rtt.as_nanos() as f64 / 1e3).round() / 1e3));
     }
 
     /// The figures over the window.
@@ -57,22 +58,27 @@ impl Hop {
         let sent = self.samples.len();
         let mut figures = Figures { sent, ..Figures::default() };
         if sent > 0 {
-            figures.loss = 100.0 * (sent - answered.len()) as f64 / sent as f64;
+            figures.loss = micros(100.0 * (sent - answered.len()) as f64 / sent as f64);
         }
         let n = answered.len() as f64;
         let Some(last) = answered.last() else { return figures };
         figures.last = *last;
-        figures.avg = answered.iter().sum::<f64>() / n;
+        figures.avg = micros(answered.iter().sum::<f64>() / n);
         figures.best = answered.iter().copied().fold(f64::INFINITY, f64::min);
         figures.worst = answered.iter().copied().fold(0.0, f64::max);
         if answered.len() > 1 {
             let squares: f64 = answered.iter().map(|rtt| (rtt - figures.avg).powi(2)).sum();
-            figures.stdev = (squares / (n - 1.0)).sqrt();
+            figures.stdev = micros((squares / (n - 1.0)).sqrt());
             let steps: f64 = answered.windows(2).map(|pair| (pair[1] - pair[0]).abs()).sum();
-            figures.jitter = steps / (n - 1.0);
+            figures.jitter = micros(steps / (n - 1.0));
         }
         figures
     }
+}
+
+/// Three digits behind the point.
+fn micros(value: f64) -> f64 {
+    (value * 1e3).round() / 1e3
 }
 
 #[cfg(test)]
@@ -98,10 +104,9 @@ mod tests {
     /// Guarantees: mtr's figures.
     #[test]
     fn figures() {
-        let round = |x: f64| (x * 1e6).round() / 1e6;
         let found = hop(&[Some(1.0), None, Some(3.0), Some(8.0)], 30).figures();
         assert_eq!((found.sent, found.loss, found.last, found.avg), (4, 25.0, 8.0, 4.0));
-        assert_eq!((found.best, found.worst, round(found.stdev)), (1.0, 8.0, round(13_f64.sqrt())));
+        assert_eq!((found.best, found.worst, found.stdev), (1.0, 8.0, 3.606));
         assert_eq!(found.jitter, 3.5);
         assert_eq!(hop(&[None, None], 30).figures(), Figures { sent: 2, loss: 100.0, ..Figures::default() });
         assert_eq!(hop(&[], 30).figures(), Figures::default());

@@ -5,7 +5,8 @@
 //! with REQUIRE_NETNS=1.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "all of this is test code, its helpers too")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,13 @@ fn latency_and_loss() {
     world::within("latency_and_loss", &[]);
 }
 
+/// Scenario: the first router spreads flows over two second routers.
+/// Guarantees: all probes to one target take one way, whatever their sequence; different targets take both.
+#[test]
+fn flows_stay() {
+    world::within("flows_stay", &[Change::ThroughBoth]);
+}
+
 /// Scenario: started again by [`world::within`] inside its namespace, with the case to run.
 /// Guarantees: what that case does; nothing where none is named.
 #[test]
@@ -72,6 +80,7 @@ fn inner() {
             "silent_router" => inside_silent().await,
             "unreachable_path" => inside_unreachable().await,
             "path_changes" => inside_changes().await,
+            "flows_stay" => inside_flows().await,
             "latency_and_loss" => inside_latency().await,
             other => panic!("no case {other}"),
         }
@@ -162,6 +171,29 @@ async fn inside_changes() {
     assert_eq!(line.labels.get("job"), Some("netpath"));
     let after = source.metrics(|_| true).await;
     assert_eq!(hop_figures(&after)[1]["host"], "10.77.4.2");
+}
+
+async fn inside_flows() {
+    for mode in MODES {
+        let config = net::Config { mode: Some(mode), ..net::Config::default() };
+        let prober = Prober::start(&config, CancellationToken::new()).unwrap();
+        let mut client = prober.client(64);
+        let mut ways = BTreeMap::<IpAddr, BTreeSet<IpAddr>>::new();
+        // A router answers six at once, then one a second (icmp_ratelimit): the rest times out, which does no harm.
+        for n in [1, 1, 1, 1].into_iter().chain(2..24) {
+            let dest = IpAddr::from([10, 78, 0, n]);
+            let timeout = Duration::from_millis(100);
+            let probe = net::Probe { dest, ttl: Some(2), tos: 0, size: 36, timeout, key: u64::from(n) };
+            client.send(probe).await.unwrap();
+            if let net::Outcome::Expired { from, .. } = client.recv().await.unwrap().outcome {
+                ways.entry(dest).or_default().insert(from);
+            }
+        }
+        assert!(ways.values().all(|way| way.len() == 1), "{mode}: {ways:?}");
+        let both: BTreeSet<IpAddr> = ways.values().flatten().copied().collect();
+        let routers = ["10.77.2.2", "10.77.4.2"].map(|router| router.parse().unwrap());
+        assert_eq!(both, BTreeSet::from(routers), "{mode}: {ways:?}");
+    }
 }
 
 async fn inside_latency() {

@@ -5,7 +5,7 @@
 //! c 10.77.1.2 --- 10.77.1.1 r1                                         s (10.77.99.9)
 //!                   10.77.4.1 --- 10.77.4.2 r3 10.77.5.1 --- 10.77.5.2
 //! ```
-//! IPv6 the same with fd77:N::; 10.66.0.0/16 ends silently at r2.
+//! All of 10.78.0.0/16 is the server, too. IPv6 the same with fd77:N::; 10.66.0.0/16 ends silently at r2.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -28,6 +28,8 @@ pub(crate) enum Change {
     SilenceRouter2,
     /// The first router forwards to the server through the third.
     ThroughRouter3,
+    /// The first router spreads flows to 10.78.0.0/16 over the second and the third.
+    ThroughBoth,
 }
 
 /// Lays out a world, applies the changes, and runs this binary's test `inner` for `case` in the client's namespace.
@@ -99,6 +101,7 @@ impl World {
         self.ip("c", "-6 route add default via fd77:1::1")?;
         self.ip("s", &format!("addr add {SERVER}/32 dev lo"))?;
         self.ip("s", &format!("addr add {SERVER6}/128 dev lo"))?;
+        self.ip("s", "route add local 10.78.0.0/16 dev lo")?;
         self.ip("s", "route add default via 10.77.3.1")?;
         self.ip("s", "-6 route add default via fd77:3::1")?;
         self.ip("r1", &format!("route add {SERVER} via 10.77.2.2"))?;
@@ -110,6 +113,7 @@ impl World {
             self.ip(router, &format!("route add 10.77.1.0/24 via 10.77.{back}.1"))?;
             self.ip(router, &format!("-6 route add fd77:1::/64 via fd77:{back}::1"))?;
             self.ip(router, &format!("route add {SERVER} via 10.77.{on}.2"))?;
+            self.ip(router, &format!("route add 10.78.0.0/16 via 10.77.{on}.2"))?;
             self.ip(router, &format!("-6 route add {SERVER6} via fd77:{on}::2"))?;
         }
         Ok(())
@@ -120,6 +124,9 @@ impl World {
         let done = match change {
             // Packets of the router's own come in by lo; forwarded ones do not.
             Change::SilenceRouter2 => self.ip("r2", "rule add pref 1 iif lo to 10.77.1.0/24 blackhole"),
+            Change::ThroughBoth => self.sysctl("r1", "net.ipv4.fib_multipath_hash_policy=1").and_then(|()| {
+                self.ip("r1", "route add 10.78.0.0/16 nexthop via 10.77.2.2 nexthop via 10.77.4.2")
+            }),
             Change::ThroughRouter3 => self.ip("r1", &format!("route replace {SERVER} via 10.77.4.2")),
         };
         done.unwrap_or_else(|reason| panic!("{change:?}: {reason}"));
