@@ -66,7 +66,7 @@ struct Start {
 
 /// All sources. Each ends when the shutdown begins, or with a reason that `/readyz` then shows.
 const SOURCES: [(&str, Run); 6] = [
-    ("collector", |c, _, ctx| wait(collector::run(c.collectors.clone(), ctx))),
+    ("collector", |c, s, ctx| wait(collector::run(c.collectors.clone(), ctx, s.registry.clone()))),
     ("logs", |c, s, ctx| wait(logs::run(c.logs.clone(), ctx, s.checkpoints.clone(), s.log_stats.clone()))),
     ("latency", |c, s, ctx| wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone())))),
     ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone())))),

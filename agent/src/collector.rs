@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `api` | the trait, the row of the table, the errors |
 //! | `runner` | rounds: when, on which thread, with which deadline |
+//! | `outcome` | what is counted and said of rounds that failed |
 //! | `textfile`, `filter`, `crew`, `mountinfo`, `zone` | what several collectors or only one need to read the host |
 //! | the others | one collector each, named as in the configuration |
 //!
@@ -15,6 +16,7 @@ mod runner;
 mod crew;
 mod filter;
 mod mountinfo;
+mod outcome;
 mod textfile;
 mod zone;
 
@@ -24,6 +26,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use ao_common::admin::SharedRegistry;
 use ao_common::units::Span;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
@@ -57,10 +60,10 @@ pub static COLLECTORS: &[Entry] = &[
     Entry { name: "uname", default_on: true, build: uname::build },
 ];
 
-/// The section `collector`: when to read, and a section per collector, which is its own `Config`, or `true`, or `false`.
+/// The section `collectors`: when to read, and a section per collector, which is its own `Config`, or `true`, or `false`.
 ///
 /// ```yaml
-/// collector:
+/// collectors:
 ///   interval: 15s
 ///   netdev: { device_exclude: "^veth" }
 ///   uname: false
@@ -81,13 +84,13 @@ impl Default for Config {
     }
 }
 
-/// Reads the host in every interval until shutdown, and hands on one set of all collectors.
+/// Reads the host in every interval until shutdown, and hands on one set of all collectors; failures are counted in `registry`.
 ///
 /// # Errors
 /// Where a collector cannot be built from its section.
-pub async fn run(config: Config, ctx: Context) -> Result<(), RunError> {
+pub async fn run(config: Config, ctx: Context, registry: SharedRegistry) -> Result<(), RunError> {
     let collectors = config.collectors(None)?;
-    runner::run(collectors, config.interval.0, ctx).await
+    runner::run(collectors, config.interval.0, ctx, registry).await
 }
 
 /// One round, of all collectors that are on or of one by name. Counters that must not go back are only kept from

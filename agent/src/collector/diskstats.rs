@@ -189,6 +189,8 @@ impl<'a> Udev<'a> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     /// Scenario: disks, partitions, memory and loop devices under the default pattern.
@@ -228,5 +230,15 @@ mod tests {
             assert_eq!(out.samples.len(), 1 + columns);
         }
         assert!(DiskStat::from_line("8 1 sda1 1 2 3 4").is_err(), "a partition of Linux 2.6.24");
+    }
+
+    proptest! {
+        /// Scenario: any line, and any file of udev.
+        /// Guarantees: no panic.
+        #[test]
+        fn never_panics(line in "[0-9]{0,11} [0-9]{0,11} \\PC{0,9}( [0-9-]{1,21}){0,19}", udev in "(E:[A-Z]{0,3}=?\\PC{0,5}\n?){0,5}") {
+            let _any = DiskStat::from_line(&line);
+            let _any = Udev(&udev).get("A");
+        }
     }
 }

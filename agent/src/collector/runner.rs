@@ -5,12 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use ao_common::admin::SharedRegistry;
 use ao_proto::model::MetricType::Gauge;
 use serde_yaml_ng::Value;
 use tokio::task;
 
 use super::api::{BuildError, CollectError, Collector, Entry};
 use super::crew::Crew;
+use super::outcome::{Complaint, Failures, Outcome};
 use crate::context::{Context, Roots};
 use crate::event::{Event, FamilyText, MetricSet, SampleText};
 
@@ -20,14 +22,11 @@ const JOB: &str = "node-exporter";
 /// A collector that takes longer does not hold up the others.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// A collector that fails at every round says so at the first one and then this often.
-const REMIND: Duration = Duration::from_secs(600);
-
 /// Why the source ended.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// A collector cannot be made from its section.
-    #[error("collector.{name}: {why}")]
+    #[error("collectors.{name}: {why}")]
     Build {
         /// The collector.
         name: &'static str,
@@ -58,7 +57,9 @@ pub(super) async fn run(
     mut collectors: Collectors,
     interval: Duration,
     ctx: Context,
+    registry: SharedRegistry,
 ) -> Result<(), RunError> {
+    collectors.failures.register(&registry);
     let roots = Arc::new(ctx.node.roots.clone());
     let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
     let phase = phase(&ctx.node.name, interval);
@@ -90,6 +91,7 @@ pub struct Collectors {
     slots: Vec<Slot>,
     crew: Crew<Job>,
     deadline: Duration,
+    failures: Failures,
     /// Sizes of the last round's set, so that the next one grows only once.
     sizes: (usize, usize, usize, usize),
 }
@@ -132,8 +134,9 @@ impl Collectors {
             let job = Some(job(slot, entry, section.clone())?);
             Ok(Slot { entry, section, job, complaint: Complaint::default() })
         });
-        let slots = slots.collect::<Result<_, RunError>>()?;
-        Ok(Self { slots, crew: Crew::new("collector", work), deadline, sizes: (0, 0, 0, 0) })
+        let slots = slots.collect::<Result<Vec<_>, RunError>>()?;
+        let failures = Failures::new(slots.iter().map(|slot| slot.entry.name));
+        Ok(Self { slots, crew: Crew::new("collector", work), deadline, failures, sizes: (0, 0, 0, 0) })
     }
 
     /// One round. Blocks until all are read, or for the deadline; a collector that is not done by then goes on by
@@ -172,6 +175,7 @@ impl Collectors {
                 None => Outcome::Late,
             };
             slot.complaint.note(slot.entry.name, &outcome);
+            self.failures.count(slot.entry.name, &outcome);
             outcomes.push((slot.entry.name, outcome.seconds(begin), outcome.is_good()));
             if matches!(outcome, Outcome::Panicked) {
                 // What it remembers may be broken.
@@ -209,61 +213,6 @@ fn emit_outcomes(outcomes: &[(&'static str, f64, bool)], out: &mut MetricSet) {
     let success = out.family("node_scrape_collector_success", Gauge, help);
     for (name, _, good) in outcomes {
         out.push(success, &[("collector", name)], f64::from(u8::from(*good)));
-    }
-}
-
-/// How a collector's round ended.
-enum Outcome<'a> {
-    Good(Duration),
-    Failed(Duration, &'a CollectError),
-    Panicked,
-    /// Not done by the deadline.
-    Late,
-}
-
-impl Outcome<'_> {
-    fn is_good(&self) -> bool {
-        matches!(self, Self::Good(_))
-    }
-
-    fn seconds(&self, begin: Instant) -> f64 {
-        match self {
-            Self::Good(took) | Self::Failed(took, _) => took.as_secs_f64(),
-            Self::Panicked | Self::Late => begin.elapsed().as_secs_f64(),
-        }
-    }
-}
-
-/// What a collector's failures are said to be: the first one, then a reminder with their number.
-#[derive(Default)]
-struct Complaint {
-    said: Option<Instant>,
-    failures: u64,
-}
-
-impl Complaint {
-    fn note(&mut self, collector: &str, outcome: &Outcome<'_>) {
-        let why: &dyn std::fmt::Display = match outcome {
-            Outcome::Good(_) => {
-                if self.said.take().is_some() {
-                    tracing::info!(collector, failures = self.failures, "the collector works again");
-                }
-                self.failures = 0;
-                return;
-            }
-            Outcome::Failed(_, why @ CollectError::NoData(_)) => {
-                tracing::debug!(collector, error = %why, "the collector has nothing to read");
-                return;
-            }
-            Outcome::Failed(_, why) => why,
-            Outcome::Panicked => &"it panicked, which is a bug of this program",
-            Outcome::Late => &"it was not done by the deadline",
-        };
-        self.failures += 1;
-        if self.said.is_none_or(|said| said.elapsed() >= REMIND) {
-            tracing::warn!(collector, error = %why, failures = self.failures, "the collector failed");
-            self.said = Some(Instant::now());
-        }
     }
 }
 

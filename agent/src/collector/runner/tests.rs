@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::super::api::Built;
+use super::super::outcome::FailureLabel;
 use super::*;
 use crate::context::Node;
 
@@ -77,6 +78,10 @@ fn misbehaviour_harms_no_other() {
     while success(&collectors.round(&roots, 5))[0] == 0.0 {
         assert!(begin.elapsed() < Duration::from_secs(20), "the collector never came back");
     }
+    let count =
+        |collector, kind| collectors.failures.0.get_or_create(&FailureLabel { collector, kind }).get();
+    assert!(count("hangs", "late") >= 2 && count("panics", "panic") >= 2 && count("fails", "error") >= 2);
+    assert_eq!(count("good", "error") + count("good", "late"), 0);
 }
 
 /// Scenario: the source runs with an interval of a second, then the agent stops.
@@ -87,14 +92,19 @@ async fn runs_until_shutdown() {
     let (_keep, directives) = watch::channel(Arc::default());
     let node = Arc::new(Node { name: "n1".to_owned(), ..Node::default() });
     let shutdown = CancellationToken::new();
+    let registry = SharedRegistry::default();
     let ctx = Context { events, directives, node, shutdown: shutdown.clone() };
     let collectors = Collectors::build([(&ENTRIES[3], None)], Duration::from_secs(1)).unwrap();
-    let source = tokio::spawn(run(collectors, Duration::from_secs(1), ctx));
+    let source = tokio::spawn(run(collectors, Duration::from_secs(1), ctx, Arc::clone(&registry)));
     let event = tokio::time::timeout(Duration::from_secs(20), received.recv()).await.unwrap().unwrap();
     let Event::Metrics(set) = event else { panic!("{event:?}") };
     assert_eq!((set.source, set.job, success(&set)), ("collector", "node-exporter", vec![1.0]));
     shutdown.cancel();
     tokio::time::timeout(Duration::from_secs(20), source).await.unwrap().unwrap().unwrap();
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry.lock().unwrap()).unwrap();
+    let series = "ao_collector_failures_total{collector=\"good\",kind=\"late\"} 0\n";
+    assert!(text.contains(series), "{text}");
 }
 
 /// Scenario: a round that begins as good as in time, and one that is late.
