@@ -45,6 +45,12 @@ pub enum HttpError {
         /// As configured.
         url: String,
     },
+    /// Secrets would show wherever the address does.
+    #[error("the address of {host} holds a user or password: send them in a header, such as Authorization")]
+    Credentials {
+        /// Its host.
+        host: String,
+    },
     /// Not a header.
     #[error("{name:?} cannot be sent as a header: its name or its value has characters that HTTP forbids")]
     Header {
@@ -146,10 +152,14 @@ impl Client {
 /// Anything else, with the text.
 pub fn parse_url(url: &str) -> Result<Uri, HttpError> {
     let uri: Option<Uri> = url.parse().ok();
-    uri.filter(|uri| {
-        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|h| !h.is_empty())
-    })
-    .ok_or_else(|| HttpError::Url { url: url.to_owned() })
+    let is_ours = |uri: &Uri| {
+        matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty())
+    };
+    let uri = uri.filter(is_ours).ok_or_else(|| HttpError::Url { url: url.to_owned() })?;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err(HttpError::Credentials { host: uri.host().unwrap_or_default().to_owned() });
+    }
+    Ok(uri)
 }
 
 /// A connector that trusts what this machine trusts.
@@ -200,6 +210,9 @@ async fn read_body(mut body: Incoming) -> Result<String, hyper::Error> {
 fn unix_seconds() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }
+
+#[cfg(test)]
+pub(in crate::sink) mod double;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use prost::Message;
 
 use super::*;
 use crate::sink::api::Part;
+use crate::sink::http::double::{answer, server};
 
 const HOUR: i64 = 3_600_000_000_000;
 
@@ -104,4 +105,36 @@ fn never_too_far_behind() {
     assert_eq!(sink.check(&old.frame), [(0, DropReason::TooOld), (2, DropReason::Invalid)]);
     let backlog = part(&[labels("a")], 1, &[(0, 0, "x")]);
     assert_eq!(sink.check(&backlog.frame), []);
+}
+
+/// Scenario: Loki takes a push but for a line that is too long, then a whole one, then says something unknown.
+/// Guarantees: the line alone counts as refused and is not remembered as the stream's newest; the rest is as the status
+/// says; what was sent decodes to what was given.
+#[tokio::test]
+async fn answers_over_the_wire() {
+    let long =
+        "Max entry size '4' bytes exceeded for stream '{app=\"a\", node=\"n1\"}' while adding an entry";
+    let deeds = vec![
+        answer("400 Bad Request", "", long),
+        answer("204 No Content", "", ""),
+        answer("400 Bad Request", "", "couldn't parse labels"),
+    ];
+    let (address, mut requests) = server(deeds).await;
+    let config = Config { url: format!("http://{address}/loki/api/v1/push"), ..Config::default() };
+    let sink = Loki::new(&config).expect("a client");
+    let batch = Batch { parts: vec![part(&[labels("a")], 0, &[(0, HOUR, "ok"), (0, 9 * HOUR, "too long")])] };
+    let accepted = sink.send(&batch).await.expect("taken but for one");
+    assert_eq!(accepted.refused, [(0, 1)]);
+    assert_eq!(sink.newest.floor("{app=\"a\", node=\"n1\"}"), 0);
+    assert_eq!(sink.send(&batch).await, Ok(Accepted::default()));
+    assert_eq!(sink.newest.floor("{app=\"a\", node=\"n1\"}"), 8 * HOUR);
+    assert_eq!(sink.send(&batch).await.expect_err("refused").kind(), "refused");
+    let mut bodies = Vec::new();
+    for _ in 0..3 {
+        let request = requests.recv().await.expect("a request");
+        assert!(request.head.contains("content-type: application/x-protobuf"), "{}", request.head);
+        bodies.push(request.body);
+    }
+    assert!(bodies[0] == bodies[1] && bodies[1] == bodies[2]);
+    assert_eq!(bodies[0], compress(&encode::push_request(&encode::streams(&batch))).expect("small"));
 }

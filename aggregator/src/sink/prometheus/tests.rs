@@ -9,6 +9,7 @@ use prost::Message;
 
 use super::*;
 use crate::sink::api::Part;
+use crate::sink::http::double::{answer, server};
 
 /// A keyframe of gauges with these names.
 fn keyframe(names: &[&str]) -> Arc<Keyframe> {
@@ -135,4 +136,29 @@ async fn metadata_once_in_a_while() {
     assert_eq!(metadata.due(Instant::now()), None);
     tokio::time::advance(Duration::from_secs(1)).await;
     assert!(metadata.due(Instant::now()).is_some());
+}
+
+/// Scenario: the receiver takes a request, answers 500 to data as Prometheus 2 does, and 500 for its own sake.
+/// Guarantees: the second is refused data, the third is not; headers and body are remote write's.
+#[tokio::test]
+async fn answers_over_the_wire() {
+    let deeds = vec![
+        answer("204 No Content", "", ""),
+        answer("500 Internal Server Error", "", "too old sample\n"),
+        answer("500 Internal Server Error", "", "no space left on device\n"),
+    ];
+    let (address, mut requests) = server(deeds).await;
+    let config = Config { url: format!("http://{address}/api/v1/write"), ..Config::default() };
+    let sink = Prometheus::new(&config).expect("a client");
+    let keyframe = keyframe(&["a"]);
+    let batch = Batch { parts: vec![part(&keyframe, frame(1_000, &[f64::from_bits(STALE_NAN)]))] };
+    assert!(sink.send(&batch).await.is_ok());
+    assert_eq!(sink.send(&batch).await.expect_err("refused").kind(), "refused");
+    assert_eq!(sink.send(&batch).await.expect_err("ill").kind(), "server_error");
+    let request = requests.recv().await.expect("a request");
+    for line in ["content-encoding: snappy", "x-prometheus-remote-write-version: 0.1.0"] {
+        assert!(request.head.contains(line), "{}", request.head);
+    }
+    let raw = snap::raw::Decoder::new().decompress_vec(&request.body).expect("snappy");
+    assert_eq!(samples(&decode(&raw)[0]), [(1_000, STALE_NAN)]);
 }
