@@ -61,13 +61,7 @@ impl Driver {
                 () = self.shutdown.cancelled() => return,
                 Some(socket) = readable(self.v4.as_ref()) => table.drain(socket, Look::Ready),
                 Some(socket) = readable(self.v6.as_ref()) => table.drain(socket, Look::Ready),
-                () = table.slots.wait() => {
-                    // Answers that wait in the buffers came before the deadlines did.
-                    for socket in [&self.v4, &self.v6].into_iter().flatten() {
-                        table.drain(socket, Look::Now);
-                    }
-                    table.expire();
-                }
+                () = table.slots.wait() => self.expire(&mut table),
                 Some(done) = connects.running.join_next() => connects.done(done),
                 request = self.requests.recv() => {
                     let Some(request) = request else { return };
@@ -93,6 +87,22 @@ impl Driver {
         }
         let socket = if request.probe.dest.is_ipv4() { &mut self.v4 } else { &mut self.v6 };
         table.send(request, socket.as_mut());
+    }
+
+    /// Times probes out, after a look for their answers: those that wait in the buffers came before the deadlines did.
+    fn expire(&self, table: &mut Table) {
+        let due = table.slots.due(Instant::now());
+        if due.is_empty() {
+            return;
+        }
+        for socket in [&self.v4, &self.v6].into_iter().flatten() {
+            table.drain(socket, Look::Now);
+        }
+        for sequence in due {
+            if table.slots.time_out(sequence) {
+                table.finish(sequence, Outcome::Timeout);
+            }
+        }
     }
 }
 
@@ -197,13 +207,6 @@ impl Table {
         let Some(owner) = self.slots.owner(sequence) else { return };
         if let Owner::Waiting(permit, key) = std::mem::replace(owner, Owner::Gone) {
             *owner = Owner::Done(permit.send(Report { key, outcome }), key);
-        }
-    }
-
-    fn expire(&mut self) {
-        let now = Instant::now();
-        while let Some(sequence) = self.slots.expire(now) {
-            self.finish(sequence, Outcome::Timeout);
         }
     }
 }

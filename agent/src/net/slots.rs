@@ -197,27 +197,38 @@ impl<T> Slots<T> {
         }
     }
 
-    /// The next probe that has timed out. To be called until there is none.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<u16> {
+    /// The probes whose time is up and that have no answer yet; what lies in the sockets may still hold one. Forgets
+    /// those that ended long ago.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<u16> {
+        let mut due = Vec::new();
         while let Some((sequence, born)) = self.agenda.due(now) {
+            // A number may have been given again meanwhile.
             let Some(slot) = self.slots.get_mut(&sequence).filter(|slot| slot.born == born) else { continue };
-            if now >= slot.sent.at + slot.timeout + LINGER {
-                let waiting = slot.state == State::Waiting;
-                if !waiting {
-                    self.slots.remove(&sequence);
-                    continue;
-                }
-            }
-            self.agenda.add(slot.sent.at + slot.timeout + LINGER, (sequence, born));
+            let forget = slot.sent.at + slot.timeout + LINGER;
             if slot.state == State::Waiting {
-                slot.state = State::TimedOut;
-                return Some(sequence);
+                due.push(sequence);
+            } else if now >= forget {
+                self.slots.remove(&sequence);
+                continue;
             }
+            // A probe that still waits is timed out by the caller, so that its next turn is its last.
+            self.agenda.add(forget.max(now + Duration::from_millis(1)), (sequence, born));
         }
-        None
+        due
     }
 
-    /// When [`Slots::expire`] has something to do.
+    /// Ends a probe of [`Slots::due`]; false when its answer has come meanwhile.
+    pub(super) fn time_out(&mut self, sequence: u16) -> bool {
+        match self.slots.get_mut(&sequence) {
+            Some(slot) if slot.state == State::Waiting => {
+                slot.state = State::TimedOut;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// When [`Slots::due`] has something to do.
     pub(super) async fn wait(&self) {
         self.agenda.wait().await;
     }

@@ -18,6 +18,12 @@ fn one(start: Instant) -> (Slots<()>, u16) {
     (slots, sequence)
 }
 
+/// The probes that time out now.
+fn expire(slots: &mut Slots<()>, now: Instant) -> Vec<u16> {
+    let due = slots.due(now);
+    due.into_iter().filter(|sequence| slots.time_out(*sequence)).collect()
+}
+
 fn reply(sequence: u16, token: u64, from: IpAddr) -> Incoming {
     let heard = Heard::Reply(Echo { id: 1, sequence, token: Some(token) });
     Incoming { from, heard, ttl: Some(64), stamp_ns: None, udp: false }
@@ -47,7 +53,7 @@ fn spoofed_and_doubled() {
         "{verdict:?}"
     );
     assert!(matches!(slots.hear(&right, now), Verdict::Duplicate(n) if n == sequence));
-    assert_eq!(slots.expire(start + ms(1000)), None, "an answered probe does not time out");
+    assert!(expire(&mut slots, start + ms(1000)).is_empty(), "an answered probe does not time out");
 }
 
 /// Scenario: no answer in time, then one, then one after the slot is forgotten.
@@ -56,11 +62,11 @@ fn spoofed_and_doubled() {
 fn late() {
     let start = Instant::now();
     let (mut slots, sequence) = one(start);
-    assert_eq!(slots.expire(start + ms(999)), None);
-    assert_eq!(slots.expire(start + ms(1000)), Some(sequence));
-    assert_eq!(slots.expire(start + ms(1000)), None);
+    assert!(expire(&mut slots, start + ms(999)).is_empty());
+    assert_eq!(expire(&mut slots, start + ms(1000)), [sequence]);
+    assert!(expire(&mut slots, start + ms(1000)).is_empty());
     assert!(matches!(slots.hear(&reply(sequence, 99, DEST), start + ms(1500)), Verdict::Late));
-    assert_eq!(slots.expire(start + ms(6000)), None);
+    assert!(expire(&mut slots, start + ms(6000)).is_empty());
     assert!(matches!(slots.hear(&reply(sequence, 99, DEST), start + ms(6500)), Verdict::Foreign));
 }
 
@@ -81,6 +87,20 @@ fn starved() {
             other => panic!("{other:?}"),
         }
     }
+}
+
+/// Scenario: a probe's time is up, and its answer is found in the socket before it is ended.
+/// Guarantees: the answer counts.
+#[test]
+fn answered_at_the_last_moment() {
+    let start = Instant::now();
+    let (mut slots, sequence) = one(start);
+    slots.stamp(sequence, WALL);
+    assert_eq!(slots.due(start + ms(1001)), [sequence]);
+    let mut incoming = reply(sequence, 99, DEST);
+    incoming.stamp_ns = Some(WALL + 999_000_000);
+    assert!(matches!(slots.hear(&incoming, start + ms(1001)), Verdict::Final(_, Outcome::Reply { .. })));
+    assert!(!slots.time_out(sequence));
 }
 
 /// Scenario: time exceeded for a probe: with token, without one, for another destination, with a wrong token.
