@@ -32,6 +32,7 @@ lint: ## Formatting and clippy; a warning is an error
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 
 bench: ## Measures and writes target/bench.json; ONLY=family for one family
+	cargo build --locked --release -p ao-agent -p ao-aggregator
 	cargo run --locked --release -p ao-tests --bin ao-bench -- $(if $(ONLY),--only $(ONLY))
 
 clean-data: ## Deletes what `make run` stored

@@ -4,11 +4,13 @@
 //! |---|---|
 //! | `api` | a row, a family |
 //! | `wire` | bytes and time per sample and per log line |
+//! | `pipeline` | what the real processes cost |
 //!
 //! A family is one file and two lines below.
 
 mod api;
 
+mod pipeline;
 mod wire;
 
 use std::error::Error;
@@ -19,7 +21,8 @@ use clap::Parser as _;
 use crate::api::{Family, Row};
 
 /// Every family, in the order in which they run.
-const FAMILIES: &[Family] = &[Family { name: "wire", run: wire::run }];
+const FAMILIES: &[Family] =
+    &[Family { name: "wire", run: wire::run }, Family { name: "pipeline", run: pipeline::run }];
 
 /// Measures the product beside its peers.
 #[derive(clap::Parser)]

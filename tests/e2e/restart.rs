@@ -1,6 +1,6 @@
 //! kill -9 of the aggregator while data flows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use ao_tests::eventually::eventually;
@@ -13,6 +13,7 @@ use ao_tests::workspace::report;
 use crate::writer::{CriFile, container};
 
 const LINES: u64 = 100_000;
+const KILLS: usize = 2;
 
 /// Scenario: 100,000 numbered lines and a counter a second flow; the aggregator is killed twice, once right after
 /// Loki took a request whose answer was lost.
@@ -99,7 +100,7 @@ async fn nothing_is_lost_when_the_aggregator_is_killed() {
         "kill-aggregator",
         &serde_json::json!({
             "written": LINES, "delivered": seen.len(), "lost": LINES - seen.len() as u64,
-            "double": double, "resent": resent, "counter_samples": samples.len(), "counter_gaps": gaps.len(),
+            "double": double, "resent": resent, "requests_twice": requests, "counter_samples": samples.len(), "counter_gaps": gaps.len(),
         }),
     );
 }
