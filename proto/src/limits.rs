@@ -21,6 +21,12 @@ pub const MAX_FAMILIES: usize = 1 << 16;
 /// Labels of all series of a keyframe, or of all streams of a log frame, together: 32 bytes of memory each.
 pub const MAX_ROW_LABELS: usize = 1 << 22;
 
+/// Symbols of one keyframe or log frame: names, values, help texts, each once.
+pub const MAX_SYMBOLS: usize = 1 << 20;
+
+/// Label shapes (sets of names) of one keyframe or log frame.
+pub const MAX_SHAPES: usize = 1 << 16;
+
 /// Exemplars of one frame.
 pub const MAX_EXEMPLARS: usize = 1 << 16;
 

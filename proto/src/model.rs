@@ -58,7 +58,7 @@ impl Labels {
     }
 }
 
-/// As a selector: `{name="value", ...}`, which is how Loki takes a stream's labels.
+/// As a selector, `{name="value", ...}`, for people: what a backend parses is escaped by its sink.
 impl fmt::Display for Labels {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("{")?;

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use crate::columns::{Reader, put, put_signed};
 use crate::frame::FrameError;
-use crate::limits::{MAX_LABEL_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_ROW_LABELS};
+use crate::limits::{
+    MAX_LABEL_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_ROW_LABELS, MAX_SHAPES, MAX_SYMBOLS,
+};
 use crate::model::Labels;
 
 /// Collects symbols, shapes and rows; written by [`Writer::finish`].
@@ -89,7 +91,7 @@ impl Table {
     /// # Errors
     /// Where the bytes are no table, or are over a limit.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
-        let n = reader.count("the number of symbols", MAX_ROW_LABELS, 1)?;
+        let n = reader.count("the number of symbols", MAX_SYMBOLS, 1)?;
         let mut lengths = Vec::with_capacity(n);
         for _ in 0..n {
             lengths.push(reader.number()? as usize);
@@ -99,7 +101,7 @@ impl Table {
             symbols.push(reader.text(length)?.into());
         }
         let mut table = Self { symbols, shapes: Vec::new(), last: vec![0; n], left: MAX_ROW_LABELS };
-        for _ in 0..reader.count("the number of label shapes", MAX_ROW_LABELS, 1)? {
+        for _ in 0..reader.count("the number of label shapes", MAX_SHAPES, 1)? {
             let shape = table.read_shape(reader)?;
             table.shapes.push(shape);
         }
