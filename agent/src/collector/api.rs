@@ -38,12 +38,14 @@ pub enum BuildError {
     #[error("{0}")]
     Section(#[from] serde_yaml_ng::Error),
     /// A pattern that is no regular expression.
-    #[error("{option}: {why}")]
+    #[error("{option}: {pattern:?} is no regular expression: {why}")]
     Pattern {
         /// The option.
         option: &'static str,
-        /// What is wrong with the pattern.
-        why: regex::Error,
+        /// Its value.
+        pattern: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// Two options that contradict each other.
     #[error("{0} and {1} exclude each other: set one of them")]

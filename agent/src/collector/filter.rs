@@ -22,7 +22,12 @@ impl Filter {
     pub(super) fn new(exclude: Pattern<'_>, include: Pattern<'_>, default: &str) -> Result<Self, BuildError> {
         let compile = |option, pattern: &str| {
             let regex = (!pattern.is_empty()).then(|| Regex::new(pattern)).transpose();
-            regex.map_err(|why| BuildError::Pattern { option, why })
+            regex.map_err(|why| {
+                // The error draws the pattern over several lines; its last one says what is wrong.
+                let why = why.to_string();
+                let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+                BuildError::Pattern { option, pattern: pattern.to_owned(), why }
+            })
         };
         match (exclude, include) {
             ((a, Some(_)), (b, Some(_))) => Err(BuildError::Both(a, b)),
@@ -62,6 +67,7 @@ mod tests {
         }
         assert!(!filter(Some(""), None).unwrap().ignores("lo"));
         assert!(filter(Some("a"), Some("b")).unwrap_err().to_string().contains("exclude each other"));
-        assert!(filter(Some("("), None).unwrap_err().to_string().starts_with("exclude: "));
+        let error = filter(Some("("), None).unwrap_err().to_string();
+        assert_eq!(error, "exclude: \"(\" is no regular expression: unclosed group");
     }
 }
