@@ -14,12 +14,18 @@ pub struct Labels(Arc<[(Arc<str>, Arc<str>)]>);
 
 impl Labels {
     /// Sorts the pairs; of a repeated name the last pair stays. Pairs with an empty value are left out, as
-    /// Prometheus holds an empty label to be an absent one.
+    /// Prometheus holds an empty label to be an absent one. What is over [`crate::limits`] is cut there: a receiver
+    /// would refuse the whole frame for one path of 3,000 bytes in one label.
     pub fn new(mut pairs: Vec<(Arc<str>, Arc<str>)>) -> Self {
+        for (name, value) in &mut pairs {
+            cut(name, MAX_LABEL_NAME_BYTES);
+            cut(value, MAX_LABEL_VALUE_BYTES);
+        }
         pairs.reverse();
         pairs.sort_by(|a, b| a.0.cmp(&b.0));
         pairs.dedup_by(|later, first| later.0 == first.0);
         pairs.retain(|(_, value)| !value.is_empty());
+        pairs.truncate(MAX_LABELS);
         Self(pairs.into())
     }
 
@@ -36,12 +42,6 @@ impl Labels {
         Self(pairs.into())
     }
 
-    /// Whether number and lengths are within [`crate::limits`]: a receiver refuses the whole frame otherwise.
-    pub fn within_limits(&self) -> bool {
-        self.0.len() <= MAX_LABELS
-            && self.0.iter().all(|(n, v)| n.len() <= MAX_LABEL_NAME_BYTES && v.len() <= MAX_LABEL_VALUE_BYTES)
-    }
-
     /// The value of `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.binary_search_by(|(n, _)| (**n).cmp(name)).ok().map(|i| &*self.0[i].1)
@@ -55,6 +55,12 @@ impl Labels {
     /// The pairs themselves, to share their strings.
     pub fn pairs(&self) -> &[(Arc<str>, Arc<str>)] {
         &self.0
+    }
+}
+
+fn cut(text: &mut Arc<str>, most: usize) {
+    if text.len() > most {
+        *text = text[..text.floor_char_boundary(most)].into();
     }
 }
 
@@ -153,4 +159,26 @@ pub struct FileSpan {
     pub start: u64,
     /// Behind the last byte.
     pub end: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: labels out of order, twice, empty, too long (within a character) and too many.
+    /// Guarantees: sorted, each name once with its last value, none empty, all within the limits.
+    #[test]
+    fn labels() {
+        let labels = Labels::from_pairs([("b", "1"), ("a", "2"), ("b", "3"), ("c", "")]);
+        assert_eq!(labels.to_string(), r#"{a="2", b="3"}"#);
+        assert_eq!((labels.get("b"), labels.get("c")), (Some("3"), None));
+
+        let long = "x".repeat(MAX_LABEL_VALUE_BYTES - 1) + "\u{e9}";
+        let labels = Labels::from_pairs([(&*long, "name"), ("value", &long)]);
+        let lengths: Vec<(usize, usize)> = labels.iter().map(|(n, v)| (n.len(), v.len())).collect();
+        assert_eq!(lengths, [(5, MAX_LABEL_VALUE_BYTES - 1), (MAX_LABEL_NAME_BYTES, 4)]);
+
+        let many = (0..100).map(|i| (format!("n{i:03}"), "v"));
+        assert_eq!(Labels::from_pairs(many).iter().len(), MAX_LABELS);
+    }
 }
