@@ -109,14 +109,14 @@ impl Batcher {
                     let ready = self.enricher.due(Instant::now());
                     self.add_logs(ready).await;
                     if self.close_at.is_some_and(|at| at <= Instant::now()) {
-                        self.close_all().await;
+                        self.close_all(false).await;
                     }
                 }
             }
         }
         let held = self.enricher.drain();
         self.add_logs(held).await;
-        self.close_all().await;
+        self.close_all(true).await;
         self.spool.flush().await;
     }
 
@@ -160,7 +160,7 @@ impl Batcher {
             let full = batch.text_bytes() as u64 >= self.config.bytes.0
                 || batch.lines() >= self.config.lines
                 || batch.is_crowded();
-            if full {
+            if full && batch.is_whole() {
                 let draft = batch.take(self.agent, source);
                 self.spool.append(draft).await;
             } else {
@@ -185,10 +185,15 @@ impl Batcher {
         self.close_at.get_or_insert_with(|| Instant::now() + self.config.age.0);
     }
 
-    async fn close_all(&mut self) {
+    /// `ending`: nothing more will come, not even what belongs to what has come.
+    async fn close_all(&mut self, ending: bool) {
         self.close_at = None;
         let agent = self.agent;
-        let logs = self.logs.iter_mut().filter(|(_, batch)| !batch.is_empty());
+        if self.logs.values().any(|batch| !batch.is_whole()) {
+            self.open();
+        }
+        let logs =
+            self.logs.iter_mut().filter(|(_, batch)| !batch.is_empty() && (batch.is_whole() || ending));
         let mut drafts: Vec<Draft> = logs.map(|(source, batch)| batch.take(agent, source)).collect();
         let spans = self.spans.iter_mut().filter(|(_, batch)| !batch.is_empty());
         drafts.extend(spans.map(|(source, batch)| batch.take(agent, source)));

@@ -189,7 +189,8 @@ pub struct LogChunk {
     pub labels: Labels,
     /// The pod that wrote them, for enrichment.
     pub pod: Option<PodRef>,
-    /// What part of which file these lines are.
+    /// What part of which file these lines are. Lines with an empty span are covered by the next span of that file
+    /// that is not empty, and go into the same frame as that one.
     pub file: Option<FileSpan>,
     /// Bytes read for them, for the ledger (line ends and format heads included).
     pub bytes: u64,

@@ -1,6 +1,6 @@
 //! Lines of many streams into one frame, closed by bytes, count or age.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use ao_proto::frame::compress;
 use ao_proto::limits::{MAX_FILES, MAX_STREAMS};
@@ -21,6 +21,8 @@ pub(crate) struct LogBatch {
     newest: HashMap<FileId, usize>,
     bytes: u64,
     forget: Vec<FileId>,
+    /// Files whose lines are in, and whose span that covers them is not (see [`LogChunk::file`]).
+    parted: HashSet<FileId>,
 }
 
 impl LogBatch {
@@ -39,9 +41,14 @@ impl LogBatch {
         self.frame.entries.len()
     }
 
-    /// One more stream or file might be over the limit of a frame.
+    /// A few more streams or files might be over the limit of a frame.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.streams.len() + 1 >= MAX_STREAMS || self.files.len() + 1 >= MAX_FILES
+        self.streams.len() + 8 >= MAX_STREAMS || self.files.len() + 8 >= MAX_FILES
+    }
+
+    /// Whether all lines are in that the spans cover, and the other way round: only then may the frame be closed.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.parted.is_empty()
     }
 
     /// Adds a chunk.
@@ -55,6 +62,15 @@ impl LogBatch {
                 next
             }
         };
+        match chunk.file {
+            Some(span) if span.start < span.end => {
+                self.parted.remove(&span.file);
+            }
+            Some(span) if !chunk.lines.is_empty() => {
+                self.parted.insert(span.file);
+            }
+            _ => {}
+        }
         self.frame.text.push_str(&chunk.text);
         for line in chunk.lines {
             let metadata = line.metadata.len() as u32;
@@ -74,6 +90,8 @@ impl LogBatch {
 
     /// A file's spans come gapless and in order, so they join into one.
     fn cover(&mut self, span: FileSpan) {
+        // A file that was emptied and begun anew with the same first line: forgotten, and known again.
+        self.forget.retain(|file| *file != span.file);
         match self.newest.get(&span.file).map(|&at| &mut self.files[at]) {
             Some(last) if last.end == span.start => last.end = span.end,
             _ => {
@@ -110,5 +128,37 @@ impl LogBatch {
             stored: Vec::new(),
             forget: batch.forget,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: lines whose span comes with a later chunk, as of a file with two streams; a file that was forgotten
+    /// and begun anew.
+    /// Guarantees: a frame is whole only with both; what is known again is not forgotten.
+    #[test]
+    fn parted_lines() {
+        let chunk = |start, end, lines: usize| LogChunk {
+            source: "logs",
+            labels: Labels::default(),
+            pod: None,
+            file: Some(FileSpan { file: FileId([1; 16]), start, end }),
+            bytes: end - start,
+            lines: vec![crate::event::Line::default(); lines],
+            text: String::new(),
+        };
+        let mut batch = LogBatch::default();
+        for (start, end, lines, whole) in
+            [(0, 10, 1, true), (10, 10, 0, true), (10, 10, 2, false), (10, 10, 1, false), (10, 20, 0, true)]
+        {
+            batch.add(chunk(start, end, lines));
+            assert_eq!(batch.is_whole(), whole, "{start}..{end}");
+        }
+        batch.forget(FileId([1; 16]));
+        batch.add(chunk(0, 5, 1));
+        assert!(batch.forget.is_empty());
+        assert_eq!(batch.files.last().map(|span| span.end), Some(5));
     }
 }
