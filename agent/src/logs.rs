@@ -37,6 +37,7 @@ mod watch;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ao_common::units::{Size, Span};
 use ao_proto::model::{FileId, Labels};
@@ -56,6 +57,9 @@ use crate::context::Context;
 
 /// Number of the pods' want; those of [`Config::files`] follow.
 const PODS: usize = 0;
+
+/// How long the batcher may take for what was read before the end.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// What is read, and how.
 #[derive(Clone, Debug, Deserialize)]
@@ -162,7 +166,7 @@ pub async fn run(
         checkpoints,
         origin: Box::new(move |want, path| origin(&config, want, path)),
     };
-    let mut follow = Follow::new(settings, discover, Reading::new(max_line as usize, stats));
+    let follow = Follow::new(settings, discover, Reading::new(max_line as usize, stats));
 
     // Whether the context ends or this future is dropped: the thread must.
     let stop = ctx.shutdown.child_token();
@@ -178,22 +182,32 @@ pub async fn run(
             }
             Err(TrySendError::Closed(_)) => Handed::Never,
         };
-        follow.run(&thread_inbox, &mut send);
+        follow.run(&thread_inbox, &mut send)
     });
     loop {
         tokio::select! {
-            ended = &mut reader => return Ok(ended?),
+            ended = &mut reader => return Ok(ended.map(drop)?),
             () = stop.cancelled() => break,
             () = full.notified() => {}
         }
         tokio::select! {
-            ended = &mut reader => return Ok(ended?),
+            ended = &mut reader => return Ok(ended.map(drop)?),
             () = stop.cancelled() => break,
             _room = ctx.events.reserve() => inbox.wake(),
         }
     }
     inbox.stop();
-    Ok(reader.await?)
+    let rest = reader.await?;
+    // Lines without the span that covers them would be read twice. Who does not take them now reads them again.
+    let hand_over = async {
+        for event in rest {
+            if ctx.events.send(event).await.is_err() {
+                return;
+            }
+        }
+    };
+    let _in_time = tokio::time::timeout(LAST_WORDS, hand_over).await;
+    Ok(())
 }
 
 struct StopOnDrop {

@@ -11,7 +11,7 @@ mod look;
 mod rescue;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,8 +28,14 @@ use super::tail::{self, Place, Reading, Tail, Turn};
 use super::watch::Inbox;
 use crate::event::Event;
 
+/// Time between two rounds while files are written to: a line is read this much later at most.
+const PACE: Duration = Duration::from_millis(10);
+
 /// Time between two looks at everything while some folders cannot be watched.
 const BLIND: Duration = Duration::from_secs(2);
+
+/// A file that was not seen for this long since the start is gone; not at once, as its folder may not be mounted yet.
+const LOST: Duration = Duration::from_secs(24 * 3600);
 
 /// Hands an event over at once. When there is no room it gives it back, and wakes the inbox as soon as there is.
 pub(super) type HandOver<'a> = dyn FnMut(Event) -> Handed + 'a;
@@ -83,6 +89,9 @@ pub(super) struct Follow {
     /// When to look at a file again of which nothing more may be heard.
     due: BinaryHeap<Reverse<(Instant, Node)>>,
     starting: bool,
+    /// Files with a checkpoint that were not seen yet, and when to give them up.
+    lost: HashSet<FileId>,
+    forget_at: Instant,
     /// What could not be handed over yet; nothing more is read meanwhile.
     out: Vec<Event>,
 }
@@ -90,6 +99,8 @@ pub(super) struct Follow {
 impl Follow {
     pub(super) fn new(settings: Settings, discover: Discover, reading: Reading) -> Self {
         let stats = reading.stats.clone();
+        let lost = settings.checkpoints.keys().copied().collect();
+        let forget_at = Instant::now() + LOST;
         let (chains, tails, at, ready, opened, due, out) = Default::default();
         Self {
             settings,
@@ -103,24 +114,30 @@ impl Follow {
             opened,
             due,
             starting: true,
+            lost,
+            forget_at,
             out,
         }
     }
 
-    /// Runs until the inbox says stop or `send` does.
-    pub(super) fn run(&mut self, inbox: &Inbox, send: &mut HandOver<'_>) {
+    /// Runs until the inbox says stop or `send` does. Returns what could not be handed over before.
+    pub(super) fn run(mut self, inbox: &Inbox, send: &mut HandOver<'_>) -> Vec<Event> {
         self.rescan();
         self.starting = false;
         let mut next_rescan = Instant::now() + self.rescan_after();
+        let mut pace = Instant::now();
         loop {
             let changes = match self.due.peek() {
-                _ if !self.out.is_empty() => inbox.wait(next_rescan),
+                _ if !self.out.is_empty() => inbox.wait(Instant::now(), next_rescan),
                 _ if !self.ready.is_empty() => inbox.poll(),
-                Some(Reverse((due, _))) => inbox.wait(next_rescan.min(*due)),
-                None => inbox.wait(next_rescan),
+                Some(Reverse((due, _))) => inbox.wait(pace, next_rescan.min(*due)),
+                None => inbox.wait(pace, next_rescan),
             };
+            if self.ready.is_empty() {
+                pace = Instant::now() + PACE;
+            }
             if changes.stop {
-                return;
+                return self.out;
             }
             for change in changes.paths {
                 self.look(&change.path, change.what);
@@ -128,6 +145,9 @@ impl Follow {
             let now = Instant::now();
             if changes.overflow {
                 LogsStats::add(&self.stats.overflows, 1);
+            }
+            if now >= self.forget_at {
+                self.forget_lost();
             }
             if changes.overflow || now >= next_rescan {
                 self.rescan();
@@ -145,7 +165,7 @@ impl Follow {
                         self.out.extend(waiting);
                         break;
                     }
-                    Handed::Never => return,
+                    Handed::Never => return Vec::new(),
                 }
             }
         }
@@ -163,6 +183,12 @@ impl Follow {
         if let Some(node) = self.ready.pop_front() {
             self.turn(node);
         }
+    }
+
+    /// Files that the spool knows and that were not seen for a day: they went while nobody watched.
+    fn forget_lost(&mut self) {
+        self.forget_at += LOST;
+        self.out.extend(self.lost.drain().map(Event::Forget));
     }
 
     fn rescan_after(&self) -> Duration {
@@ -257,6 +283,7 @@ impl Follow {
             tail.size = size;
             return Ok(());
         };
+        self.lost.remove(&id);
         let rewritten = tail.rewritten;
         let stored = self.settings.checkpoints.get(&id).copied().filter(|_| !rewritten);
         if stored.is_none() && !rewritten && self.is_copy(node, head.first_line(ended).unwrap_or_default()) {

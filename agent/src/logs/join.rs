@@ -1,23 +1,24 @@
-//! Records into chunks: runs of lines of one stream, with the span of the file that they were read from.
+//! Records into chunks: the lines of a part of a file, with its span.
 //!
 //! What is handed over is what must not be read again, so a span never ends inside something that is still open:
 //!
 //! - The spans of one file follow each other without gap or overlap, and chunks come in the order of their spans.
-//! - While a partial line is open, nothing behind its first byte may count as handed over. Lines of the other stream
-//!   that come meanwhile are **held**, in chunks with an empty span (start = end = what was handed over before). They
-//!   leave together: first the held chunks, then the chunk with the joined line, whose span covers all of it. Whoever
-//!   stores them should not part a chunk with an empty span from the one behind it; if it does, and the machine dies
-//!   just there, the held lines are read twice, never lost.
-//! - A partial line that goes on in the next file of the same container (rotation): the joined line leaves with the
-//!   span of the new file, and right behind it comes a chunk without lines whose span covers what was open in the
-//!   old file. If the machine dies between the two, the beginning of the line is read again, never lost.
+//! - While a partial line is open, nothing behind its first byte counts as handed over: what the other stream says
+//!   meanwhile waits too (bounded in time and size), and leaves together with the joined line.
+//! - A part of a file with lines of both streams makes two chunks: one with an **empty span** (start = end = where the
+//!   part begins) and one with the span of the part. Whoever stores them keeps a chunk with lines and an empty span
+//!   together with the next span of that file, in one frame. (Parted by a crash, its lines would be read twice; never
+//!   lost, as spans come last.)
+//! - A partial line that goes on in the next file of the same container (rotation) has bytes in two files: the lines
+//!   leave with an empty span in the new file, then follows a chunk without lines whose span is what was open in the
+//!   old file, then the span of the new one.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use ao_proto::model::{FileId, FileSpan};
 
-use super::api::{LogsStats, Origin, Record, Stream};
+use super::api::{LogsStats, Origin, Record};
 use crate::event::{Event, Line, LogChunk};
 
 /// Text of one chunk after which the next one is begun.
@@ -35,16 +36,14 @@ pub(super) struct Joiner {
     span: Option<FileSpan>,
     /// Parts of earlier files that are still open.
     behind: Vec<FileSpan>,
-    run: Option<Run>,
-    held: Vec<LogChunk>,
-    held_text: usize,
+    runs: [Run; 2],
     open: [Option<Partial>; 2],
     last: [Last; 2],
 }
 
 /// Lines of one stream that become a chunk.
+#[derive(Default)]
 struct Run {
-    stream: Stream,
     lines: Vec<Line>,
     text: String,
 }
@@ -62,6 +61,9 @@ struct Last {
     given_ns: i64,
     /// Its text, if it is not the last one of the current run.
     text: String,
+    /// Size of the run before, which the next one is likely to have.
+    lines: usize,
+    bytes: usize,
 }
 
 impl Joiner {
@@ -72,9 +74,7 @@ impl Joiner {
             max_line,
             span: None,
             behind: Vec::new(),
-            run: None,
-            held: Vec::new(),
-            held_text: 0,
+            runs: Default::default(),
             open: [None, None],
             last: Default::default(),
         }
@@ -90,12 +90,8 @@ impl Joiner {
             if at > 0 || old.file == file || self.behind.iter().any(|b| b.file == file) {
                 self.give_up(out);
             }
-            if self.is_open() {
-                self.hold_run();
-                self.behind.extend(self.span.filter(|s| s.start < s.end));
-            } else {
-                self.close_run(out);
-            }
+            self.flush(out);
+            self.behind.extend(self.span.filter(|s| s.start < s.end));
         }
         self.span = Some(FileSpan { file, start: at, end: at });
     }
@@ -103,64 +99,57 @@ impl Joiner {
     /// `file` is begun at `at`: says so with a chunk of no lines and no bytes, so that it is remembered.
     pub(super) fn mark(&mut self, file: FileId, at: u64, out: &mut Vec<Event>) {
         self.begin(file, at, out);
-        let chunk = self.chunk(None, FileSpan { file, start: at, end: at });
-        out.push(Event::Logs(chunk));
+        out.push(self.chunk(0, FileSpan { file, start: at, end: at }));
     }
 
     /// Takes in one record and the `raw` bytes of the file that it took up.
     pub(super) fn record(&mut self, record: &Record<'_>, raw: usize, out: &mut Vec<Event>) {
         let s = record.stream as usize;
-        match (record.partial, self.open[s].take()) {
-            (false, None) => self.line(record.stream, record.at_ns, record.text, out),
+        let mut before = self.open[s].take();
+        if let Some(partial) = &before
+            && partial.text.len() + record.text.len() > self.max_line
+        {
+            // As long as a line may be: what has come is one.
+            LogsStats::add(&self.stats.cuts, 1);
+            self.push(s, partial.at_ns, &partial.text);
+            before = None;
+        }
+        match (record.partial, before) {
+            (false, None) => self.push(s, record.at_ns, record.text),
             (false, Some(mut partial)) => {
-                if partial.text.len() + record.text.len() > self.max_line {
-                    self.full(s, partial, out);
-                    self.line(record.stream, record.at_ns, record.text, out);
-                } else {
-                    partial.text.extend_from_slice(record.text);
-                    // Still open while the run is changed: what the run held until now does not take the span along.
-                    let text = std::mem::take(&mut partial.text);
-                    self.open[s] = Some(partial);
-                    self.turn_to(record.stream, out);
-                    self.open[s] = None;
-                    self.push(record.stream, record.at_ns, &text);
-                }
+                partial.text.extend_from_slice(record.text);
+                self.push(s, record.at_ns, &partial.text);
             }
             (true, None) => {
-                if !self.is_open() {
-                    self.close_run(out);
-                }
+                // What came before it need not wait for it.
+                self.flush(out);
                 self.open[s] = Some(Partial { at_ns: record.at_ns, text: record.text.to_vec() });
             }
             (true, Some(mut partial)) => {
-                if partial.text.len() + record.text.len() > self.max_line {
-                    self.full(s, partial, out);
-                    self.open[s] = Some(Partial { at_ns: record.at_ns, text: record.text.to_vec() });
-                } else {
-                    partial.at_ns = record.at_ns;
-                    partial.text.extend_from_slice(record.text);
-                    self.open[s] = Some(partial);
-                }
+                partial.at_ns = record.at_ns;
+                partial.text.extend_from_slice(record.text);
+                self.open[s] = Some(partial);
             }
         }
         if let Some(span) = &mut self.span {
             span.end += raw as u64;
         }
-        if self.is_open() {
-            let open: usize = self.open.iter().flatten().map(|p| p.text.len()).sum();
-            let run = self.run.as_ref().map_or(0, |r| r.text.len() + r.lines.len() * size_of::<Line>());
-            if self.held_text + run + open > HELD + self.max_line {
-                self.give_up(out);
+        let lines: usize = self.runs.iter().map(|r| r.text.len() + r.lines.len() * size_of::<Line>()).sum();
+        if !self.is_open() {
+            if lines >= CHUNK * 2 {
+                self.close(out);
             }
-        } else if self.run.as_ref().is_some_and(|r| r.text.len() >= CHUNK) {
-            self.close_run(out);
+        } else if lines + self.open.iter().flatten().map(|p| p.text.len()).sum::<usize>()
+            > HELD + self.max_line
+        {
+            self.give_up(out);
         }
     }
 
     /// Hands over all that may be.
     pub(super) fn flush(&mut self, out: &mut Vec<Event>) {
         if !self.is_open() {
-            self.close_run(out);
+            self.close(out);
         }
     }
 
@@ -176,50 +165,16 @@ impl Joiner {
 
     /// The rest of open lines will not come: hands them over as they are.
     pub(super) fn give_up(&mut self, out: &mut Vec<Event>) {
-        for (s, stream) in [Stream::Stdout, Stream::Stderr].into_iter().enumerate() {
-            if self.open[s].is_some() {
-                self.turn_to(stream, out);
-                if let Some(partial) = self.open[s].take() {
-                    LogsStats::add(&self.stats.partials_split, 1);
-                    self.push(stream, partial.at_ns, &partial.text);
-                }
+        for s in 0..self.open.len() {
+            if let Some(partial) = self.open[s].take() {
+                LogsStats::add(&self.stats.partials_split, 1);
+                self.push(s, partial.at_ns, &partial.text);
             }
         }
-        self.close_run(out);
+        self.close(out);
     }
 
-    /// Pieces as long as a line may be become one; the span may follow, if nothing else is open.
-    fn full(&mut self, s: usize, mut partial: Partial, out: &mut Vec<Event>) {
-        LogsStats::add(&self.stats.cuts, 1);
-        let stream = if s == 0 { Stream::Stdout } else { Stream::Stderr };
-        let text = std::mem::take(&mut partial.text);
-        let at_ns = partial.at_ns;
-        self.open[s] = Some(partial);
-        self.turn_to(stream, out);
-        self.open[s] = None;
-        self.push(stream, at_ns, &text);
-        if !self.is_open() {
-            self.close_run(out);
-        }
-    }
-
-    fn line(&mut self, stream: Stream, at_ns: i64, text: &[u8], out: &mut Vec<Event>) {
-        self.turn_to(stream, out);
-        self.push(stream, at_ns, text);
-    }
-
-    /// Makes the run one of `stream`.
-    fn turn_to(&mut self, stream: Stream, out: &mut Vec<Event>) {
-        if self.run.as_ref().is_some_and(|run| run.stream != stream) {
-            if self.is_open() {
-                self.hold_run();
-            } else {
-                self.close_run(out);
-            }
-        }
-    }
-
-    fn push(&mut self, stream: Stream, at_ns: i64, text: &[u8]) {
+    fn push(&mut self, s: usize, at_ns: i64, text: &[u8]) {
         let text: Cow<'_, str> = match std::str::from_utf8(text) {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => {
@@ -227,12 +182,11 @@ impl Joiner {
                 String::from_utf8_lossy(text)
             }
         };
-        let last = &mut self.last[stream as usize];
-        let run = self.run.get_or_insert_with(|| Run {
-            stream,
-            lines: Vec::with_capacity(64),
-            text: String::new(),
-        });
+        let (run, last) = (&mut self.runs[s], &mut self.last[s]);
+        if run.lines.is_empty() {
+            run.lines.reserve(last.lines);
+            run.text.reserve(last.bytes);
+        }
         let mut given_ns = at_ns;
         if at_ns == last.read_ns || at_ns == last.given_ns {
             let before = match run.lines.last() {
@@ -248,51 +202,53 @@ impl Joiner {
         run.lines.push(Line { at_ns: given_ns, len: text.len() as u32, metadata: Box::default() });
     }
 
-    /// Puts the run aside, as lines whose bytes do not count yet.
-    fn hold_run(&mut self) {
-        if let (Some(run), Some(span)) = (self.run.take(), self.span) {
-            self.held_text += run.text.len() + run.lines.len() * size_of::<Line>();
-            let chunk = self.chunk(Some(run), FileSpan { end: span.start, ..span });
-            self.held.push(chunk);
-        }
-    }
-
-    /// Hands over the run and all bytes up to here. Nothing may be open.
-    fn close_run(&mut self, out: &mut Vec<Event>) {
-        let run = self.run.take();
-        let Some(span) = self.span else { return };
-        if run.is_some() || span.start < span.end {
-            out.extend(self.held.drain(..).map(Event::Logs));
-            self.held_text = 0;
-            let chunk = self.chunk(run, span);
-            out.push(Event::Logs(chunk));
-            self.span = Some(FileSpan { start: span.end, ..span });
+    /// Hands over all lines and all bytes up to here. Nothing may be open.
+    fn close(&mut self, out: &mut Vec<Event>) {
+        let Some(now) = self.span else { return };
+        // The span that comes last, and that the lines before it belong to: the newest one that is not empty.
+        let main = if now.start < now.end { now } else { self.behind.pop().unwrap_or(now) };
+        let empty = FileSpan { end: main.start, ..main };
+        let full = self.runs.iter().filter(|run| !run.lines.is_empty()).count();
+        // One chunk may say lines and span at once.
+        let together = if self.behind.is_empty() { full.checked_sub(1) } else { None };
+        let mut nth = 0;
+        for s in 0..self.runs.len() {
+            if !self.runs[s].lines.is_empty() {
+                let span = if Some(nth) == together { main } else { empty };
+                out.push(self.chunk(s, span));
+                nth += 1;
+            }
         }
         for span in std::mem::take(&mut self.behind) {
-            let chunk = self.chunk(None, span);
-            out.push(Event::Logs(chunk));
+            out.push(self.chunk(0, span));
         }
+        if together.is_none() && main.start < main.end {
+            out.push(self.chunk(0, main));
+        }
+        self.span = Some(FileSpan { start: now.end, ..now });
     }
 
-    fn chunk(&mut self, run: Option<Run>, span: FileSpan) -> LogChunk {
-        let run = run.unwrap_or(Run { stream: Stream::Stdout, lines: Vec::new(), text: String::new() });
+    /// All lines of a stream with this span; none if there are none.
+    fn chunk(&mut self, s: usize, span: FileSpan) -> Event {
+        let run = std::mem::take(&mut self.runs[s]);
         if let Some(line) = run.lines.last() {
-            let last = &mut self.last[run.stream as usize].text;
-            last.clear();
-            last.push_str(&run.text[run.text.len() - line.len as usize..]);
+            let last = &mut self.last[s];
+            last.text.clear();
+            last.text.push_str(&run.text[run.text.len() - line.len as usize..]);
+            (last.lines, last.bytes) = (run.lines.len(), run.text.len().min(CHUNK));
         }
         let bytes = span.end - span.start;
         LogsStats::add(&self.stats.lines, run.lines.len() as u64);
         LogsStats::add(&self.stats.bytes, bytes);
-        LogChunk {
+        Event::Logs(LogChunk {
             source: "logs",
-            labels: self.origin.labels[run.stream as usize].clone(),
+            labels: self.origin.labels[s].clone(),
             pod: self.origin.pod.clone(),
             file: Some(span),
             bytes,
             lines: run.lines,
             text: run.text,
-        }
+        })
     }
 }
 

@@ -32,6 +32,11 @@ impl Collector for LogsCollector {
             ("files_found", "Files that were begun", &s.files_found),
             ("files_rotated", "Files whose name was given to another file", &s.rotated),
             ("files_truncated", "Files that were emptied in place", &s.truncated),
+            (
+                "files_adopted",
+                "Rotated files and copies that were read on from where reading had come",
+                &s.adopted,
+            ),
             ("files_finished", "Files that are gone and were read to their end", &s.finished),
             ("files_abandoned", "Files that went, their last bytes possibly unread", &s.abandoned),
             ("cuts", "Cuts within lines longer than max_line", &s.cuts),
@@ -40,6 +45,7 @@ impl Collector for LogsCollector {
             ("malformed_lines", "Lines that are not in their file's format", &s.malformed),
             ("read_errors", "Failures to open or read a file", &s.read_errors),
             ("watch_errors", "Folders that could not be watched", &s.watch_errors),
+            ("overflows", "Times that changes were lost and everything was looked at anew", &s.overflows),
         ] {
             let counter = ConstCounter::new(value.load(Ordering::Relaxed));
             let name = format!("ao_logs_{name}");

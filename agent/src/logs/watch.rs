@@ -2,6 +2,7 @@
 //! in there once. So the memory is bounded, and a burst of changes costs no more than one look at each file.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -51,11 +52,13 @@ pub(super) struct Inbox {
 #[derive(Default)]
 struct State {
     /// Position of each path in the list.
-    at: HashMap<PathBuf, usize>,
+    at: HashMap<OsString, usize>,
     what: Vec<What>,
     overflow: bool,
     stop: bool,
     woken: bool,
+    /// Somebody waits for changes, and nobody told him yet.
+    asleep: bool,
 }
 
 impl Inbox {
@@ -76,9 +79,17 @@ impl Inbox {
         self.wake.notify_all();
     }
 
-    /// What has changed, at once if there is something, else as soon as there is or at `until`.
-    pub(super) fn wait(&self, until: Instant) -> Changes {
+    /// What has changed, at once if there is something, else as soon as there is or at `until`. Changes of files may
+    /// come together until `pace`: every single waking is costly where each line is a write.
+    pub(super) fn wait(&self, pace: Instant, until: Instant) -> Changes {
         let mut state = self.lock();
+        while !state.stop && !state.woken {
+            let left = pace.saturating_duration_since(Instant::now());
+            if left == Duration::ZERO {
+                break;
+            }
+            state = self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
         loop {
             if state.stop || state.overflow || state.woken || !state.at.is_empty() {
                 return state.take();
@@ -87,7 +98,9 @@ impl Inbox {
             if left == Duration::ZERO {
                 return Changes::default();
             }
+            state.asleep = true;
             state = self.wake.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state.asleep = false;
         }
     }
 
@@ -117,13 +130,17 @@ impl Inbox {
             state.insert(path, what);
         }
         state.overflow |= overflow;
-        drop(state);
-        self.wake.notify_one();
+        if std::mem::take(&mut state.asleep) {
+            drop(state);
+            self.wake.notify_one();
+        }
     }
 }
 
 impl State {
     fn insert(&mut self, path: PathBuf, what: What) {
+        // A path is hashed name by name, its text at once.
+        let path = path.into_os_string();
         if let Some(&at) = self.at.get(&path) {
             self.what[at] = self.what[at].max(what);
         } else if self.at.len() < MAX_PATHS {
@@ -139,7 +156,8 @@ impl State {
         paths.sort_unstable_by_key(|(_, at)| *at);
         self.woken = false;
         let what = std::mem::take(&mut self.what);
-        let paths = paths.into_iter().map(|(path, at)| Change { path, what: what[at] }).collect();
+        let paths =
+            paths.into_iter().map(|(path, at)| Change { path: path.into(), what: what[at] }).collect();
         Changes { paths, overflow: std::mem::take(&mut self.overflow), stop: self.stop }
     }
 }
@@ -187,7 +205,7 @@ mod tests {
         let change = |path: &str, what| Change { path: path.into(), what };
         let paths = vec![change("/b", What::Removed), change("/a", What::Written)];
         let expect = Changes { paths, overflow: false, stop: false };
-        assert_eq!(inbox.wait(Instant::now()), expect);
+        assert_eq!(inbox.wait(Instant::now(), Instant::now()), expect);
         assert_eq!(inbox.poll(), Changes::default());
 
         for n in 0..=MAX_PATHS {
@@ -196,6 +214,6 @@ mod tests {
         let changes = inbox.poll();
         assert!(changes.overflow && changes.paths.len() == MAX_PATHS);
         inbox.stop();
-        assert!(inbox.wait(Instant::now() + Duration::from_secs(60)).stop);
+        assert!(inbox.wait(Instant::now(), Instant::now() + Duration::from_secs(60)).stop);
     }
 }

@@ -99,6 +99,7 @@ impl Follow {
         tail.place = Place::Aside;
         if let (Some((id, pos)), Some(first)) = (known, beside.head.first_line(true)) {
             tail.is(id, first, pos);
+            self.lost.remove(&id);
         }
         self.at.insert(beside.path, node);
         self.tails.insert(node, tail);

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use ao_proto::model::Labels;
 
-use super::super::api::Format;
+use super::super::api::{Format, Stream};
 use super::*;
 
 const FILE: FileId = FileId([1; 16]);
@@ -53,13 +53,13 @@ fn told(out: &[Event]) -> Vec<String> {
 #[test]
 fn chunks() {
     for (records, expect) in [
-        (&["oFa", "oFb", "eFc", "oFd"][..], &["out 1 0..20: a,b", "err 1 20..30: c", "out 1 30..40: d"][..]),
+        (&["oFa", "oFb", "eFc", "oFd"][..], &["out 1 0..0: a,b,d", "err 1 0..40: c"][..]),
         (&["oFa", "oPb", "oPc", "oFd", "oFe"], &["out 1 0..10: a", "out 1 10..50: bcd,e"]),
-        (&["oPa", "eFx", "oFb", "eFy"], &["err 1 0..0: x", "out 1 0..30: ab", "err 1 30..40: y"]),
+        (&["eFx", "oPa", "eFy", "oFb"], &["err 1 0..10: x", "out 1 10..10: ab", "err 1 10..40: y"]),
         (&["oPa", "ePx", "oFb", "eFy"], &["out 1 0..0: ab", "err 1 0..40: xy"]),
         (&["oFa", "oPb"], &["out 1 0..10: a"]),
         // At most 8 bytes.
-        (&["oP1234", "oP5678", "oF9"], &["out 1 0..20: 12345678", "out 1 20..30: 9"]),
+        (&["oP1234", "oP5678", "oF9"], &["out 1 0..30: 12345678,9"]),
         (&["oP1234", "oP5678", "oP9", "oFz"], &["out 1 0..20: 12345678", "out 1 20..40: 9z"]),
     ] {
         let (mut joiner, mut out) = (joiner(8), Vec::new());
@@ -70,8 +70,8 @@ fn chunks() {
 }
 
 /// Scenario: a partial line goes on in the next file; or that file was begun before.
-/// Guarantees: the joined line comes with the new file's span, then the old file's rest; in the other case nothing is
-/// joined that does not belong together.
+/// Guarantees: the lines come first, then the old file's rest, then the new file's span; in the other cases nothing is
+/// joined that does not belong together, and every byte is covered.
 #[test]
 fn across_files() {
     let (mut first, mut out) = (joiner(100), Vec::new());
@@ -79,9 +79,15 @@ fn across_files() {
     feed(&mut first, &["oFa", "oPb", "eFx"], &mut out);
     first.begin(NEXT, 0, &mut out);
     feed(&mut first, &["eFy", "oFc", "oFd"], &mut out);
-    let expect =
-        ["out 1 0..10: a", "err 1 10..10: x", "err 2 0..0: y", "out 2 0..30: bc,d", "out 1 10..30: "];
+    let expect = ["out 1 0..10: a", "out 2 0..0: bc,d", "err 2 0..0: x,y", "out 1 10..30: ", "out 2 0..30: "];
     assert_eq!(told(&out), expect);
+
+    let (mut silent, mut out) = (joiner(100), Vec::new());
+    silent.begin(FILE, 0, &mut out);
+    feed(&mut silent, &["oPa"], &mut out);
+    silent.begin(NEXT, 0, &mut out);
+    silent.give_up(&mut out);
+    assert_eq!(told(&out), ["out 1 0..10: a"]);
 
     let (mut resumed, mut out) = (joiner(100), Vec::new());
     resumed.begin(FILE, 0, &mut out);

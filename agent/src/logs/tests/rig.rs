@@ -24,6 +24,8 @@ pub(super) struct Rig {
     /// How far each file is handed over.
     pub stored: HashMap<FileId, u64>,
     pub chunks: Vec<LogChunk>,
+    /// Lines that count once the span comes that covers them.
+    parted: Vec<LogChunk>,
     pub forgotten: Vec<FileId>,
     /// Events that may wait before the source has to.
     pub room: usize,
@@ -45,8 +47,8 @@ impl Rig {
             linger: Span(Duration::from_millis(200)),
             ..Config::default()
         };
-        let (stats, stored, chunks, forgotten, running) = Default::default();
-        Self { dir, config, stats, stored, chunks, forgotten, room: 64, running }
+        let (stats, stored, chunks, parted, forgotten, running) = Default::default();
+        Self { dir, config, stats, stored, chunks, parted, forgotten, room: 64, running }
     }
 
     /// A path below the rig's folder; the folders on the way are made.
@@ -78,16 +80,18 @@ impl Rig {
     pub(super) async fn stop(&mut self) {
         let (mut inbox, shutdown, task) = self.running.take().unwrap();
         shutdown.cancel();
-        task.await.unwrap().unwrap();
         while let Some(event) = inbox.recv().await {
             self.keep(event);
         }
+        task.await.unwrap().unwrap();
+        assert!(self.parted.is_empty(), "lines without the span that covers them: {:?}", self.parted);
     }
 
     /// Dies: what is on its way is lost.
     pub(super) async fn kill(&mut self) {
         let (inbox, shutdown, task) = self.running.take().unwrap();
         drop(inbox);
+        self.parted.clear();
         shutdown.cancel();
         task.await.unwrap().unwrap();
     }
@@ -145,8 +149,20 @@ impl Rig {
                 assert!(span.start == before || before == 0 && chunk.bytes == 0, "{span:?} behind {before}");
                 assert_eq!(chunk.bytes, span.end - span.start);
                 assert_eq!(chunk.lines.iter().map(|l| l.len as usize).sum::<usize>(), chunk.text.len());
-                self.stored.insert(span.file, span.end);
-                self.chunks.push(chunk);
+                if chunk.bytes == 0 && !chunk.lines.is_empty() {
+                    return self.parted.push(chunk);
+                }
+                if let Some(first) = self.parted.first() {
+                    // Between them there may be the rest of the file before.
+                    if first.file.unwrap().file != span.file {
+                        return self.parted.push(chunk);
+                    }
+                }
+                for chunk in self.parted.drain(..).chain([chunk]) {
+                    let span = chunk.file.unwrap();
+                    self.stored.insert(span.file, span.end);
+                    self.chunks.push(chunk);
+                }
             }
             Event::Forget(file) => {
                 self.stored.remove(&file);

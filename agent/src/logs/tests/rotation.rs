@@ -127,8 +127,7 @@ async fn partial_across_rotation() {
     assert!(rig.stored.values().all(|end| *end < size));
     rig.rename(POD, &format!("{POD}.20261122-143010"));
     rig.append(POD, cri(4, "stdout", "P", "gin") + &cri(5, "stdout", "F", "ning"));
-    assert_eq!(rig.lines(3).await, ["first", "error", "beginning"]);
-    rig.one().await;
+    assert_eq!(rig.lines(3).await, ["first", "beginning", "error"]);
     assert!(rig.stored.values().any(|end| *end == size) && rig.stored.len() == 2);
     // Dies now and comes back: nothing is read again.
     rig.kill().await;
@@ -185,7 +184,7 @@ async fn verifier() {
     let (mut counted, mut deaths) = (0, 0);
     while counted < LINES {
         rig.start();
-        for _ in 0..400 {
+        for _ in 0..15 {
             rig.one().await;
             for text in rig.texts() {
                 let n: usize = text.parse().unwrap();
