@@ -12,10 +12,9 @@
 //! meet each other (what they then measure is the prober).
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::event::Event;
@@ -40,9 +39,6 @@ const WINDOW: usize = 8192;
 /// Lookups at once: the resolver is asked in turn, not by a thousand tasks.
 const LOOKUPS: usize = 16;
 
-/// How often the prober's own series are handed on.
-const OWN: Duration = Duration::from_secs(15);
-
 /// Pings until shutdown.
 pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
     let mut client = prober.client(WINDOW);
@@ -51,8 +47,6 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
     let wanted = TargetSpec::merge(&config.targets, &directives.borrow_and_update().latency);
     let mut fleet = Fleet::new(config);
     fleet.apply(wanted, Instant::now());
-    let mut own = tokio::time::interval(OWN);
-    own.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         for removed in fleet.removed() {
             if ctx.events.send(Event::Metrics(removed)).await.is_err() {
@@ -67,12 +61,6 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
             Ok(()) = directives.changed() => {
                 let wanted = TargetSpec::merge(fleet.configured(), &directives.borrow_and_update().latency);
                 fleet.apply(wanted, Instant::now());
-            }
-            _ = own.tick() => {
-                let set = export::prober(&prober, fleet::now_ms());
-                if ctx.events.send(Event::Metrics(set)).await.is_err() {
-                    return;
-                }
             }
             () = fleet.wait() => match fleet.due(Instant::now()) {
                 Some(Due::Ping(probe)) => match client.try_send(probe) {

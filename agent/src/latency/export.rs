@@ -1,9 +1,8 @@
 //! The metrics of one target: smokeping_prober's names, labels and buckets, and the newest round's figures.
 
-use ao_proto::model::MetricType::{Counter, Gauge, Histogram, Info};
+use ao_proto::model::MetricType::{Counter, Gauge, Histogram};
 
 use crate::event::MetricSet;
-use crate::net::Prober;
 
 use super::target::{BOUNDS, Target};
 
@@ -85,28 +84,6 @@ pub(super) fn metrics(target: &Target, tos: u8, at_ms: i64) -> MetricSet {
             set.push(rtts, &labels, rtt.map_or(f64::NAN, |rtt| rtt.as_secs_f64()));
             labels.pop();
         }
-    }
-    set
-}
-
-/// How this node measures, and what it hears that is no answer. The console tells people from this what to allow.
-pub(super) fn prober(prober: &Prober, at_ms: i64) -> MetricSet {
-    let mut set = MetricSet::new(SOURCE, JOB, at_ms);
-    set.group = "prober".to_owned();
-    let capability = prober.capability();
-    let mode = capability.mode.to_string();
-    let info =
-        set.family("ao_prober_info", Info, "How round trips are measured, and the command that allows more");
-    let labels = [
-        ("mode", mode.as_str()),
-        ("sentence", &capability.sentence),
-        ("command", capability.command.as_deref().unwrap_or_default()),
-    ];
-    set.push(info, &labels, 1.0);
-    let packets =
-        set.family("ao_prober_unmatched_total", Counter, "Packets and failures that ended no probe");
-    for (reason, count) in prober.counted().snapshot() {
-        set.push(packets, &[("reason", reason)], count as f64);
     }
     set
 }
