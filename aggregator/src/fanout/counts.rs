@@ -14,7 +14,6 @@ use ao_common::journal::Position;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use super::report::hex;
 use crate::ledger::{Account, Count, Entry};
 use crate::sink::api::DropReason;
 
@@ -148,7 +147,8 @@ fn line(end: Position, tally: &Tally) -> io::Result<String> {
             Entry::Dropped(_, reason) => ("dropped", *reason),
             Entry::Resent(_) => ("resent", ""),
         };
-        let (agent, source) = (hex(&account.agent), account.source.clone());
+        let agent = format!("{:032x}", u128::from_be_bytes(account.agent));
+        let source = account.source.clone();
         (agent, source, account.class, kind.to_owned(), reason.to_owned(), count.records, count.bytes)
     };
     let line = Line { end: (end.segment, end.offset), counts: tally.iter().map(stored).collect() };

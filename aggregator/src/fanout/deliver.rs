@@ -114,7 +114,8 @@ impl Courier {
                     Next::Halve { suspect } => {
                         let half = piece.batch.records().div_ceil(2);
                         let (first, rest) = piece.batch.split_at(half);
-                        pieces.extend([rest, first].map(|batch| Piece { suspect, ..Piece::new(batch) }));
+                        let half = |batch| Piece { suspect, unclear: piece.unclear, ..Piece::new(batch) };
+                        pieces.extend([rest, first].map(half));
                     }
                     Next::GiveUp(reason) => settled.give_up(&piece.batch, reason, refusal.why()),
                 },
@@ -132,6 +133,8 @@ impl Courier {
     ) -> Result<Next, Stopped> {
         let alone = piece.batch.records() <= 1;
         let smaller = |reason, suspect| if alone { Next::GiveUp(reason) } else { Next::Halve { suspect } };
+        // A clear no: nothing of it was taken.
+        piece.unclear = false;
         match refusal {
             Refusal::TooLarge { .. } => Ok(smaller(DropReason::TooLarge, false)),
             Refusal::Data { .. } => Ok(smaller(DropReason::Refused, false)),
@@ -144,7 +147,7 @@ impl Courier {
             }
             Refusal::Retry { kind, after, why } => {
                 piece.failures += 1;
-                piece.unclear = matches!(kind, RetryKind::Connection | RetryKind::Timeout);
+                piece.unclear = !matches!(kind, RetryKind::Unavailable | RetryKind::Throttled);
                 // Once the whole was suspected, each half is asked once; but nothing is given up for one bad moment.
                 let enough = match (piece.suspect, alone) {
                     (true, false) => 1,

@@ -27,9 +27,11 @@ pub fn from_http(status: u16, retry_after: Option<&str>, body: &str, now: i64) -
     };
     match status {
         200..=299 => Ok(Accepted::default()),
-        408 => retry(RetryKind::Timeout),
+        // What is behind the gateway may have taken the request.
+        408 | 504 => retry(RetryKind::Timeout),
+        502 => retry(RetryKind::Connection),
         429 => retry(RetryKind::Throttled),
-        502..=504 => retry(RetryKind::Unavailable),
+        503 => retry(RetryKind::Unavailable),
         500..=599 => retry(RetryKind::Server),
         413 => Err(Refusal::TooLarge { why: why() }),
         400 | 409 | 422 => Err(Refusal::Data { why: why() }),
@@ -173,14 +175,15 @@ mod tests {
         for status in [200, 202, 204] {
             check(status, "accepted");
         }
-        check(408, "timeout");
+        for status in [408, 504] {
+            check(status, "timeout");
+        }
+        check(502, "connection");
         check(429, "throttled");
         for status in [500, 501, 507] {
             check(status, "server_error");
         }
-        for status in [502, 503, 504] {
-            check(status, "unavailable");
-        }
+        check(503, "unavailable");
         check(413, "too_large");
         for status in [301, 302, 401, 402, 403, 404, 405, 406, 410, 411, 415, 418, 421, 431, 451] {
             check(status, "configuration");

@@ -143,15 +143,15 @@ pub enum Refusal {
 /// Why a request is sent again: a closed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RetryKind {
-    /// The connection broke: nobody knows whether the request was taken.
+    /// The connection broke, ours or that of a gateway (502): nobody knows whether the request was taken.
     Connection,
-    /// No answer in time: nobody knows either.
+    /// No answer in time, to us or to a gateway (504): nobody knows either.
     Timeout,
     /// The backend asked us to slow down.
     Throttled,
-    /// No connection, or nobody behind it can answer now (502, 503, 504): the data has no part in it.
+    /// No connection, or nobody behind it can answer now (503): nothing was taken, and not for the data's sake.
     Unavailable,
-    /// The backend failed (500). Where this repeats, the data may be why.
+    /// The backend failed (500), and may have stored a part. Where this repeats, the data may be why.
     Server,
 }
 
