@@ -60,7 +60,7 @@ async fn get_overview(State(state): State<ApiState>, params: Params) -> Answer<o
 
 async fn get_nodes(State(state): State<ApiState>, params: Params) -> Answer<Vec<nodes::Node>> {
     params.only(&[])?;
-    Ok(Json(nodes::of(&state.store, now_ms())))
+    Ok(Json(nodes::of(&state.store, now_ms(), true)))
 }
 
 async fn get_sinks(State(state): State<ApiState>, params: Params) -> Answer<Vec<status::Sink>> {

@@ -5,8 +5,10 @@ use serde::Serialize;
 use super::nodes::Node;
 use crate::sink::embedded::Store;
 
-/// Data of a kind that comes by itself is missed only after this.
+/// Data that comes by itself is missed only when its node has reported for so long.
 const PATIENCE_MS: i64 = 30_000;
+/// The agent's own door says what keeps it.
+const READY: &str = "curl -s 127.0.0.1:8810/readyz";
 
 /// Something that is not there.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -22,31 +24,32 @@ pub struct Missing {
 }
 
 /// Looks for gaps.
-pub fn of(store: &Store, nodes: &[Node], running_ms: i64) -> Vec<Missing> {
+pub fn of(store: &Store, nodes: &[Node], now_ms: i64) -> Vec<Missing> {
     let mut found = Vec::new();
     let mut miss = |fault, what: String, why: &str, command: &str| {
         found.push(Missing { what, why: why.to_owned(), command: command.to_owned(), fault });
     };
     if nodes.is_empty() {
         miss(
-            running_ms > PATIENCE_MS,
+            false,
             "No agent has reported yet".to_owned(),
-            "The aggregator takes agents on port 4417; an agent on this host reports within seconds of its start.",
-            "systemctl status ao-agent",
+            "The aggregator takes agents on port 4417; one on this host reports within seconds of its start.",
+            READY,
         );
         return found;
     }
-    let patient = running_ms > PATIENCE_MS;
+    let known_long = |node: &Node| now_ms - node.first_ms > PATIENCE_MS;
+    let patient = nodes.iter().any(known_long);
     let book = store.series();
     for node in nodes.iter().filter(|node| node.state == "silent") {
         miss(
             true,
             format!("{} is silent", node.name),
             "Nothing has come from its agent for more than three minutes; it keeps what it reads and sends it later.",
-            "journalctl -u ao-agent -n 50",
+            READY,
         );
     }
-    for node in nodes.iter().filter(|node| node.state == "reporting" && patient) {
+    for node in nodes.iter().filter(|node| node.state == "reporting" && known_long(node)) {
         if book.of("node_cpu_seconds_total", &node.name).next().is_none() {
             miss(
                 true,
@@ -97,8 +100,8 @@ pub fn of(store: &Store, nodes: &[Node], running_ms: i64) -> Vec<Missing> {
         miss(
             false,
             "No traces".to_owned(),
-            "Applications send them to their node's agent by OTLP (gRPC 4317, HTTP 4318) or Zipkin (9411).",
-            "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318",
+            "Applications send them to their node's agent by OTLP over gRPC.",
+            "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317",
         );
     }
     found

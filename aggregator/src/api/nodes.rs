@@ -65,8 +65,8 @@ pub struct Figures {
     pub targets: usize,
 }
 
-/// All nodes.
-pub fn of(store: &Store, now_ms: i64) -> Vec<Node> {
+/// All nodes, with their last values or without.
+pub fn of(store: &Store, now_ms: i64, with_figures: bool) -> Vec<Node> {
     let all = store.nodes().all();
     let book = store.series();
     let rate = |node: &book::Node, classes: &[usize]| -> f64 {
@@ -83,7 +83,7 @@ pub fn of(store: &Store, now_ms: i64) -> Vec<Node> {
             _ => "silent",
         },
         rates: SIGNALS.map(|(_, classes)| rate(node, classes)),
-        figures: (i < MAX_FIGURES).then(|| figures(&book, &node.name, now_ms)),
+        figures: (with_figures && i < MAX_FIGURES).then(|| figures(&book, &node.name, now_ms)),
     });
     nodes.collect()
 }

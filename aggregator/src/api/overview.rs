@@ -10,6 +10,9 @@ use super::status::Sink;
 use crate::sink::embedded::nodes::{SLOT_MS, SLOTS};
 use crate::sink::embedded::{Store, logs, series, traces};
 
+const MAX_WARNINGS: usize = 8;
+const MAX_WARNING_CHARS: usize = 300;
+
 /// Everything at a glance.
 #[derive(Debug, Serialize)]
 pub struct Overview {
@@ -21,8 +24,25 @@ pub struct Overview {
     pub sinks: Vec<Sink>,
     /// What the console cannot show, and why.
     pub missing: Vec<Missing>,
+    /// The newest lines that are warnings or worse, oldest first.
+    pub warnings: Vec<Warning>,
     /// How full the embedded store is.
     pub store: Fill,
+}
+
+/// A line that somebody should read.
+#[derive(Debug, Serialize)]
+pub struct Warning {
+    /// Its number, in order of arrival.
+    pub number: u64,
+    /// Milliseconds.
+    pub at_ms: i64,
+    /// Its severity.
+    pub level: logs::Level,
+    /// Its node.
+    pub node: String,
+    /// The line, or its beginning.
+    pub text: String,
 }
 
 /// How full each room of the embedded store is.
@@ -54,8 +74,8 @@ pub struct Signal {
 /// Answers.
 pub fn of(state: &ApiState, now_ms: i64) -> Overview {
     let store = &state.store;
-    let nodes = nodes::of(store, now_ms);
-    let missing = missing::of(store, &nodes, now_ms - state.about.started_ms);
+    let nodes = nodes::of(store, now_ms, true);
+    let missing = missing::of(store, &nodes, now_ms);
     // Each room is locked by itself: never two at once.
     let series = store.series().fill();
     let logs = store.logs().fill();
@@ -65,8 +85,22 @@ pub fn of(state: &ApiState, now_ms: i64) -> Overview {
         signals: signals(store, now_ms),
         sinks: state.fanout.sinks(),
         missing,
+        warnings: warnings(store),
         store: Fill { series, logs, traces },
     }
+}
+
+fn warnings(store: &Store) -> Vec<Warning> {
+    let query = logs::Query::new("", Some(logs::Level::Warn));
+    let found = store.logs().find("", &query, 0, MAX_WARNINGS);
+    let warning = |line: logs::Line| Warning {
+        number: line.number,
+        at_ms: line.at_ns / 1_000_000,
+        level: line.level,
+        node: line.stream.get("node").unwrap_or_default().to_owned(),
+        text: line.text.chars().take(MAX_WARNING_CHARS).collect(),
+    };
+    found.into_iter().map(warning).collect()
 }
 
 fn signals(store: &Store, now_ms: i64) -> [Signal; 3] {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::params::{ApiError, Params};
 use super::state::{About, Answer, ApiState};
-use super::{host, latency, ledger, logs, overview, paths, traces};
+use super::{host, latency, ledger, logs, missing, nodes, overview, paths, traces};
 use crate::sink::embedded::now_ms;
 
 const PARAMS: [&str; 8] = ["view", "node", "minutes", "q", "level", "limit", "after", "id"];
@@ -53,11 +53,11 @@ pub enum View {
 pub async fn get(State(state): State<ApiState>, params: Params) -> Answer<Poll> {
     let params = params.only(&PARAMS)?;
     let (now, minutes, node) = (now_ms(), params.minutes()?, params.text("node"));
-    let all = overview::of(&state, now);
-    let nodes = all.nodes.iter().map(|node| (node.name.clone(), node.state)).collect();
-    let faults = all.missing.iter().filter(|missing| missing.fault).count();
+    let all = nodes::of(&state.store, now, false);
+    let faults = missing::of(&state.store, &all, now).iter().filter(|missing| missing.fault).count();
+    let nodes = all.iter().map(|node| (node.name.clone(), node.state)).collect();
     let view = match params.required("view")? {
-        "overview" => View::Overview(Box::new(all)),
+        "overview" => View::Overview(Box::new(overview::of(&state, now))),
         "host" => View::Host(match state.node(node) {
             Ok(node) => Some(Box::new(host::of(&state.store, &node, now, minutes)?)),
             Err(_) => None,

@@ -41,7 +41,7 @@ pub fn of(store: &Store, params: &Params) -> Result<Found, ApiError> {
     let book = store.series();
     let fill = book.fill();
     if name.is_empty() {
-        let names = book.names().map(|(name, count)| (name.to_owned(), count)).collect();
+        let names = book.names().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         return Ok(Found { fill, names, series: Vec::new(), left_out: 0 });
     }
     let mut tracks: Vec<_> = book.of(name, node).collect();

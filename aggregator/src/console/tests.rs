@@ -13,7 +13,7 @@ fn the_page_stands_alone() {
         // The one address that is a name and not a place, and one that is an example for people.
         let content = content
             .replace("http://www.w3.org/2000/svg", "")
-            .replace("OTLP_ENDPOINT=http://127.0.0.1:4318", "");
+            .replace("OTLP_ENDPOINT=http://127.0.0.1:4317", "");
         for foreign in ["http://", "https://", "//cdn", "@import", "url("] {
             assert!(!content.contains(foreign), "{name} mentions {foreign}");
         }

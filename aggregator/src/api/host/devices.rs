@@ -116,6 +116,9 @@ fn share(cells: Cells) -> Cells {
 }
 
 fn busiest<T>(devices: &mut Vec<T>, by: impl Fn(&T) -> f64) {
+    if devices.iter().any(|device| by(device) > 0.0) {
+        devices.retain(|device| by(device) > 0.0);
+    }
     devices.sort_by(|a, b| by(b).total_cmp(&by(a)));
     devices.truncate(MAX_DEVICES);
 }

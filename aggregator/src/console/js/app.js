@@ -19,7 +19,7 @@ const names = {
 };
 const $ = (id) => document.getElementById(id);
 
-const page = { view: null, name: "", node: "", minutes: 15, started: 0, answered: 0, failed: 0, serial: 0 };
+const page = { view: null, name: "", node: "", minutes: 15, chosen: false, started: 0, answered: 0, failed: 0, serial: 0 };
 let timer = 0;
 let pending = null;
 
@@ -98,7 +98,16 @@ function arrived(body) {
   }
   Object.assign(page, { started: body.about.started_ms, answered: Date.now(), failed: 0 });
   head(body);
+  young(body.now_ms - body.about.started_ms);
   page.view.update(Object.values(body.view)[0], body);
+}
+
+/// While there is little history, a short range shows more of it; a range that somebody chose stays.
+function young(age) {
+  const minutes = age < 6 * 60000 ? 5 : 15;
+  if (page.chosen || minutes === page.minutes) return;
+  page.minutes = minutes;
+  pressRange(minutes);
 }
 
 function failed(why) {
@@ -147,8 +156,8 @@ for (const [view, name] of Object.entries(names)) {
   const count = view === "overview" ? h("span", { class: "count", hidden: true }) : null;
   $("tabs").append(h("a", { "data-view": view, href: `#${view}` }, name, count));
 }
-segments($("range"), [[5, "5 min"], [15, "15 min"], [30, "30 min"]], page.minutes, (minutes) => {
-  page.minutes = minutes;
+const pressRange = segments($("range"), [[5, "5 min"], [15, "15 min"], [30, "30 min"]], page.minutes, (minutes) => {
+  Object.assign(page, { minutes, chosen: true });
   refresh();
 });
 $("node").addEventListener("change", () => go(page.name, $("node").value));

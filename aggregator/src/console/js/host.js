@@ -83,7 +83,7 @@ export function mount(root) {
         { name: title, colour: ["--c1", "--c2", "--c8"][i], cells: host.load[i] })));
       text(sheets.load.note, host.about.cpus ? `${host.about.cpus} CPUs` : "");
 
-      network.set(time, host.network.slice(0, MAX_LINES).flatMap((one, i) => [
+      network.set(time, shown(host.network).flatMap((one, i) => [
         { name: `${one.device} in`, colour: palette[i * 2], cells: one.received },
         { name: `${one.device} out`, colour: palette[i * 2 + 1], cells: one.sent },
       ]));
@@ -91,12 +91,12 @@ export function mount(root) {
       text(sheets.network.note, errors > 0 ? `${number(errors)} errors and drops/s` : others(host.network));
       sheets.network.note.classList.toggle("warn", errors > 0);
 
-      disks.set(time, host.disks.slice(0, MAX_LINES).flatMap((one, i) => [
+      disks.set(time, shown(host.disks).flatMap((one, i) => [
         { name: `${one.device} read`, colour: palette[i * 2], cells: one.read },
         { name: `${one.device} written`, colour: palette[i * 2 + 1], cells: one.written },
       ]));
       text(sheets.disks.note, others(host.disks));
-      busy.set(time, host.disks.slice(0, 6).map((one, i) => (
+      busy.set(time, shown(host.disks).map((one, i) => (
         { name: one.device, colour: palette[i], cells: one.busy })));
       for (const made of [sheets.disks, sheets.busy]) show(made.el, host.disks.length > 0);
       show(sheets.network.el, host.network.length > 0);
@@ -104,6 +104,11 @@ export function mount(root) {
       systems.set(host.filesystems);
     },
   };
+}
+
+/// The busiest, in an order that does not change with how busy they are: nor do their colours.
+function shown(devices) {
+  return devices.slice(0, MAX_LINES).sort((a, b) => (a.device < b.device ? -1 : 1));
 }
 
 function others(devices) {

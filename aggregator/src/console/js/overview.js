@@ -1,7 +1,7 @@
 // Everything at a glance: signals, sinks, nodes, what is missing, how full the store is.
 
 import { dot, empty, h, list, sheet, show, text } from "./dom.js";
-import { bytes, last, number, percent, rate, seconds, span } from "./format.js";
+import { bytes, clock, last, number, percent, rate, seconds, span } from "./format.js";
 import { table } from "./rows.js";
 import { meter, spark } from "./spark.js";
 
@@ -27,11 +27,12 @@ export function mount(root, page) {
   });
   const none = empty("Waiting for the first agent", "An agent on this host reports within seconds of its start.");
   nodes.el.append(nodeTable.el, none);
+  const warnings = warningSheet(page);
   const missing = missingSheet();
   const fills = fillSheet();
   missing.el.classList.add("half");
   fills.el.classList.add("half");
-  top.append(nodes.el, missing.el, fills.el);
+  top.append(nodes.el, warnings.el, missing.el, fills.el);
   grid.append(sinks.el);
   grid.style.marginBottom = "14px";
   root.append(top);
@@ -46,6 +47,7 @@ export function mount(root, page) {
       show(none, !view.nodes.length);
       show(nodeTable.el, view.nodes.length > 0);
       text(nodes.note, view.nodes.length > 1 ? `${view.nodes.length} nodes` : "");
+      warnings.set(view.warnings);
       missing.set(view.missing);
       fills.set(view.store);
     },
@@ -125,6 +127,19 @@ function stateOf() {
       text(words, node.state === "reporting" ? "reporting" : `${node.state}, ${span(node.age)}`);
     },
   };
+}
+
+function warningSheet(page) {
+  const box = h("div", { class: "lines brief" });
+  const none = h("p", { class: "soft" }, "None among the lines that are kept.");
+  const { el } = sheet("Last warnings and errors", box, none);
+  const set = list(box, (line) => line.number, (line) => ({
+    el: h("div", { class: `line ${line.level}`, onclick: () => page.go("logs", line.node) },
+      h("time", {}, clock(line.at_ms, "millis")), h("i", { class: "mark" }),
+      h("span", { class: "from" }, line.node), h("span", { class: "text" }, line.text)),
+    update() {},
+  }));
+  return { el, set(lines) { set(lines); show(none, !lines.length); } };
 }
 
 function missingSheet() {

@@ -15,8 +15,8 @@ export function mount(root, page) {
     line.onclick = () => toggle(state, line, trace);
   });
   const none = empty("Waiting for the first span",
-    "Applications send to their node's agent: OTLP on 4317 (gRPC) and 4318 (HTTP), Zipkin on 9411.",
-    "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318");
+    "Applications send to their node's agent by OTLP over gRPC.",
+    "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317");
   const toolbar = h("div", { class: "toolbar" }, search, count);
   root.append(h("section", { class: "sheet listed" }, toolbar, rows.el, none));
   search.addEventListener("input", () => { state.q = search.value.trim(); page.refresh(); });

@@ -40,10 +40,10 @@ pub struct Track {
     fixed_bytes: usize,
 }
 
-/// All series, by name and labels.
+/// All series, by node, name and labels.
 #[derive(Debug)]
 pub struct Book {
-    names: BTreeMap<Arc<str>, HashMap<Labels, Track>>,
+    nodes: HashMap<Arc<str>, Names>,
     max_bytes: usize,
     bytes: usize,
     max_history_ms: i64,
@@ -52,6 +52,9 @@ pub struct Book {
     series: usize,
     refused: u64,
 }
+
+/// The series of one node.
+type Names = BTreeMap<Arc<str>, HashMap<Labels, Track>>;
 
 /// How full the room is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -99,7 +102,7 @@ impl Book {
     /// An empty book of at most so many bytes.
     pub fn new(max_bytes: usize, history_ms: i64) -> Self {
         Self {
-            names: BTreeMap::new(),
+            nodes: HashMap::new(),
             max_bytes,
             bytes: 0,
             max_history_ms: history_ms,
@@ -111,18 +114,24 @@ impl Book {
     }
 
     /// The series of a name, in no order.
-    pub fn named(&self, name: &str) -> impl Iterator<Item = &Track> {
-        self.names.get(name).into_iter().flat_map(HashMap::values)
+    pub fn named<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Track> {
+        self.of(name, "")
     }
 
     /// The series of a name from one node (any, where it is empty).
-    pub fn of<'a>(&'a self, name: &str, node: &'a str) -> impl Iterator<Item = &'a Track> {
-        self.named(name).filter(move |track| node.is_empty() || &*track.node == node)
+    pub fn of<'a>(&'a self, name: &'a str, node: &'a str) -> impl Iterator<Item = &'a Track> {
+        let all = self.nodes.values().filter(move |_| node.is_empty());
+        let names = self.nodes.get(node).into_iter().chain(all);
+        names.filter_map(move |names| names.get(name)).flat_map(HashMap::values)
     }
 
-    /// Names with the number of their series, in order.
-    pub fn names(&self) -> impl Iterator<Item = (&str, usize)> {
-        self.names.iter().map(|(name, tracks)| (&**name, tracks.len()))
+    /// Names with the number of their series.
+    pub fn names(&self) -> BTreeMap<&str, usize> {
+        let mut names = BTreeMap::new();
+        for (name, tracks) in self.nodes.values().flatten() {
+            *names.entry(&**name).or_default() += tracks.len();
+        }
+        names
     }
 
     /// How full it is.
@@ -150,10 +159,12 @@ impl Book {
             let (Some(series), Some(value)) = (keyframe.series.get(number), frame.values.get(number)) else {
                 continue;
             };
+            let own = series.labels.get("node").filter(|own| *own != &**node);
+            let node = own.map_or_else(|| node.clone(), Arc::from);
             if value.to_bits() == STALE_NAN {
-                self.end(&series.labels, frame.at_ms);
+                self.end(&series.labels, &node, frame.at_ms);
             } else if !value.is_nan() {
-                self.put(&series.labels, node, Point { at_ms: frame.at_ms, value: *value });
+                self.put(&series.labels, &node, Point { at_ms: frame.at_ms, value: *value });
             }
         }
         if now_ms.saturating_sub(self.swept_ms) >= SWEEP_MS {
@@ -162,8 +173,7 @@ impl Book {
     }
 
     fn put(&mut self, labels: &Labels, node: &Arc<str>, point: Point) {
-        let name = labels.get("__name__").unwrap_or_default();
-        if self.names.get(name).is_none_or(|tracks| !tracks.contains_key(labels)) {
+        if self.track(node, labels).is_none() {
             let fixed_bytes = cost(labels);
             if !self.make_room(fixed_bytes + MIN_GROWTH * POINT_BYTES) {
                 self.refused += 1;
@@ -171,33 +181,38 @@ impl Book {
             }
             self.bytes += fixed_bytes;
             self.series += 1;
-            let node = labels.get("node").filter(|n| **n != **node).map_or_else(|| node.clone(), Arc::from);
-            let track = Track { labels: labels.clone(), node, points: VecDeque::new(), fixed_bytes };
-            self.names.entry(name.into()).or_default().insert(labels.clone(), track);
+            let track =
+                Track { labels: labels.clone(), node: node.clone(), points: VecDeque::new(), fixed_bytes };
+            let names = self.nodes.entry(node.clone()).or_default();
+            names.entry(name(labels).into()).or_default().insert(labels.clone(), track);
         }
-        let Some(track) = self.names.get(name).and_then(|tracks| tracks.get(labels)) else { return };
-        if let Some(growth) = track.growth() {
+        if let Some(growth) = self.track(node, labels).and_then(|track| track.growth()) {
             // Where not even this fits after all history was cut, the oldest points make way for the new one.
             let fits = self.make_room(growth * POINT_BYTES);
-            let Some(track) = self.names.get_mut(name).and_then(|t| t.get_mut(labels)) else { return };
-            if fits && let Some(growth) = track.growth() {
+            let Some(track) = self.track(node, labels) else { return };
+            if !fits {
+                track.points.drain(..track.points.len().min(2));
+            } else if let Some(growth) = track.growth() {
                 let before = track.points.capacity();
                 track.points.reserve_exact(growth);
-                self.bytes += (track.points.capacity() - before) * POINT_BYTES;
-            } else if !fits {
-                track.points.drain(..track.points.len().min(2));
+                let grown = track.points.capacity() - before;
+                self.bytes += grown * POINT_BYTES;
             }
         }
         let oldest = point.at_ms.saturating_sub(self.history_ms);
-        if let Some(track) = self.names.get_mut(name).and_then(|t| t.get_mut(labels)) {
+        if let Some(track) = self.track(node, labels) {
             track.push(point, oldest);
         }
     }
 
+    fn track(&mut self, node: &str, labels: &Labels) -> Option<&mut Track> {
+        self.nodes.get_mut(node)?.get_mut(name(labels))?.get_mut(labels)
+    }
+
     /// Ends a series, unless a newer value has come in the meantime.
-    fn end(&mut self, labels: &Labels, at_ms: i64) {
-        let name = labels.get("__name__").unwrap_or_default();
-        let Some(tracks) = self.names.get_mut(name) else { return };
+    fn end(&mut self, labels: &Labels, node: &str, at_ms: i64) {
+        let Some(names) = self.nodes.get_mut(node) else { return };
+        let Some(tracks) = names.get_mut(name(labels)) else { return };
         if tracks.get(labels).is_none_or(|track| track.newest_ms() > at_ms) {
             return;
         }
@@ -206,7 +221,10 @@ impl Book {
             self.series -= 1;
         }
         if tracks.is_empty() {
-            self.names.remove(name);
+            names.remove(name(labels));
+        }
+        if names.is_empty() {
+            self.nodes.remove(node);
         }
     }
 
@@ -224,7 +242,7 @@ impl Book {
 
     /// Drops what is older than the present history and gives the memory back.
     fn trim(&mut self) {
-        for track in self.names.values_mut().flat_map(HashMap::values_mut) {
+        for track in self.nodes.values_mut().flat_map(BTreeMap::values_mut).flat_map(HashMap::values_mut) {
             let oldest = track.newest_ms().saturating_sub(self.history_ms);
             self.bytes -= track.points.capacity() * POINT_BYTES;
             track.drop_before(oldest);
@@ -237,7 +255,7 @@ impl Book {
     fn sweep(&mut self, now_ms: i64) {
         self.swept_ms = now_ms;
         let (mut bytes, mut gone) = (0, 0);
-        for tracks in self.names.values_mut() {
+        for tracks in self.nodes.values_mut().flat_map(BTreeMap::values_mut) {
             tracks.retain(|_, track| {
                 let keep = track.newest_ms() > now_ms.saturating_sub(self.max_history_ms);
                 if !keep {
@@ -249,7 +267,10 @@ impl Book {
         }
         self.bytes -= bytes;
         self.series -= gone;
-        self.names.retain(|_, tracks| !tracks.is_empty());
+        self.nodes.retain(|_, names| {
+            names.retain(|_, tracks| !tracks.is_empty());
+            !names.is_empty()
+        });
         if self.bytes < self.max_bytes / 2 {
             self.history_ms = (self.history_ms / 2 * 3).min(self.max_history_ms);
         }
@@ -303,6 +324,10 @@ impl Track {
             self.points.pop_front();
         }
     }
+}
+
+fn name(labels: &Labels) -> &str {
+    labels.get("__name__").unwrap_or_default()
 }
 
 fn same(a: Point, b: Point) -> bool {
