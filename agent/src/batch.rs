@@ -48,6 +48,10 @@ impl Default for Config {
 /// A table that has seen no set for this long is dropped: its group (a target, a pod) is gone.
 const TABLE_IDLE: std::time::Duration = std::time::Duration::from_secs(3600);
 
+/// Spans whose sender waits for the disk are closed at this age: an application's exporter sends one request at a time,
+/// so that a longer wait would bound how many spans it can hand over.
+const WAITED_FOR: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// Runs from the first event to the last: ends when all senders are gone, with everything in the spool.
 pub struct Batcher {
     config: Config,
@@ -60,6 +64,8 @@ pub struct Batcher {
     spans: HashMap<&'static str, SpanBatch>,
     /// When the oldest open frame must be closed.
     close_at: Option<Instant>,
+    /// When spans that are waited for must be closed.
+    close_spans_at: Option<Instant>,
 }
 
 impl Batcher {
@@ -80,6 +86,7 @@ impl Batcher {
             logs: HashMap::new(),
             spans: HashMap::new(),
             close_at: None,
+            close_spans_at: None,
         }
     }
 
@@ -93,7 +100,8 @@ impl Batcher {
         self.enricher.directives(&known);
         let mut directives_end = false;
         loop {
-            let wake = [self.close_at, self.enricher.next_due()].into_iter().flatten().min();
+            let wake = [self.close_at, self.close_spans_at, self.enricher.next_due()];
+            let wake = wake.into_iter().flatten().min();
             tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => self.take(event).await,
@@ -110,6 +118,9 @@ impl Batcher {
                     self.add_logs(ready).await;
                     if self.close_at.is_some_and(|at| at <= Instant::now()) {
                         self.close_all(false).await;
+                    }
+                    if self.close_spans_at.is_some_and(|at| at <= Instant::now()) {
+                        self.close_spans().await;
                     }
                 }
             }
@@ -170,12 +181,14 @@ impl Batcher {
     }
 
     async fn add_spans(&mut self, chunk: SpanChunk) {
-        let source = chunk.source;
+        let (source, waited_for) = (chunk.source, chunk.stored.is_some());
         let batch = self.spans.entry(source).or_default();
         batch.add(chunk);
         if batch.bytes() as u64 >= self.config.bytes.0 {
             let draft = batch.take(self.agent, source);
             self.spool.append(draft).await;
+        } else if waited_for {
+            self.close_spans_at.get_or_insert_with(|| Instant::now() + WAITED_FOR);
         } else {
             self.open();
         }
@@ -194,13 +207,22 @@ impl Batcher {
         }
         let logs =
             self.logs.iter_mut().filter(|(_, batch)| !batch.is_empty() && (batch.is_whole() || ending));
-        let mut drafts: Vec<Draft> = logs.map(|(source, batch)| batch.take(agent, source)).collect();
-        let spans = self.spans.iter_mut().filter(|(_, batch)| !batch.is_empty());
-        drafts.extend(spans.map(|(source, batch)| batch.take(agent, source)));
+        let drafts: Vec<Draft> = logs.map(|(source, batch)| batch.take(agent, source)).collect();
         for draft in drafts {
             self.spool.append(draft).await;
         }
+        self.close_spans().await;
         self.metrics.lines_without_pod.inc_by(std::mem::take(&mut self.enricher.without));
+    }
+
+    async fn close_spans(&mut self) {
+        self.close_spans_at = None;
+        let agent = self.agent;
+        let open = self.spans.iter_mut().filter(|(_, batch)| !batch.is_empty());
+        let drafts: Vec<Draft> = open.map(|(source, batch)| batch.take(agent, source)).collect();
+        for draft in drafts {
+            self.spool.append(draft).await;
+        }
     }
 }
 
@@ -210,3 +232,6 @@ async fn sleep_until(at: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;
