@@ -68,10 +68,10 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
                     Ok(false) => fleet.put_off(probe.key, Instant::now()),
                     Err(net::Stopped) => break,
                 },
-                Some(Due::Resolve(id, _)) if lookups.len() >= LOOKUPS => fleet.resolve_later(id, Instant::now()),
-                Some(Due::Resolve(id, host)) => {
+                Some(Due::Resolve(id, ..)) if lookups.len() >= LOOKUPS => fleet.resolve_later(id, Instant::now()),
+                Some(Due::Resolve(id, host, current)) => {
                     let proc = ctx.node.roots.proc.clone();
-                    lookups.spawn(async move { (id, net::resolve(&host, &proc).await) });
+                    lookups.spawn(async move { (id, net::resolve(&host, &proc, current).await) });
                 }
                 Some(Due::Export(set)) => match ctx.events.send(Event::Metrics(set)).await {
                     Ok(()) => {}

@@ -29,8 +29,8 @@ const RETRY: Duration = Duration::from_secs(10);
 pub(super) enum Due {
     /// Send this.
     Ping(Probe),
-    /// Look up this target's host.
-    Resolve(u64, String),
+    /// Look up this target's host, which has this address so far.
+    Resolve(u64, String, Option<IpAddr>),
     /// Hand this on.
     Export(MetricSet),
 }
@@ -103,7 +103,7 @@ impl Fleet {
         // A target that is gone leaves its entries behind.
         let target = self.targets.get_mut(&id)?;
         match task {
-            Task::Resolve => Some(Due::Resolve(id, target.spec.host.clone())),
+            Task::Resolve => Some(Due::Resolve(id, target.spec.host.clone(), target.address)),
             Task::Export => {
                 self.agenda.add(now + self.config.export.0.max(Duration::from_secs(1)), (id, Task::Export));
                 Some(Due::Export(export::metrics(target, self.config.tos, now_ms())))

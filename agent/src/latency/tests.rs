@@ -120,7 +120,7 @@ async fn schedule() {
                 pings += 1;
                 fleet.report(Report { key: probe.key, outcome: Outcome::Timeout });
             }
-            Some(Due::Resolve(id, host)) => {
+            Some(Due::Resolve(id, host, _)) => {
                 let known = now >= start + Duration::from_secs(1800);
                 let found =
                     if known { Ok(IpAddr::from([10, 0, 0, 1])) } else { Err(ResolveError::Empty(host)) };

@@ -35,11 +35,13 @@ pub enum ResolveError {
     },
 }
 
-/// Resolves `host`; IPv4 first where a name has both. `proc` is where the host's /proc is mounted.
+/// Resolves `host`; IPv4 first where a name has both. A name with several addresses keeps `current` while it is one of
+/// them: resolvers turn the list at each answer, and the target would seem to move. `proc` is where the host's /proc
+/// is mounted.
 ///
 /// # Errors
 /// [`ResolveError`].
-pub async fn resolve(host: &str, proc: &Path) -> Result<IpAddr, ResolveError> {
+pub async fn resolve(host: &str, proc: &Path, current: Option<IpAddr>) -> Result<IpAddr, ResolveError> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(address.to_canonical());
     }
@@ -55,8 +57,13 @@ pub async fn resolve(host: &str, proc: &Path) -> Result<IpAddr, ResolveError> {
         .map_err(|source| ResolveError::Lookup { host: host.to_owned(), source })?
         .map(|address| address.ip().to_canonical())
         .collect();
+    choose(&found, current).ok_or_else(|| ResolveError::Empty(host.to_owned()))
+}
+
+fn choose(found: &[IpAddr], current: Option<IpAddr>) -> Option<IpAddr> {
+    let kept = found.iter().find(|address| Some(**address) == current);
     let v4 = found.iter().find(|address| address.is_ipv4());
-    v4.or(found.first()).copied().ok_or_else(|| ResolveError::Empty(host.to_owned()))
+    kept.or(v4).or(found.first()).copied()
 }
 
 /// The gateway of the default route with the lowest metric, from the text of /proc/net/route (net/ipv4/fib_trie.c,
@@ -111,13 +118,25 @@ mod tests {
     #[tokio::test]
     async fn without_resolver() {
         let folder = tempfile::tempdir().unwrap();
-        let resolved = |host| resolve(host, folder.path());
+        let resolved = |host| resolve(host, folder.path(), None);
         assert_eq!(resolved("192.0.2.1").await.unwrap(), IpAddr::from([192, 0, 2, 1]));
         assert_eq!(resolved("::ffff:192.0.2.1").await.unwrap(), IpAddr::from([192, 0, 2, 1]));
         assert!(resolved(GATEWAY).await.unwrap_err().to_string().contains("net/route"));
         std::fs::create_dir(folder.path().join("net")).unwrap();
         std::fs::write(folder.path().join("net/route"), HEAD).unwrap();
         assert_eq!(resolved(GATEWAY).await.unwrap(), IpAddr::from([127, 0, 0, 1]));
+    }
+
+    /// Scenario: a name with three addresses, IPv6 first, of which none, one or a vanished one is in use.
+    /// Guarantees: the one in use stays while it is there, else the first of IPv4 is taken.
+    #[test]
+    fn several_addresses() {
+        let [six, a, b, gone] =
+            ["fd00::1", "192.0.2.1", "192.0.2.2", "192.0.2.3"].map(|a| a.parse().unwrap());
+        for (current, chosen) in [(None, a), (Some(b), b), (Some(six), six), (Some(gone), a)] {
+            assert_eq!(choose(&[six, a, b], current), Some(chosen));
+        }
+        assert_eq!((choose(&[six], None), choose(&[], Some(a))), (Some(six), None));
     }
 
     proptest! {

@@ -71,7 +71,7 @@ impl Trace {
         let started = Instant::now();
         let mut failure = None;
         let mut change = None;
-        match net::resolve(&self.spec.host, &node.roots.proc).await {
+        match net::resolve(&self.spec.host, &node.roots.proc, self.address).await {
             Ok(address) => {
                 self.move_to(address);
                 let mut sight = Sight::default();
