@@ -19,6 +19,8 @@ const BACKLOG: u32 = 1;
 pub(super) struct Stream<'a> {
     /// Its labels as Loki takes them.
     pub(super) selector: String,
+    /// How many these are.
+    pub(super) labels: usize,
     /// In order of time.
     pub(super) entries: Vec<Entry<'a>>,
 }
@@ -56,7 +58,13 @@ pub(super) fn streams(batch: &Batch) -> Vec<Stream<'_>> {
                     let slot = match by_selector.entry(selector) {
                         Slot::Occupied(slot) => *slot.get(),
                         Slot::Vacant(slot) => {
-                            streams.push(Stream { selector: slot.key().clone(), entries: Vec::new() });
+                            let labels = &frame.streams[stream];
+                            let added = part.frame.header.lane == BACKLOG && labels.get("lane").is_none();
+                            streams.push(Stream {
+                                selector: slot.key().clone(),
+                                labels: labels.pairs().len() + usize::from(added),
+                                entries: Vec::new(),
+                            });
                             *slot.insert(streams.len() - 1)
                         }
                     };
@@ -96,7 +104,7 @@ pub(super) fn push_request(streams: &[Stream<'_>]) -> Vec<u8> {
 /// A request of one line.
 pub(super) fn one_line(selector: &str, at_ns: i64, line: &str) -> Vec<u8> {
     let entry = Entry { record: (0, 0), at_ns, line, metadata: &[] };
-    push_request(&[Stream { selector: selector.to_owned(), entries: vec![entry] }])
+    push_request(&[Stream { selector: selector.to_owned(), labels: 1, entries: vec![entry] }])
 }
 
 fn timestamp(at_ns: i64) -> Timestamp {

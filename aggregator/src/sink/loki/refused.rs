@@ -33,6 +33,9 @@ pub(super) fn in_body(body: &str, streams: &[Stream<'_>]) -> Verdict {
         Some(Box::new(move |stream, entry| entry.at_ns < oldest && (!behind || names(body, stream))))
     } else if let Some(newest) = time_after(body, "has timestamp too new: ") {
         Some(Box::new(move |_, entry| entry.at_ns >= newest))
+    } else if let Some(limit) = number_after(body, "label names; limit ") {
+        // It names one stream, but all that have as many are left out.
+        Some(Box::new(move |stream, _| stream.labels > limit))
     } else if is_about_a_stream(body) {
         Some(Box::new(|stream, _| names(body, stream)))
     } else {
@@ -49,7 +52,7 @@ pub(super) fn in_body(body: &str, streams: &[Stream<'_>]) -> Verdict {
 
 /// Errors that hit every entry of a stream for its labels' sake.
 fn is_about_a_stream(body: &str) -> bool {
-    ["label names; limit", "label name too long", "label value too long", "has duplicate label name"]
+    ["label name too long", "label value too long", "has duplicate label name"]
         .iter()
         .any(|text| body.contains(text))
 }
@@ -148,6 +151,8 @@ mod tests {
         );
         check("entry for stream '{app=\"a\"}' has timestamp too new: 2024-01-01T00:00:02Z", Some(&[2, 5]));
         check("stream '{app=\"a\", node=\"n1\"}' has label value too long: 'x'", Some(&[0, 1, 2]));
+        check("entry for stream '{app=\"c\"}' has 2 label names; limit 1", Some(&[0, 1, 2, 3, 4, 5]));
+        check("entry for stream '{app=\"c\"}' has 2 label names; limit 2", None);
         check("stream '{app=\"c\"}' has label value too long: 'x'", None);
         check("couldn't parse push request: unexpected EOF", None);
         check("oldest acceptable timestamp is: 2024-01-01T00:00:01+02:00", None);
