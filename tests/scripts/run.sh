@@ -10,7 +10,7 @@ mkdir -p target/report
 log=target/report/$stage.log
 echo "== $stage"
 passed=0
-cargo test --locked "$@" -- --show-output 2>&1 | tee "$log" | awk '
+cargo test --locked --no-fail-fast "$@" -- --show-output 2>&1 | tee "$log" | awk '
     /^successes:$/ { quiet = 1 }
     /^(failures:|test result:)/ { quiet = 0 }
     !quiet && !/^$/ && !/ \.\.\. ok$/ && !/^running [0-9]+ tests?$/ { print; fflush() }' || passed=$?
