@@ -82,12 +82,11 @@ impl Enricher {
 
     /// Takes a chunk; returns what can go on, in order: nothing where it must wait for its pod.
     pub(crate) fn logs(&mut self, chunk: LogChunk) -> Vec<LogChunk> {
-        let must_wait = !self.pods.is_empty()
-            && chunk.pod.as_ref().is_some_and(|pod| {
-                !self.pods.contains_key(&pod.uid)
-                    && (!self.waited.contains(&pod.uid)
-                        || self.held.iter().any(|(_, c)| c.pod.as_ref() == Some(pod)))
-            });
+        // Also before the first directives: they may be on their way.
+        let must_wait = chunk.pod.as_ref().is_some_and(|pod| {
+            let behind_others = || self.held.iter().any(|(_, held)| held.pod.as_ref() == Some(pod));
+            !self.pods.contains_key(&pod.uid) && (!self.waited.contains(&pod.uid) || behind_others())
+        });
         if !must_wait {
             return vec![self.finish(chunk)];
         }
