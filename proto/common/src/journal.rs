@@ -11,7 +11,8 @@
 //! | `record.rs` | one record: encoded, checked |
 //! | `scan.rs` | from record to record, and over damage to the next |
 //! | `catalog.rs` | what writer, readers and cursors share: segments, positions, counters |
-//! | `recovery.rs` | opening: the torn tail cut, the fold's state found |
+//! | `recovery.rs` | opening: which segments count, and the fold's state |
+//! | `survey.rs` | what is good in a segment that a crash may have torn |
 //! | `writer.rs` | the thread: write, fsync, acknowledge, delete what was read |
 //! | `active.rs` | the segment that is being written |
 //! | `budget.rs` | shedding, counted |
@@ -72,6 +73,7 @@ mod scan;
 
 mod catalog;
 mod recovery;
+mod survey;
 
 mod active;
 mod budget;
@@ -114,7 +116,8 @@ impl Journal {
         classes: Vec<Class>,
         options: Options,
     ) -> Result<Self, JournalError> {
-        let (journal, writer, queue, end) = Self::assemble(storage, dir, classes, options)?;
+        let (journal, mut writer, queue, end) = Self::assemble(storage, dir, classes, options)?;
+        writer.begin();
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || writer.run(queue, end))

@@ -9,7 +9,7 @@ use super::catalog::{Segment, locked};
 use super::error::JournalError;
 use super::scan::{Scan, Step};
 use super::storage::Open;
-use super::writer::{Writer, remove};
+use super::writer::Writer;
 
 impl Writer {
     /// Sheds until so many more bytes of a class fit. An append never costs a class of more worth anything: where only
@@ -71,7 +71,7 @@ impl Writer {
         if error.is_full() {
             let log = &self.shared.classes[class];
             for segment in self.classes[class].doomed.drain(..) {
-                remove(&*self.shared.storage, log, &segment);
+                log.remove(&*self.shared.storage, &segment);
             }
             // If there is still no room, it goes with the next write.
             let Err(error) = self.keep_state(class) else { return true };

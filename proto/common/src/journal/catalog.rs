@@ -55,6 +55,8 @@ pub(super) struct Segment {
     pub(super) written: AtomicU64,
     /// End of what readers may read.
     durable: AtomicU64,
+    /// End of the last durable frame: who is there has read all of it.
+    frames_end: AtomicU64,
     /// `durable` will not grow any more.
     sealed: AtomicBool,
     /// Deleted before all had read it: nobody reads on in it.
@@ -89,12 +91,17 @@ impl Segment {
     pub(super) fn finished(number: u64, bytes: u64) -> Self {
         let segment = Self::begun(number, bytes);
         segment.publish(bytes);
+        segment.note_frames(bytes);
         segment.seal();
         segment
     }
 
     pub(super) fn publish(&self, durable: u64) {
         self.durable.store(durable, Ordering::Release);
+    }
+
+    pub(super) fn note_frames(&self, end: u64) {
+        self.frames_end.store(end, Ordering::Release);
     }
 
     pub(super) fn seal(&self) {
@@ -115,6 +122,10 @@ impl Segment {
         (self.durable.load(Ordering::Acquire), sealed)
     }
 
+    fn frames_end(&self) -> Position {
+        Position { segment: self.number, offset: self.frames_end.load(Ordering::Acquire) }
+    }
+
     pub(super) fn end(&self) -> Position {
         Position { segment: self.number, offset: self.readable().0 }
     }
@@ -132,16 +143,18 @@ impl Log {
         self.segments.range(position.segment..).next().map(|(_, segment)| segment.clone())
     }
 
-    /// Takes out the segments that every cursor has passed. The newest stays, since it holds the state.
+    /// Whether every cursor has passed the oldest segment. The newest is never passed, since it holds the state.
+    pub(super) fn has_passed(&self) -> bool {
+        let slowest = self.cursors.values().map(|mark| mark.position).min();
+        let oldest = self.segments.values().next().filter(|_| self.segments.len() > 1);
+        oldest.zip(slowest).is_some_and(|(oldest, slowest)| slowest >= oldest.frames_end())
+    }
+
+    /// Takes out the segments that every cursor has passed.
     pub(super) fn take_passed(&mut self) -> Vec<Arc<Segment>> {
-        let Some(slowest) = self.cursors.values().map(|mark| mark.position).min() else { return Vec::new() };
         let mut passed = Vec::new();
-        while self.segments.len() > 1 {
-            let Some(oldest) = self.segments.first_entry() else { break };
-            if slowest.segment < *oldest.key() || slowest < oldest.get().end() {
-                break;
-            }
-            passed.push(oldest.remove());
+        while self.has_passed() {
+            passed.extend(self.segments.pop_first().map(|(_, segment)| segment));
         }
         passed
     }
@@ -152,7 +165,7 @@ impl Log {
         segment.mark_shed();
         self.segments.remove(&segment.number);
         let next = Position { segment: segment.number + 1, offset: 0 };
-        let end = segment.end();
+        let end = segment.frames_end();
         let mut moved = Vec::new();
         for (name, mark) in &mut self.cursors {
             if mark.position < end {
@@ -173,6 +186,16 @@ impl ClassLog {
     /// Whether a segment is still there.
     pub(super) fn lists(&self, segment: &Segment) -> bool {
         locked(&self.log).segments.contains_key(&segment.number)
+    }
+
+    /// Deletes a segment's file, which is not listed any more. One that cannot be deleted now is deleted at the next
+    /// opening, when it lies before the log's beginning or the cursors.
+    pub(super) fn remove(&self, storage: &dyn Storage, segment: &Segment) {
+        let path = self.segment_path(segment.number);
+        if let Err(error) = storage.remove(&path) {
+            tracing::warn!(path = %path.display(), %error, "cannot remove a segment");
+        }
+        self.tally.bytes.fetch_sub(segment.written.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Counts damage, once.

@@ -109,7 +109,8 @@ impl Cursor {
             now.position = now.position.max(position);
             now.pending = None;
         });
-        if position.segment > before.position.segment {
+        let passed = locked(&self.log().log).has_passed();
+        if passed {
             // A queue that is full wakes the writer anyway.
             drop(self.inner.queue.try_send(Request::Sweep));
         }

@@ -2,8 +2,6 @@
 //! only the size is asked, so that it takes as long for a large log as for a small one.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -15,13 +13,11 @@ use super::api::{Class, Fold, Position};
 use super::catalog::{ClassLog, Log, Segment, Tally, locked};
 use super::cursor;
 use super::error::JournalError;
-use super::record::{Kind, VERSION, put};
-use super::scan::{Entry, Found, Scan, Step};
-use super::storage::{File, Open, Storage, read_full};
-use super::writer::{Writing, remove};
-
-/// How much is held in memory where bytes are written again.
-const SLICE: u64 = 256 << 10;
+use super::record::VERSION;
+use super::scan::{Scan, Step};
+use super::storage::{Open, Storage};
+use super::survey::{Survey, end_well};
+use super::writer::Writing;
 
 /// Opens or begins a class below `dir`.
 pub(super) fn open(
@@ -52,7 +48,7 @@ pub(super) fn open(
         let kept = segments.split_off(&state.oldest);
         for segment in segments.values() {
             // Shed before a crash that kept the file.
-            remove(storage, &log, segment);
+            log.remove(storage, segment);
         }
         segments = kept;
         fold.restore(&state.snapshot);
@@ -114,7 +110,7 @@ fn recover(
         }
         if newest && survey.is_void() {
             // The crash came while it was made: the one before it was complete by then.
-            remove(storage, log, &segments[&number]);
+            log.remove(storage, &segments[&number]);
             segments.remove(&number);
             continue;
         }
@@ -126,7 +122,9 @@ fn recover(
             storage.sync_dir(&log.dir).map_err(JournalError::io("fsync", &log.dir))?;
             // Wrapping, as atomics do, makes one addition of both directions.
             log.tally.bytes.fetch_add(end.wrapping_sub(size), Ordering::Relaxed);
-            segments.insert(number, Segment::finished(number, end));
+            let segment = Segment::finished(number, end);
+            segment.note_frames(survey.good.frames_end);
+            segments.insert(number, segment);
             found.newest_frames = survey.good.frames;
         }
         for (bytes, _) in &survey.damage {
@@ -143,121 +141,6 @@ fn recover(
         }
     }
     Ok(found)
-}
-
-/// Cuts what a crash tore, and marks what is left as good for all later starts. Returns the new end.
-fn end_well(
-    file: &dyn File,
-    log: &ClassLog,
-    segment: &Segment,
-    survey: &Survey,
-    path: &Path,
-) -> Result<u64, JournalError> {
-    let (number, size, end) = (segment.number, segment.end().offset, survey.good.end);
-    if end < size {
-        let bytes = size - end;
-        tracing::warn!(
-            class = log.name,
-            segment = number,
-            end,
-            bytes,
-            "cutting off what a crash left half-written"
-        );
-        log.tally.torn_tails.fetch_add(1, Ordering::Relaxed);
-        log.tally.corrupt_bytes.fetch_add(bytes, Ordering::Relaxed);
-        file.truncate(end).map_err(JournalError::io("truncate", path))?;
-    }
-    if survey.synced >= survey.last {
-        return Ok(end);
-    }
-    // An fsync that failed before the crash leaves pages that count as written and are not: these are written again.
-    let mut again = vec![0; SLICE.min(end.saturating_sub(survey.synced)) as usize];
-    let mut offset = survey.synced;
-    while offset < end {
-        again.truncate((end - offset) as usize);
-        let got = read_full(file, &mut again, offset).map_err(JournalError::io("read", path))?;
-        file.write_at(&again[..got], offset).map_err(JournalError::io("write", path))?;
-        offset += got.max(1) as u64;
-    }
-    let mut mark = Vec::new();
-    put(&mut mark, Position { segment: number, offset: end }, Kind::Mark, 0, end, &[]);
-    match file.write_at(&mark, end) {
-        Ok(()) => Ok(end + mark.len() as u64),
-        Err(error) => {
-            tracing::debug!(path = %path.display(), %error, "cannot mark a segment as good");
-            file.truncate(end).map_err(JournalError::io("truncate", path))?;
-            Ok(end)
-        }
-    }
-}
-
-/// What a look through a segment found.
-#[derive(Default)]
-struct Survey {
-    good: Good,
-    /// Damaged parts, each with what was good before it.
-    damage: Vec<(Range<u64>, Good)>,
-    /// What the last record says of how far the file was fsynced.
-    synced: u64,
-    /// Where the last good record begins.
-    last: u64,
-    /// The payload of the first record.
-    about: Option<Bytes>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Good {
-    /// End of the last good record.
-    end: u64,
-    frames: u64,
-    /// The last state.
-    state: Option<Entry>,
-}
-
-impl Survey {
-    fn of(scan: &mut Scan, size: u64) -> io::Result<Self> {
-        let mut survey = Self::default();
-        while let Some(found) = scan.next(size)? {
-            let entry = match found {
-                Found::Record(entry) => entry,
-                Found::Damage(bytes) => {
-                    survey.damage.push((bytes, survey.good));
-                    continue;
-                }
-            };
-            survey.synced = survey.synced.max(entry.head.synced);
-            let Some(payload) = scan.payload(&entry)? else {
-                survey.damage.push((entry.at..entry.end(), survey.good));
-                continue;
-            };
-            survey.good.end = entry.end();
-            survey.last = entry.at;
-            match entry.head.kind {
-                Kind::Segment => survey.about = Some(payload),
-                Kind::State => survey.good.state = Some(entry),
-                Kind::Frame | Kind::KeyedFrame => survey.good.frames += 1,
-                Kind::Keyframe | Kind::Mark => {}
-            }
-        }
-        Ok(survey)
-    }
-
-    /// Forgets all from the first damage on that no fsync is known to have come after. A crash tears writes in any
-    /// order, so that even a good record behind such damage belongs to a batch that nobody was told is durable; keeping
-    /// it would let the fold (file positions) step over its lost predecessor.
-    fn cut_torn(&mut self) {
-        if let Some(torn) = self.damage.iter().position(|(bytes, _)| bytes.start >= self.synced) {
-            self.good = self.damage[torn].1;
-            self.damage.truncate(torn);
-            if let Some((bytes, _)) = self.damage.last() {
-                self.good.end = self.good.end.max(bytes.end);
-            }
-        }
-    }
-
-    fn is_void(&self) -> bool {
-        self.good.frames == 0 && self.good.state.is_none() && self.damage.is_empty()
-    }
 }
 
 fn check_version(survey: &Survey, path: &Path) -> Result<(), JournalError> {

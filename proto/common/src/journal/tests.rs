@@ -1,5 +1,5 @@
-//! The journal's tests, filed by the property that they hold. `model` tries all of them at once, with `world` as its
-//! truth and `disk` as what can go wrong.
+//! The journal's tests, filed by the property that they hold. `model` tries all of them at once, on `disk`,
+//! which fails, and against `truth`, a plain list.
 
 mod disk;
 mod kit;
@@ -11,4 +11,5 @@ mod keyframes;
 mod recovery;
 
 mod model;
+mod truth;
 mod world;

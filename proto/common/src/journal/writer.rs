@@ -8,9 +8,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 
 use super::active::{Active, cost};
 use super::api::{Append, Fold, Options, Position};
-use super::catalog::{ClassLog, Segment, Shared, locked};
+use super::catalog::{Segment, Shared, locked};
 use super::error::JournalError;
-use super::storage::Storage;
 
 /// Bytes that may wait in the queue; what is larger goes alone.
 pub(super) const QUEUE_BYTES: usize = 8 << 20;
@@ -77,7 +76,6 @@ impl Writer {
     /// The thread's life: until it is told to close, or until nobody is left who could ask. Whoever waits for the end
     /// waits for `_ended` to be dropped.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Request>, _ended: watch::Sender<()>) {
-        self.begin();
         while let Some(first) = queue.blocking_recv() {
             self.round(first, &mut queue);
         }
@@ -201,7 +199,7 @@ impl Writer {
             writing.active = None;
             if let Some(segment) = void {
                 locked(&log.log).segments.remove(&segment.number);
-                remove(&*self.shared.storage, log, &segment);
+                log.remove(&*self.shared.storage, &segment);
                 // What is the newest now may have some.
                 writing.newest_frames = 1;
             }
@@ -246,13 +244,14 @@ impl Writer {
                 }
                 writing.newest_frames += frames.len() as u64;
                 log.tally.appended.fetch_add(frames.len() as u64, Ordering::Relaxed);
+                active.segment.note_frames(end.offset);
                 log.durable.send_replace(end);
             }
             answer(waiting, done.clone().map(|()| end));
         }
         if done.is_ok() && !writing.state_due {
             for segment in writing.doomed.drain(..) {
-                remove(&*self.shared.storage, log, &segment);
+                log.remove(&*self.shared.storage, &segment);
             }
         }
         if let Err(error) = self.settle(class) {
@@ -279,7 +278,7 @@ impl Writer {
         let log = &self.shared.classes[class];
         let passed = locked(&log.log).take_passed();
         for segment in passed {
-            remove(&*self.shared.storage, log, &segment);
+            log.remove(&*self.shared.storage, &segment);
         }
     }
 
@@ -288,16 +287,6 @@ impl Writer {
         let staged: usize = writing.staged.iter().map(|staged| staged.frames.len()).sum();
         writing.newest_frames + staged as u64
     }
-}
-
-/// Deletes a segment's file, which is not listed any more. One that cannot be deleted now is deleted at the next
-/// opening, when it lies before the log's beginning or the cursors.
-pub(super) fn remove(storage: &dyn Storage, log: &ClassLog, segment: &Segment) {
-    let path = log.segment_path(segment.number);
-    if let Err(error) = storage.remove(&path) {
-        tracing::warn!(path = %path.display(), %error, "cannot remove a segment");
-    }
-    log.tally.bytes.fetch_sub(segment.written.load(Ordering::Relaxed), Ordering::Relaxed);
 }
 
 /// Nobody may be waiting any more, which is fine.

@@ -1,6 +1,6 @@
-//! The model test's journal, disk and truth.
+//! The model test's journal and disk, and what is done to them; what must hold is `truth`'s.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use super::super::writer::{Request, Writer};
 use super::super::*;
 use super::disk::{Crash, Disk};
 use super::kit::{Counting, frame, number, numbers, read};
+use super::truth::{Deliveries, Delivery, Truth};
 
 /// Class, name. The third class has none, and so keeps all that the budget allows.
 const CURSORS: [(usize, &str); 3] = [(0, "left"), (0, "right"), (1, "left")];
@@ -44,29 +45,6 @@ struct Running {
     _end: watch::Sender<()>,
     folds: Vec<Counting>,
     cursors: Vec<Cursor>,
-}
-
-#[derive(Default)]
-struct Truth {
-    /// All that ever was in the log, in order.
-    log: Vec<u64>,
-    /// Under way when the crash came, in order.
-    unsure: Vec<u64>,
-    /// Refused in the round in which the crash came.
-    loose: BTreeSet<u64>,
-    /// Hit by a flipped bit.
-    hit: BTreeSet<u64>,
-    /// Who missed what was shed.
-    shed: BTreeMap<u64, String>,
-}
-
-#[derive(Default)]
-struct Delivery {
-    done: BTreeSet<u64>,
-    at: Position,
-    begun: Option<Position>,
-    /// An advance that failed, which may yet be found done.
-    maybe: Option<(Position, Vec<u64>)>,
 }
 
 impl World {
@@ -260,53 +238,16 @@ impl World {
             if !self.tainted {
                 assert_eq!(counts.applied, truth.log, "class {class}: the fold is the replay of the log");
             }
-            let deliveries = || CURSORS.iter().zip(&self.readers).filter(|((of, _), _)| *of == class);
-            let mut shed = truth.shed.clone();
-            for (id, names) in counts.shed {
-                if shed.contains_key(&id) {
-                    continue;
-                }
-                let late = deliveries().filter(|(_, delivery)| !delivery.done.contains(&id));
-                let late: Vec<&str> = late.map(|((_, name), _)| *name).collect();
-                let clear = deliveries().all(|(_, delivery)| delivery.maybe.is_none());
-                assert!(names == late.join(",") || !clear, "{id} was shed for {names}, not read by {late:?}");
-                shed.insert(id, names);
-            }
+            let deliveries = CURSORS.iter().zip(&self.readers).filter(|((of, _), _)| *of == class);
+            let deliveries: Deliveries<'_> =
+                deliveries.map(|((_, name), delivery)| (*name, delivery)).collect();
+            let shed = truth.check_shed(counts.shed, &deliveries);
+            let here = look(&running.journal, class, !self.tainted);
+            truth.check_content(&here, &shed, &deliveries, self.tainted);
             if !self.faults {
                 // Where storing the count failed, a crash may bring the segment back.
-                truth.shed.clone_from(&shed);
+                truth.shed = shed;
             }
-
-            let mut reader = running.journal.reader(class, Position::default());
-            let mut here = Vec::new();
-            let mut end = Position::default();
-            while let Some(record) = reader.read().expect("readable") {
-                assert!(record.position >= end, "positions go up");
-                end = record.end;
-                here.push(number(&record.frame));
-                if let Some(key) = record.key.filter(|_| !self.tainted) {
-                    assert_eq!(reader.keyframe(key), Some(keyframe(key)), "class {class}");
-                }
-            }
-            assert!(
-                here.windows(2).all(|pair| pair[0] < pair[1]),
-                "class {class}: once and in order: {here:?}"
-            );
-            let here = BTreeSet::from_iter(here);
-            for id in &truth.log {
-                let watched = deliveries().count() > 0;
-                let read_by_all =
-                    watched && deliveries().all(|(_, d)| d.done.contains(id) || d.maybe.is_some());
-                let shed = shed.contains_key(id);
-                let gone = shed || read_by_all || truth.hit.contains(id);
-                assert!(here.contains(id) || gone, "class {class}: {id} is missing");
-                assert!(
-                    !(here.contains(id) && shed) || self.tainted,
-                    "class {class}: {id} was shed and is there"
-                );
-            }
-            let known = BTreeSet::from_iter(truth.log.iter().copied());
-            assert!(here.is_subset(&known) || self.tainted, "class {class}: {here:?} not all of {known:?}");
             bytes += running.journal.stats(class).bytes;
         }
         assert!(bytes <= OPTIONS.budget_bytes + SEGMENT, "{bytes} bytes are over the budget");
@@ -316,21 +257,20 @@ impl World {
     }
 }
 
-impl Truth {
-    /// What a start found: all that was acknowledged, then what was under way, up to some point.
-    fn reconcile(&mut self, found: Vec<u64>) {
-        let mut rest = found.iter().copied().peekable();
-        for id in &self.log {
-            if rest.next_if_eq(id).is_none() {
-                assert!(self.hit.contains(id), "{id} was acknowledged and is not in {found:?}");
-            }
+/// What a reader of everything finds; each frame with its keyframe, if asked.
+fn look(journal: &Journal, class: usize, keyframes: bool) -> Vec<u64> {
+    let mut reader = journal.reader(class, Position::default());
+    let mut here = Vec::new();
+    let mut end = Position::default();
+    while let Some(record) = reader.read().expect("readable") {
+        assert!(record.position >= end, "positions go up");
+        end = record.end;
+        here.push(number(&record.frame));
+        if let Some(key) = record.key.filter(|_| keyframes) {
+            assert_eq!(reader.keyframe(key), Some(keyframe(key)), "class {class}");
         }
-        let rest: Vec<u64> = rest.collect();
-        assert!(rest.is_sorted());
-        let certain: Vec<u64> = rest.into_iter().filter(|id| !self.loose.contains(id)).collect();
-        assert!(self.unsure.starts_with(&certain), "{certain:?} of {:?} with gaps", self.unsure);
-        self.log = found;
     }
+    here
 }
 
 fn keyframe(key: Key) -> bytes::Bytes {
