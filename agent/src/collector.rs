@@ -72,7 +72,8 @@ pub static COLLECTORS: &[Entry] = &[
 pub struct Config {
     /// Time between two rounds. They are aligned to it, shifted by a part that depends on the node's name.
     pub interval: Span,
-    /// How long a round may take; what is not read by then is left out of it, and said.
+    /// How long a round may take; what is not read by then is left out of it, and said. By default 10 s, or the
+    /// interval where that is shorter.
     pub deadline: Span,
     /// By name; checked.
     sections: BTreeMap<String, Value>,
@@ -175,10 +176,11 @@ impl<'de> Visitor<'de> for ConfigVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
         let mut config = Config::default();
+        let mut deadline = None;
         while let Some(key) = map.next_key::<String>()? {
             match &*key {
                 "interval" => config.interval = map.next_value()?,
-                "deadline" => config.deadline = map.next_value()?,
+                "deadline" => deadline = Some(map.next_value()?),
                 name => {
                     let section = map.next_value()?;
                     check(name, &section).map_err(de::Error::custom)?;
@@ -189,6 +191,7 @@ impl<'de> Visitor<'de> for ConfigVisitor {
         if config.interval < Span::secs(1) {
             return Err(de::Error::custom(format!("interval: {} is less than a second", config.interval)));
         }
+        config.deadline = deadline.unwrap_or(config.deadline.min(config.interval));
         if config.deadline.0.is_zero() || config.deadline > config.interval {
             let Config { deadline, interval, .. } = config;
             let text = format!(

@@ -23,6 +23,7 @@ fn configuration() {
     let names: Vec<_> = config.chosen().map(|(entry, _)| entry.name).collect();
     assert!(names.contains(&"netdev") && names.contains(&"cpu") && !names.contains(&"uname"));
     assert_eq!(parse("{}").unwrap(), Config::default());
+    assert_eq!(parse("interval: 5s").unwrap().deadline, Span::secs(5));
     for (yaml, message) in [
         ("cpuu: {}", "cpuu: there is no such collector; there are cpu, diskstats"),
         ("cpu: { gest: true }", "cpu: unknown field `gest`"),
@@ -30,7 +31,7 @@ fn configuration() {
         ("netdev: { device_exclude: a, device_include: b }", "exclude each other"),
         ("interval: 15", "15"),
         ("interval: 10ms", "less than a second"),
-        ("interval: 5s", "deadline: 10s must be"),
+        ("interval: 5s\ndeadline: 10s", "deadline: 10s must be"),
     ] {
         let error = parse(yaml).unwrap_err();
         assert!(error.contains(message), "{yaml}: {error}");
