@@ -181,7 +181,8 @@ fn target(labels: &Labels, sent: &[Growth], histogram: &Histogram, rounds: &Roun
         sent: total.round(),
         loss: share_lost(total, histogram.count(0..grid.cells)),
         median: middle(&seconds).or(all.map(|q| q[0])),
-        p95: all.map(|q| q[1]),
+        // The bucket's quantile may lie above the largest round trip that the rounds know.
+        p95: all.map(|q| seconds.iter().flatten().map(|q| q[8]).fold(0.0, f64::max).min(q[1])),
         medians: medians.fold(None, |range: Option<(f64, f64)>, median| {
             Some(range.map_or((median, median), |(low, high)| (low.min(median), high.max(median))))
         }),

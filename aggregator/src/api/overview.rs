@@ -1,5 +1,7 @@
 //! `/api/v1/overview`: who reports, how much arrives, how the sinks are, what is missing.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
 use super::grid::round;
@@ -40,7 +42,7 @@ pub struct Warning {
     /// Its severity.
     pub level: logs::Level,
     /// Its node.
-    pub node: String,
+    pub node: Arc<str>,
     /// The line, or its beginning.
     pub text: String,
 }
@@ -97,7 +99,7 @@ fn warnings(store: &Store) -> Vec<Warning> {
         number: line.number,
         at_ms: line.at_ns / 1_000_000,
         level: line.level,
-        node: line.stream.get("node").unwrap_or_default().to_owned(),
+        node: line.node.clone(),
         text: line.text.chars().take(MAX_WARNING_CHARS).collect(),
     };
     found.into_iter().map(warning).collect()

@@ -23,6 +23,8 @@ use serde::Deserialize;
 use super::api::{Accepted, Answer, Batch, Decoded, Policy, Sink, Telemetry};
 use crate::journal::CLASSES;
 
+mod labels;
+
 pub mod logs;
 pub mod nodes;
 pub mod series;
@@ -161,11 +163,14 @@ pub fn now_ms() -> i64 {
 /// What the telemetry itself says about its node.
 fn node_label(telemetry: &Telemetry) -> Option<&str> {
     match telemetry {
-        Telemetry::Metrics(keyframe, _) => keyframe.series.iter().find_map(|s| s.labels.get("node")),
-        Telemetry::Logs(frame) => frame.streams.iter().find_map(|labels| labels.get("node")),
+        Telemetry::Metrics(keyframe, _) => keyframe.series.iter().find_map(|s| labels::node(&s.labels)),
+        Telemetry::Logs(frame) => frame.streams.iter().find_map(labels::node),
         Telemetry::Spans(request) => {
             let mut resources = request.resource_spans.iter().filter_map(|spans| spans.resource.as_ref());
-            resources.find_map(|r| traces::text_attribute(&r.attributes, "k8s.node.name"))
+            resources.find_map(|r| {
+                let attribute = |name| traces::text_attribute(&r.attributes, name);
+                attribute("k8s.node.name").or_else(|| attribute("host.name"))
+            })
         }
     }
 }

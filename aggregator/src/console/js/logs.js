@@ -9,7 +9,7 @@ const MAX_ROWS = 1500;
 const FIRST = 400;
 const levels = [["", "all"], ["info", "info"], ["warn", "warn"], ["error", "error"]];
 // A label that tells where a line comes from, in the order of their worth.
-const origins = ["pod", "container", "unit", "app", "service_name", "syslog_identifier", "filename", "job"];
+const origins = ["pod", "container", "unit", "app", "service_name", "syslog_identifier", "filename", "target", "job"];
 
 export function mount(root, page) {
   const state = { q: "", level: "", after: 0, paused: false, following: true, unseen: 0 };
@@ -49,8 +49,8 @@ export function mount(root, page) {
   return {
     reset,
     query() {
-      const after = state.paused && !state.clear ? state.after : state.after;
-      return { q: state.q, level: state.level, after, limit: after ? 1000 : FIRST };
+      const { q, level: least, after } = state;
+      return { q, level: least, after, limit: after ? 1000 : FIRST };
     },
     update(view) {
       text(count, `${number(view.fill.lines)} lines kept${state.paused ? ", paused" : ""}`);
@@ -93,7 +93,7 @@ function row(line, stream) {
 
 function origin(stream) {
   const name = origins.find((label) => stream[label]);
-  if (!name) return stream.node || "";
+  if (!name) return stream.node || stream.node_name || "";
   return name === "filename" ? stream[name].split("/").pop() : stream[name];
 }
 

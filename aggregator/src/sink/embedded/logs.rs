@@ -90,7 +90,7 @@ impl Ring {
             }
             let Some(labels) = frame.streams.get(entry.stream as usize) else { continue };
             let stream = self.stream(labels);
-            let named = labels.get("node").filter(|n| *n != &**node);
+            let named = super::labels::node(labels).filter(|n| *n != &**node);
             let node = named.map_or_else(|| node.clone(), Arc::from);
             self.arrived += 1;
             let metadata = if metadata.is_empty() { self.none.clone() } else { metadata.into() };
@@ -98,6 +98,7 @@ impl Ring {
                 number: self.arrived,
                 at_ns: entry.at_ns,
                 level: Level::of(labels, &metadata, text),
+                node: node.clone(),
                 stream,
                 text: cut(text).into(),
                 metadata,

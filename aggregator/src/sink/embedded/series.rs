@@ -159,7 +159,7 @@ impl Book {
             let (Some(series), Some(value)) = (keyframe.series.get(number), frame.values.get(number)) else {
                 continue;
             };
-            let own = series.labels.get("node").filter(|own| *own != &**node);
+            let own = super::labels::node(&series.labels).filter(|own| *own != &**node);
             let node = own.map_or_else(|| node.clone(), Arc::from);
             if value.to_bits() == STALE_NAN {
                 self.end(&series.labels, &node, frame.at_ms);

@@ -50,7 +50,7 @@ fn metrics(keyframe: &Arc<Keyframe>, at_ms: i64, values: Vec<f64>) -> Decoded {
 fn lines(node: &str, file: &str, lines: &[&str]) -> Decoded {
     let entry = |line: &&str| LogEntry { len: line.len() as u32, ..LogEntry::default() };
     let lines = LogFrame {
-        streams: vec![Labels::from_pairs([("node", node), ("filename", file)])],
+        streams: vec![Labels::from_pairs([("node_name", node), ("filename", file)])],
         entries: lines.iter().map(entry).collect(),
         text: lines.concat(),
         metadata: Vec::new(),

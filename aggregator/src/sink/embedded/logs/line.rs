@@ -16,6 +16,8 @@ pub struct Line {
     pub at_ns: i64,
     /// Its severity, as far as it can be told.
     pub level: Level,
+    /// The node that it came from.
+    pub node: Arc<str>,
     /// Its stream's labels.
     pub stream: Arc<Labels>,
     /// The line, cut to a length that can be shown.
