@@ -78,8 +78,9 @@ pub async fn run(args: Args) -> Result<(), RecordError> {
     let roots = Arc::new(Roots::default());
     let mut writer = Writer::new(BufWriter::new(file));
 
-    let end = Instant::now() + args.length.0;
-    let mut ticks = tokio::time::interval(args.interval.0);
+    let begin = Instant::now();
+    let end = begin + args.length.0;
+    let mut ticks = tokio::time::interval_at(begin, args.interval.0);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         let tick = ticks.tick().await;
