@@ -5,32 +5,28 @@ use std::error::Error;
 use ao_proto::remote::{Label, Sample, TimeSeries, WriteRequest};
 use prost::Message as _;
 
-use super::replay::{self, REPEATS, Round, repeat};
+use super::replay::{REPEATS, Round, repeat};
 use crate::api::best_ns;
 
-/// What was sent.
-pub(super) struct Outcome {
-    pub(super) bytes: usize,
-    /// Per sample.
-    pub(super) encode_ns: f64,
-    pub(super) decode_ns: f64,
-}
-
-pub(super) fn run(ours: &replay::Outcome) -> Result<Outcome, Box<dyn Error>> {
+/// Bytes of all requests.
+pub(super) fn bytes(rounds: &[Round]) -> Result<usize, Box<dyn Error>> {
     let mut bytes = 0;
-    for round in &ours.rounds {
+    for round in rounds {
         bytes += encode(&request(round))?.len();
     }
-    let round = ours.rounds.get(ours.rounds.len() * 9 / 10).ok_or("the recording is empty")?;
-    // The sender has its labels as strings at hand: only what every request needs is timed.
+    Ok(bytes)
+}
+
+/// Nanoseconds per sample to encode and to decode. The sender has its labels as strings at hand: only what every
+/// request needs is timed.
+pub(super) fn time(rounds: &[Round]) -> Result<(f64, f64), Box<dyn Error>> {
+    let round = rounds.get(rounds.len() * 9 / 10).ok_or("the recording is empty")?;
     let request = request(round);
     let encoded = encode(&request)?;
     let samples = round.samples.len().max(1) as f64;
-    Ok(Outcome {
-        bytes,
-        encode_ns: best_ns(|| repeat(|| encode(&request))) / REPEATS / samples,
-        decode_ns: best_ns(|| repeat(|| decode(&encoded))) / REPEATS / samples,
-    })
+    let encode = best_ns(|| repeat(|| encode(&request))) / REPEATS / samples;
+    let decode = best_ns(|| repeat(|| decode(&encoded))) / REPEATS / samples;
+    Ok((encode, decode))
 }
 
 fn request(round: &Round) -> WriteRequest {

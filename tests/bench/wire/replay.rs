@@ -36,9 +36,8 @@ pub(super) struct Outcome {
     /// Samples whose series was in the round before, and those of them that differ.
     pub(super) comparable: usize,
     pub(super) changing: usize,
-    /// Per sample, the best round.
-    pub(super) encode_ns: f64,
-    pub(super) decode_ns: f64,
+    /// A frame late in its keyframe's life, when most has changed: for the clock.
+    pub(super) late: Option<(Keyframe, MetricsFrame)>,
     /// What the peer sends too.
     pub(super) rounds: Vec<Round>,
 }
@@ -56,7 +55,6 @@ pub(super) fn run(recording: &Recording) -> Result<Outcome, Box<dyn Error>> {
     // The recording's number of each of the keyframe's series.
     let mut numbers: Vec<usize> = Vec::new();
     let mut ended: Vec<bool> = vec![false; labels.len()];
-    let mut timed: Option<(Keyframe, MetricsFrame)> = None;
     let none = Snapshot::default();
     for (i, snapshot) in recording.snapshots.iter().enumerate() {
         let before = if i > 0 { &recording.snapshots[i - 1] } else { &none };
@@ -90,17 +88,21 @@ pub(super) fn run(recording: &Recording) -> Result<Outcome, Box<dyn Error>> {
         outcome.samples += round.samples.len();
         outcome.largest = outcome.largest.max(round.samples.len());
         outcome.rounds.push(round);
-        // Timed is a frame late in its keyframe's life: most has changed by then.
         if i == recording.snapshots.len() * 9 / 10 {
-            timed = Some((keyframe.clone(), frame));
+            outcome.late = Some((keyframe.clone(), frame));
         }
     }
-    let (keyframe, frame) = timed.ok_or("the recording is empty")?;
-    let sealed = seal_frame(&frame, &keyframe, 300);
-    let samples = (frame.values.len() - frame.absent.len()).max(1) as f64;
-    outcome.encode_ns = best_ns(|| repeat(|| seal_frame(&frame, &keyframe, 300))) / REPEATS / samples;
-    outcome.decode_ns = best_ns(|| repeat(|| open_frame(&sealed, &keyframe))) / REPEATS / samples;
     Ok(outcome)
+}
+
+/// Nanoseconds per sample to encode and to decode.
+pub(super) fn time(outcome: &Outcome) -> Result<(f64, f64), Box<dyn Error>> {
+    let (keyframe, frame) = outcome.late.as_ref().ok_or("the recording is empty")?;
+    let sealed = seal_frame(frame, keyframe, 300);
+    let samples = (frame.values.len() - frame.absent.len()).max(1) as f64;
+    let encode = best_ns(|| repeat(|| seal_frame(frame, keyframe, 300))) / REPEATS / samples;
+    let decode = best_ns(|| repeat(|| open_frame(&sealed, keyframe))) / REPEATS / samples;
+    Ok((encode, decode))
 }
 
 /// One frame takes microseconds: too short for the clock.
