@@ -47,16 +47,13 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
 pub use self::api::LogsStats;
-use self::api::{Format, Origin};
+use self::api::{Format, Origin, PODS};
 use self::discover::{Discover, Want};
 use self::follow::{Follow, Handed, Settings};
 use self::glob::Pattern;
 use self::tail::Reading;
 use self::watch::Inbox;
 use crate::context::Context;
-
-/// Number of the pods' want; those of [`Config::files`] follow.
-const PODS: usize = 0;
 
 /// How long the batcher may take for what was read before the end.
 const LAST_WORDS: Duration = Duration::from_secs(2);

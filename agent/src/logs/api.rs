@@ -6,6 +6,9 @@ use ao_proto::model::Labels;
 
 use crate::event::PodRef;
 
+/// Number of what is wanted of the pods; the numbers of the configured files follow.
+pub(super) const PODS: usize = 0;
+
 /// Which of a container's outputs; a plain file has one, the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stream {

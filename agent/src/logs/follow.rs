@@ -29,7 +29,7 @@ use super::watch::Inbox;
 use crate::event::Event;
 
 /// Time between two rounds while files are written to: a line is read this much later at most.
-const PACE: Duration = Duration::from_millis(10);
+const PACE: Duration = Duration::from_millis(25);
 
 /// Time between two looks at everything while some folders cannot be watched.
 const BLIND: Duration = Duration::from_secs(2);

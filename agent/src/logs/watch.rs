@@ -13,6 +13,12 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 /// Paths kept at once; beyond it everything is looked at anew.
 const MAX_PATHS: usize = 1 << 16;
 
+/// Writes that come within this time of one another are taken from the kernel together.
+const BREATH: Duration = Duration::from_millis(2);
+
+/// After this long without a change the kernel had no more of them: those that it has follow each other at once.
+const DRAINED: Duration = Duration::from_micros(20);
+
 /// A changed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
@@ -109,13 +115,14 @@ impl Inbox {
         self.lock().take()
     }
 
-    fn handle(&self, event: notify::Result<notify::Event>) {
+    /// Says whether it was a mere write.
+    fn handle(&self, event: notify::Result<notify::Event>) -> bool {
         let (paths, what, overflow) = match event {
             Ok(event) => match event.kind {
                 // Our own opening and closing, and everybody's reading. What was written has been said before.
-                EventKind::Access(_) => return,
+                EventKind::Access(_) => return false,
                 // Said before, as one event for each of the two names.
-                EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return,
+                EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return false,
                 EventKind::Modify(ModifyKind::Data(_)) => (event.paths, What::Written, false),
                 EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
                     (event.paths, What::Removed, false)
@@ -134,6 +141,7 @@ impl Inbox {
             drop(state);
             self.wake.notify_one();
         }
+        what == What::Written
     }
 }
 
@@ -171,7 +179,15 @@ impl Watch {
     /// # Errors
     /// The kernel gives no inotify instance (`fs.inotify.max_user_instances`).
     pub(super) fn new(inbox: Arc<Inbox>) -> notify::Result<Self> {
-        let watcher = notify::recommended_watcher(move |event| inbox.handle(event))?;
+        let mut last = Instant::now();
+        let watcher = notify::recommended_watcher(move |event| {
+            let drained = last.elapsed() > DRAINED;
+            if inbox.handle(event) && drained {
+                // The thread of the watcher has just woken up for one write, and would so for each of the next ones.
+                std::thread::park_timeout(BREATH);
+            }
+            last = Instant::now();
+        })?;
         Ok(Self { watcher })
     }
 
@@ -196,7 +212,9 @@ mod tests {
     #[test]
     fn collects() {
         let inbox = Inbox::default();
-        let changed = |path: &str, kind| inbox.handle(Ok(notify::Event::new(kind).add_path(path.into())));
+        let changed = |path: &str, kind| {
+            inbox.handle(Ok(notify::Event::new(kind).add_path(path.into())));
+        };
         let written = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
         changed("/b", written);
         changed("/a", written);

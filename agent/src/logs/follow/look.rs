@@ -6,8 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::PODS;
-use super::super::api::{Format, LogsStats};
+use super::super::api::{Format, LogsStats, PODS};
 use super::super::identity::Node;
 use super::super::join::Joiner;
 use super::super::tail::{self, Place, Tail};
