@@ -22,7 +22,7 @@ const REQUESTS: usize = 1024;
 pub struct Config {
     /// `raw`, `ping` or `connect`; left out, the best that the machine allows.
     pub mode: Option<Mode>,
-    /// Receive buffer of each socket. Answers beyond it are lost and look like loss on the network.
+    /// Receive buffer of each socket, and send buffer. Answers beyond it are lost and look like loss on the network.
     pub receive_buffer: Size,
     /// Ports for TCP connects in mode `connect`. Closed ones answer, too; silent ones make way for the next.
     pub tcp_ports: Vec<u16>,

@@ -89,8 +89,8 @@ pub(super) enum Received {
 }
 
 impl Socket {
-    /// Opens a socket. `receive_buffer` in bytes; the system may grant less.
-    pub(super) fn open(kind: Kind, v6: bool, receive_buffer: usize) -> io::Result<Self> {
+    /// Opens a socket. `buffer` in bytes, for each direction; the system may grant less.
+    pub(super) fn open(kind: Kind, v6: bool, buffer: usize) -> io::Result<Self> {
         let family = if v6 { AddressFamily::INET6 } else { AddressFamily::INET };
         let (sort, protocol) = match (kind, v6) {
             (Kind::Raw, false) => (SocketType::RAW, Some(ipproto::ICMP)),
@@ -109,7 +109,7 @@ impl Socket {
                 id = name.port();
             }
         }
-        configure(&fd, kind, v6, receive_buffer)?;
+        configure(&fd, kind, v6, buffer)?;
         let interest =
             if kind == Kind::Raw { Interest::READABLE } else { Interest::READABLE | Interest::ERROR };
         Ok(Self {
@@ -246,12 +246,16 @@ impl Socket {
     }
 }
 
-fn configure(fd: &OwnedFd, kind: Kind, v6: bool, receive_buffer: usize) -> io::Result<()> {
+fn configure(fd: &OwnedFd, kind: Kind, v6: bool, buffer: usize) -> io::Result<()> {
     let on = 1_i32.to_ne_bytes();
-    let bytes = i32::try_from(receive_buffer).unwrap_or(i32::MAX).to_ne_bytes();
-    // With CAP_NET_ADMIN beyond net.core.rmem_max, else up to it.
-    sys::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
-        .or_else(|_| sys::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes))?;
+    let bytes = i32::try_from(buffer).unwrap_or(i32::MAX).to_ne_bytes();
+    // With CAP_NET_ADMIN beyond net.core.rmem_max, else up to it. The send buffer, too: packets to neighbours that do
+    // not answer lie in it for seconds, and must not keep back those to the others.
+    for (forced, plain) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
+    {
+        sys::set_option(fd.as_fd(), libc::SOL_SOCKET, forced, &bytes)
+            .or_else(|_| sys::set_option(fd.as_fd(), libc::SOL_SOCKET, plain, &bytes))?;
+    }
     sys::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_RXQ_OVFL, &on)?;
     if let Err(error) = timestamps(fd, true) {
         tracing::warn!(%error, "no kernel timestamps on probe sockets: round trips include this machine's scheduling");
