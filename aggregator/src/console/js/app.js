@@ -108,6 +108,7 @@ function young(age) {
   if (page.chosen || minutes === page.minutes) return;
   page.minutes = minutes;
   pressRange(minutes);
+  if (views[page.name].ranged) queueMicrotask(refresh);
 }
 
 function failed(why) {

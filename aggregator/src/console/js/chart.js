@@ -143,6 +143,7 @@ export class Chart {
         if (cell > from) {
           context.beginPath();
           context.moveTo(x(from), y(base[from]));
+          context.lineTo(x(from), y(tops[from]));
           for (let i = from; i < cell; i += 1) context.lineTo(x(i + 0.5), y(tops[i]));
           context.lineTo(x(cell), y(tops[cell - 1]));
           context.lineTo(x(cell), y(base[cell - 1]));
