@@ -27,9 +27,10 @@ test: tools lint ## Everything: tools, lint, then unit and property, repository,
 tools: ## Installs what the tests need into target/tools, at pinned versions
 	tests/scripts/tools.sh
 
-lint: ## Formatting and clippy; a warning is an error
+lint: ## Formatting, clippy and the links of the documentation; a warning is an error
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
 
 bench: ## Measures and writes target/bench.json; ONLY=family for one family
 	cargo build --locked --release -p ao-agent -p ao-aggregator

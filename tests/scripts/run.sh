@@ -11,8 +11,9 @@ log=target/report/$stage.log
 echo "== $stage"
 passed=0
 cargo test --locked --no-fail-fast "$@" -- --show-output 2>&1 | tee "$log" | awk '
-    /^successes:$/ { quiet = 1 }
-    /^(failures:|test result:)/ { quiet = 0 }
+    # Their output stands between two lines "successes:"; a test that starts tests may print any other line.
+    /^successes:$/ { quiet++ }
+    /^(failures:|test result:)/ && quiet != 1 { quiet = 0 }
     !quiet && !/^$/ && !/ \.\.\. ok$/ && !/^running [0-9]+ tests?$/ { print; fflush() }' || passed=$?
 skips=$(grep -oE '^SKIP [^:]+: .*' "$log" | sort -u || true)
 [ -z "$skips" ] || echo "$skips"
