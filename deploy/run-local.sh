@@ -1,13 +1,13 @@
 #!/bin/bash
 # Starts an aggregator and an agent on this host, as two processes that speak gRPC on loopback, and prints where the
-# console is. Ctrl-C ends both cleanly. All state lies under $data; started again, it goes on where it was.
+# console is. Ctrl-C ends both cleanly. All state lies under ./data (or $DATA); started again, it goes on where it was.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${AO_BIN:-target/release}
 http=127.0.0.1:8800
-data=${DATA:-data}
+mkdir -p "${DATA:-data}"
+data=$(cd "${DATA:-data}" && pwd)
 export DATA=$data
-mkdir -p "$data"
 
 # Job control gives each process a group of its own: Ctrl-C reaches this script alone, which then stops them in order.
 set -m

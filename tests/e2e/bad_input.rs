@@ -6,7 +6,7 @@ use std::time::Duration;
 use ao_tests::eventually::eventually;
 use ao_tests::prometheus::get;
 use ao_tests::stack::Stack;
-use ao_tests::workspace::{binary, free_addresses};
+use ao_tests::workspace::{binary, free_addresses, root};
 
 fn run(name: &str, yaml: &str, args: &[&str]) -> Output {
     let folder = tempfile::tempdir().unwrap();
@@ -46,6 +46,20 @@ fn an_empty_file_works() {
     for name in ["ao-agent", "ao-aggregator"] {
         let output = run(name, "", &["--check-config"]);
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// Scenario: the example files that people begin with.
+/// Guarantees: they are good configurations.
+#[test]
+fn the_examples_work() {
+    for name in ["agent", "aggregator"] {
+        for file in [format!("deploy/{name}.example.yaml"), format!("deploy/local/{name}.yaml")] {
+            let mut command = Command::new(binary(&format!("ao-{name}")));
+            let command = command.arg("--config").arg(root().join(&file)).arg("--check-config");
+            let output = command.env("DATA", "/tmp").output().unwrap();
+            assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod directives;
 mod logs;
 mod metrics;
 mod restart;
+mod run_local;
 mod traces;
 mod weather;
 mod writer;

@@ -47,10 +47,23 @@ impl Process {
     /// # Panics
     /// Where it does not end within 20 seconds.
     pub async fn stop(&mut self) -> ExitStatus {
+        self.signal();
+        self.ended(Duration::from_secs(20)).await
+    }
+
+    /// The same for a place that cannot await: blocks until the end.
+    ///
+    /// # Panics
+    /// Where it cannot be signalled.
+    pub fn terminate(&mut self) {
+        self.signal();
+        self.child.wait().expect("a child can be waited for");
+    }
+
+    fn signal(&self) {
         let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
         let pid = pid.expect("a child has a process id");
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a child can be signalled");
-        self.ended(Duration::from_secs(20)).await
     }
 
     /// Waits for its end.
