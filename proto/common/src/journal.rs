@@ -47,9 +47,11 @@
 //! - What [`Pending::durable`] has acknowledged is read back, in order, each frame at one position, after any crash of
 //!   process or machine, until all cursors have passed it or it is shed, and then [`Fold::shed`] was told.
 //! - What was not acknowledged is there after a crash or is not, but never with a gap before it.
-//! - A call's frames lie in one segment; if they cannot be written, none of them is in the log.
+//! - A call's frames lie in one segment; if they cannot be written, none of them is in the log. (A crash right after
+//!   the failure may bring some back: whoever appends them again has them twice, at least once.)
 //! - Damage costs the records that it hits. It is told from a torn write by `synced`: damage before it is skipped and
-//!   counted, what lies behind it is cut. (A damaged keyframe also costs the frames that need it.)
+//!   counted, what lies behind it is cut. (A damaged keyframe also costs the frames that need it. Where the mark behind
+//!   the last fsync is lost as well, a crash and a flipped bit at once, all of that last batch behind the bit is cut.)
 //! - A cursor never goes back behind an `advance` that returned.
 //! - After a failed fsync nothing more is written to that segment, and what waited for it fails.
 //! - [`Fold`] holds exactly the frames that were acknowledged or recovered. Frames are counted as shed before their
