@@ -59,6 +59,7 @@ impl Follow {
         if self.at.get(path).is_some_and(|known| *known != node) {
             LogsStats::add(&self.stats.rotated, 1);
             self.vanished(path);
+            self.look_beside(path);
         }
         if let Some(tail) = self.tails.get_mut(&node) {
             if tail.place == Place::Gone || !self.at.contains_key(&tail.path) {
@@ -71,6 +72,18 @@ impl Follow {
             }
         } else if self.discover.wanted(path).is_some() {
             self.begin(path);
+        }
+    }
+
+    /// Another file has the name of this pod's log. Before that one is read: there may have been more between the two,
+    /// of which the kernel is yet to tell.
+    fn look_beside(&mut self, path: &Path) {
+        let Some(dir) = path.parent().filter(|_| self.discover.wanted(path) == Some(PODS)) else { return };
+        let mut found = self.discover.entered(dir, false);
+        self.sort(&mut found);
+        found.retain(|beside| beside != path && self.stem(beside) == path);
+        for beside in found {
+            self.look_at_file(&beside, true);
         }
     }
 
@@ -155,10 +168,12 @@ impl Follow {
     /// Nothing is left under this name; its file may still be there under another one, or open.
     fn vanished(&mut self, path: &Path) {
         let Some(node) = self.at.remove(path) else { return };
+        let other = self.at.iter().find(|(_, n)| **n == node).map(|(other, _)| other.clone());
         if let Some(tail) = self.tails.get_mut(&node)
             && tail.path == path
         {
-            tail.place = Place::Gone;
+            tail.place = if other.is_some() { Place::Aside } else { Place::Gone };
+            tail.path = other.unwrap_or_else(|| path.to_path_buf());
             self.make_ready(node);
         }
     }

@@ -184,7 +184,7 @@ async fn verifier() {
     let (mut counted, mut deaths) = (0, 0);
     while counted < LINES {
         rig.start();
-        for _ in 0..15 {
+        for _ in 0..7 {
             rig.one().await;
             for text in rig.texts() {
                 let n: usize = text.parse().unwrap();
@@ -193,7 +193,9 @@ async fn verifier() {
                 counted += 1;
             }
             rig.chunks.clear();
-            progress.send(counted).ok();
+            // Up to where none is missing: what the writer may delete.
+            let whole = seen.iter().position(|n| *n == 0).unwrap_or(seen.len());
+            progress.send(whole as u32).ok();
             if counted == LINES {
                 break;
             }
@@ -202,6 +204,6 @@ async fn verifier() {
         deaths += 1;
     }
     writer.join().unwrap();
-    assert!(deaths > 3, "{deaths}");
+    assert!(deaths > 1, "{deaths}");
     assert!(seen.iter().all(|n| *n == 1));
 }
