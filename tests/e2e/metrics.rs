@@ -16,7 +16,7 @@ async fn host_series_arrive_in_prometheus() {
     stack
         .start_aggregator(&format!("{{prometheus: {{url: \"{}/api/v1/write\"}}}}", prometheus.url), "")
         .await;
-    stack.start_agent("collectors: {interval: 1s, deadline: 1s}").await;
+    stack.start_agent("collectors: {interval: 1s}").await;
 
     let one = async |promql: &str| -> Found {
         let what = format!("{promql} in Prometheus");

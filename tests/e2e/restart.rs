@@ -29,7 +29,7 @@ async fn nothing_is_lost_when_the_aggregator_is_killed() {
         loki.url, prometheus.url
     );
     stack.start_aggregator(&sinks, "").await;
-    stack.start_agent("collectors: {interval: 1s, deadline: 1s}").await;
+    stack.start_agent("collectors: {interval: 1s}").await;
     let folder = container(&stack.pods(), "shop", "web-1", "uid-1", "app");
     let writing = tokio::task::spawn_blocking(move || {
         let mut file = CriFile::create(&folder.join("0.log"));
