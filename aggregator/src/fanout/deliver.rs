@@ -86,7 +86,7 @@ enum Next {
 }
 
 impl Courier {
-    /// Delivers the batch, in as many requests as its size asks for.
+    /// Delivers the batch: one request, or more where the backend wants it smaller.
     ///
     /// # Errors
     /// At the shutdown.
@@ -94,8 +94,7 @@ impl Courier {
         let mut settled = Settled::default();
         let mut backoff = Backoff::new(self.patience.retry_base, self.patience.retry_cap);
         // The last one is the next.
-        let mut pieces = cut(batch, self.sink.policy().max_records);
-        pieces.reverse();
+        let mut pieces = vec![Piece::new(batch)];
         while let Some(mut piece) = pieces.pop() {
             if self.shutdown.is_cancelled() {
                 return Err(Stopped);
@@ -209,15 +208,15 @@ impl Courier {
     }
 }
 
-/// The batch in pieces of so many records: frames that are larger than a request come in several.
-fn cut(mut batch: Batch, max_records: usize) -> Vec<Piece> {
-    let mut pieces = Vec::new();
+/// The batch in requests of so many records: frames that are larger than a request come in several.
+pub(super) fn cut(mut batch: Batch, max_records: usize) -> Vec<Batch> {
+    let mut requests = Vec::new();
     while batch.records() > 0 {
         let (first, rest) = batch.split_at(max_records.max(1));
-        pieces.push(Piece::new(first));
+        requests.push(first);
         batch = rest;
     }
-    pieces
+    requests
 }
 
 impl Piece {
@@ -227,6 +226,17 @@ impl Piece {
 }
 
 impl Settled {
+    /// Everything was delivered.
+    pub(super) fn is_empty(&self) -> bool {
+        self.refused.is_empty() && self.unnamed.is_empty()
+    }
+
+    /// With what was not delivered of the next request.
+    pub(super) fn join(&mut self, next: Self) {
+        self.refused.extend(next.refused);
+        self.unnamed.extend(next.unnamed);
+    }
+
     fn add(&mut self, batch: &Batch, accepted: Accepted) {
         let why: Arc<str> = accepted.why.into();
         for (place, record) in accepted.refused {

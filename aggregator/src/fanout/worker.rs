@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A request that was under way at a crash is built again from the same frames with the same records left out, and sent
-//! before anything else.
+//! before anything else. A frame that is larger than a request goes in several, each noted before it is sent.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use super::check::{self, Ahead, Verdict, now_ms};
 use super::counts::Counts;
 use super::dead_letter::DeadLetters;
-use super::deliver::{Courier, Settled, Stopped};
+use super::deliver::{Courier, Settled, Stopped, cut};
 use super::intent::{Intent, LeftOut};
 use super::status::State;
 use super::tap::{Run, Tap};
@@ -80,17 +80,24 @@ impl Worker {
             }
         }
         let left_out = self.check(&run).await?;
-        self.request(run, left_out).await
+        self.request(run, left_out, 0).await
     }
 
     /// The request that was under way when the last process ended.
     async fn resume(&mut self, end: Position) -> Result<(), Stopped> {
-        let (run, mut left_out) =
+        let (run, (mut left_out, done)) =
             self.disk(move |desk| Ok((desk.tap.run_to(end)?, desk.intent.read(end)))).await?;
         left_out.resize(run.frames.len(), LeftOut::new());
-        let batch = batch(&run, &left_out);
-        self.courier.report.resent(&batch);
-        self.request(Run { end, ..run }, left_out).await
+        if let Some(in_flight) = self.requests(&run, &left_out, done).first() {
+            self.courier.report.resent(in_flight);
+        }
+        self.request(Run { end, ..run }, left_out, done).await
+    }
+
+    /// What is still to be sent of a run, request by request.
+    fn requests(&self, run: &Run, left_out: &[LeftOut], done: u64) -> Vec<Batch> {
+        let (_, rest) = batch(run, left_out).split_at(usize::try_from(done).unwrap_or(usize::MAX));
+        cut(rest, self.courier.sink.policy().max_records)
     }
 
     /// What is to be left out of each frame; waits for what is ahead of the clock.
@@ -111,21 +118,27 @@ impl Worker {
         }
     }
 
-    /// Delivers a run, and moves the cursor behind it.
-    async fn request(&mut self, run: Run, left_out: Vec<LeftOut>) -> Result<(), Stopped> {
+    /// Delivers a run but for the records that are `done`, and moves the cursor behind it.
+    async fn request(&mut self, run: Run, left_out: Vec<LeftOut>, mut done: u64) -> Result<(), Stopped> {
         let end = run.end;
-        let batch = batch(&run, &left_out);
-        let settled = if batch.records() == 0 {
-            Settled::default()
-        } else {
-            let noted = left_out.clone();
-            self.disk(move |desk| {
-                desk.intent.note(end, &noted)?;
-                Ok(desk.cursor.begin(end)?)
-            })
-            .await?;
-            self.courier.deliver(batch).await?
-        };
+        let mut settled = Settled::default();
+        let requests = self.requests(&run, &left_out, done);
+        for (place, request) in requests.into_iter().enumerate() {
+            // What was refused is known to this process alone until the run is through: behind it nothing counts as done.
+            if settled.is_empty() {
+                let noted = left_out.clone();
+                self.disk(move |desk| {
+                    desk.intent.note(end, &noted, done)?;
+                    if place == 0 {
+                        desk.cursor.begin(end)?;
+                    }
+                    Ok(())
+                })
+                .await?;
+            }
+            done += request.records() as u64;
+            settled.join(self.courier.deliver(request).await?);
+        }
         self.bury(&settled).await;
         self.count(&run, &left_out, &settled);
         let tally = std::mem::take(&mut self.courier.report.tally);
