@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use ao_common::telemetry;
+use ao_common::units::Size;
 use serde::Deserialize;
 
 use crate::context::Roots;
@@ -56,6 +57,33 @@ pub struct Admin {
 impl Default for Admin {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 8810)) }
+    }
+}
+
+impl Config {
+    /// What the file's form alone cannot say.
+    ///
+    /// # Errors
+    /// A sentence that names the key, what is wrong and what may stand there.
+    pub fn check(&self) -> Result<(), String> {
+        if self.aggregator.addresses.is_empty() {
+            return Err(
+                "aggregator.addresses is empty: name at least one, such as http://127.0.0.1:4417".to_owned()
+            );
+        }
+        for address in &self.aggregator.addresses {
+            let host = address.strip_prefix("http://").unwrap_or_default();
+            if host.is_empty() || !host.contains(':') {
+                return Err(format!(
+                    "aggregator.addresses: {address:?} is not an address such as http://127.0.0.1:4417"
+                ));
+            }
+        }
+        let most = Size::mib(4);
+        if self.batch.bytes > most || self.batch.bytes.0 == 0 || self.batch.lines == 0 {
+            return Err(format!("batch: bytes must be from 1B to {most}, and lines at least 1"));
+        }
+        Ok(())
     }
 }
 

@@ -17,6 +17,9 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(2, &error.to_string()),
     };
+    if let Err(error) = config.check() {
+        return fail(2, &error);
+    }
     let log = match telemetry::init(&config.log) {
         Ok(log) => log,
         Err(error) => return fail(2, &error.to_string()),

@@ -24,7 +24,7 @@ const SHOWN: [(&str, &[&str]); 7] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn every_view_is_drawn() {
     let Some(browser) = Browser::find() else {
-        println!("skipped: no Chromium on this machine");
+        println!("SKIP console in a browser: there is no chromium in PATH");
         return;
     };
     assert_eq!(SHOWN.map(|(view, _)| view), VIEWS);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ao_tests::eventually::eventually;
+use ao_tests::script::Reply;
 use ao_tests::stack::Stack;
 use ao_tests::tempo::Tempo;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -54,4 +55,33 @@ async fn answered_spans_arrive() {
     let accepted = tempo.accepted();
     let resource = accepted[0].resource_spans[0].resource.as_ref().unwrap();
     assert!(format!("{resource:?}").contains(ao_tests::stack::NODE), "{resource:?}");
+}
+
+/// Scenario: Tempo is starting, throttles, does not answer, breaks the connection, and is well again.
+/// Guarantees: every span arrives once.
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_arrive_through_bad_answers() {
+    let mut stack = Stack::new();
+    let tempo = Tempo::start().await;
+    let (resource_exhausted, unavailable) = (8, 14);
+    tempo.script.push([
+        Reply::Status(unavailable, vec![], "starting".to_owned()),
+        Reply::Status(resource_exhausted, vec![], "slow down".to_owned()),
+        Reply::Hang,
+        Reply::Reset,
+    ]);
+    stack.start_aggregator(&format!("{{tempo: {{url: \"{}\", timeout: 2s}}}}", tempo.url), "").await;
+    stack.start_agent("").await;
+    let url = format!("http://{}", stack.otlp);
+    let mut client = eventually("the OTLP receiver listens", Duration::from_secs(10), async || {
+        TraceServiceClient::connect(url.clone()).await
+    })
+    .await;
+    client.export(request(7)).await.unwrap();
+    let spans = eventually("the span", Duration::from_secs(40), async || match tempo.spans() {
+        spans if spans.is_empty() => Err("nothing yet"),
+        spans => Ok(spans),
+    })
+    .await;
+    assert_eq!((spans.len(), spans[0].name.as_str(), tempo.script.left()), (1, "span 7", 0));
 }

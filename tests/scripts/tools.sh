@@ -1,6 +1,7 @@
 #!/bin/bash
 # Brings what `make test` needs beyond the Rust toolchain: a C compiler (for zstd and ring), and the packages of
-# tools.txt, unpacked into target/tools. Nothing is installed system-wide except the compiler, and that only for root.
+# tools.txt, unpacked into target/tools. Nothing is installed system-wide except the compiler, iproute2 (namespaces for
+# the network tests) and chromium (the console's views), and those only for root: without them their tests are skipped.
 # The packages come, signed, from the Debian mirror that this machine is configured with. Quick when all is there.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -75,5 +76,22 @@ packages() {
     sha256sum <"$list" >"$stamp"
 }
 
+# Programs that cannot be run from a folder of their own.
+programs() {
+    local missing=() pair
+    for pair in ip:iproute2 chromium:chromium; do
+        command -v "${pair%:*}" >/dev/null || missing+=("${pair#*:}")
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+        say "without ${missing[*]} some tests are skipped (apt-get install ${missing[*]})"
+        return 0
+    fi
+    say "installing the Debian packages ${missing[*]}"
+    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends "${missing[@]}"; } >&2 ||
+        fail "could not install ${missing[*]}; see above"
+}
+
 compiler
+programs
 packages

@@ -29,8 +29,8 @@ const DUE: usize = 256;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of keyframes that a stream keeps; the oldest go first and are asked for again.
 const KEYFRAME_BYTES: usize = 32 << 20;
-/// Frames that wait for one keyframe; an agent's window is smaller.
-const WAITING: usize = 4096;
+/// Bytes of frames that wait for one keyframe; an agent's window is smaller.
+const WAITING_BYTES: usize = 64 << 20;
 
 type Answers = mpsc::Sender<Result<AggregatorMessage, Status>>;
 
@@ -67,6 +67,7 @@ pub(crate) async fn run(
         order: VecDeque::new(),
         keyframe_bytes: 0,
         waiting: VecDeque::new(),
+        waiting_bytes: 0,
     };
     let ended = session.take_all(incoming).await;
     directives.abort();
@@ -140,6 +141,7 @@ struct Session<'a> {
     keyframe_bytes: usize,
     /// Frames behind one whose keyframe was asked for, that one first: the order must stay.
     waiting: VecDeque<(Bytes, FrameHeader)>,
+    waiting_bytes: usize,
 }
 
 impl Session<'_> {
@@ -195,7 +197,8 @@ impl Session<'_> {
     }
 
     fn wait(&mut self, sealed: Bytes, header: FrameHeader) -> Result<(), Status> {
-        if self.waiting.len() >= WAITING {
+        self.waiting_bytes += sealed.len();
+        if self.waiting_bytes > WAITING_BYTES {
             return Err(Status::failed_precondition("a keyframe that was asked for does not come"));
         }
         self.waiting.push_back((sealed, header));
@@ -227,6 +230,7 @@ impl Session<'_> {
                 return say(self.answers, Message::NeedKeyframe(NeedKeyframe { keyframe })).await;
             }
             if let Some((sealed, header)) = self.waiting.pop_front() {
+                self.waiting_bytes -= sealed.len();
                 self.store(sealed, header).await?;
             }
         }
