@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use ao_aggregator::cli::Cli;
-use ao_aggregator::{app, config::Config};
+use ao_aggregator::{app, config::Config, sink};
 use ao_common::{shutdown, telemetry};
 use clap::Parser;
 
@@ -24,13 +24,17 @@ fn main() -> ExitCode {
         Ok(log) => log,
         Err(error) => return fail(2, &error.to_string()),
     };
-    if cli.check_config {
-        return ExitCode::SUCCESS;
-    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start the runtime: {error}")),
     };
+    // Their clients want a runtime around them; nothing is connected yet.
+    if let Err(error) = runtime.block_on(async { sink::open(&config.sinks) }) {
+        return fail(2, &error.to_string());
+    }
+    if cli.check_config {
+        return ExitCode::SUCCESS;
+    }
     let done = runtime.block_on(async {
         let token = shutdown::on_signal().map_err(|e| format!("cannot listen for signals: {e}"))?;
         app::run(config, Some(log), token).await.map_err(|e| e.to_string())

@@ -29,6 +29,7 @@ fn a_bad_configuration_is_explained() {
         ("ao-agent", "aggregator: {addresses: [here]}", &["aggregator.addresses", "here"]),
         ("ao-agent", "batch: {bytes: 1GiB}", &["batch", "4.0MiB"]),
         ("ao-aggregator", "sinks: {lokki: {}}", &["lokki", "loki"]),
+        ("ao-aggregator", "sinks: {loki: {url: here}}", &["sinks.loki", "here", "http://"]),
         ("ao-aggregator", "ingest: {listen: here}", &["ingest.listen", "socket address"]),
         ("ao-aggregator", "[", &["config.yaml"]),
     ] {
