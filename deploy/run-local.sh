@@ -14,16 +14,18 @@ set -m
 agent='' aggregator=''
 
 stop() {
-    trap - EXIT INT TERM
-    echo
+    trap - EXIT
+    trap '' INT TERM HUP
+    # The terminal may be gone.
+    echo 2>/dev/null || true
     for pid in $agent $aggregator; do
         kill -TERM "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
-    echo "Stopped. What was read is under $data; 'make run' goes on from there."
+    echo "Stopped. What was read is under $data; 'make run' goes on from there." 2>/dev/null || true
     exit "${1:-0}"
 }
-trap 'stop 0' INT TERM
+trap 'stop 0' INT TERM HUP
 trap 'stop 1' EXIT
 
 answers() { (exec 3<>"/dev/tcp/${http%:*}/${http#*:}") 2>/dev/null; }
