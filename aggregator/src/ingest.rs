@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use ao_proto::limits::MAX_MESSAGE_BYTES;
 use ao_proto::v1::ingest_server::{Ingest as Service, IngestServer};
-use ao_proto::v1::{AgentMessage, AggregatorMessage};
+use ao_proto::v1::{AgentMessage, AggregatorMessage, EnrollRequest, EnrollResponse};
 use futures_util::Stream;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
@@ -47,6 +47,10 @@ type Answers = Pin<Box<dyn Stream<Item = Result<AggregatorMessage, Status>> + Se
 #[tonic::async_trait]
 impl Service for Ingest {
     type StreamStream = Answers;
+
+    async fn enroll(&self, _request: Request<EnrollRequest>) -> Result<Response<EnrollResponse>, Status> {
+        Err(Status::unimplemented("this aggregator has no certificate authority"))
+    }
 
     async fn stream(&self, request: Request<Streaming<AgentMessage>>) -> Result<Response<Answers>, Status> {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {

@@ -3,6 +3,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`class`] | metrics, spans, logs: in the order of their worth |
+//! | [`queue`] | a class in a lane, fresh or backlog: what both ends keep apart |
 //! | [`limits`] | every size and count that both ends must agree on |
 //! | [`model`] | the telemetry itself: labels, families, series, log entries |
 //! | [`frame`] | the sealed envelope: header, compressed payload, CRC |
@@ -16,6 +17,7 @@
 pub mod class;
 pub mod limits;
 pub mod model;
+pub mod queue;
 
 pub mod frame;
 pub mod logs;

@@ -154,7 +154,7 @@ async fn read(mut reader: Reader) -> Result<(Vec<Found>, Reader), JournalError> 
 fn size_of(message: &Message) -> usize {
     match message {
         Message::Keyframe(bytes) | Message::Frame(bytes) => bytes.len(),
-        Message::Hello(_) => 0,
+        Message::Hello(_) | Message::ClockAsk(_) => 0,
     }
 }
 

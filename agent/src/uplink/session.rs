@@ -209,7 +209,7 @@ async fn answer(
             throttle.send_replace(Some((wish.bytes_per_second, until)));
         }
         Message::Move(to) => return Err(UplinkError::Moved(to.addresses)),
-        Message::Welcome(_) => {}
+        Message::Welcome(_) | Message::ClockAnswer(_) | Message::Canary(_) => {}
     }
     Ok(())
 }

@@ -164,7 +164,7 @@ impl Session<'_> {
                     return Err(Status::invalid_argument("a stream has one hello"));
                 }
                 // A message of a newer version.
-                None => {}
+                Some(agent_message::Message::ClockAsk(_)) | None => {}
             }
         }
     }
