@@ -4,11 +4,13 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `api` | what it works with, and why a connection ends |
+//! | `connect` | a channel to an address, a stream on a channel |
 //! | `session` | one connection: hello, feeders, answers |
 //! | `feed` | reads one class from the spool and sends it within the window |
 //! | `flight` | what was sent and is not yet acknowledged |
 
 mod api;
+mod connect;
 mod feed;
 mod flight;
 mod session;

@@ -5,28 +5,21 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ao_common::backoff::Backoff;
 use ao_proto::class::{self, CLASSES};
-use ao_proto::limits::{MAX_MESSAGE_BYTES, WIRE_VERSION};
-use ao_proto::v1::ingest_client::IngestClient;
+use ao_proto::limits::WIRE_VERSION;
 use ao_proto::v1::{
     Ack, AgentMessage, AggregatorMessage, Hello, Refused, Welcome, agent_message, aggregator_message::Message,
 };
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use tokio_stream::wrappers::ReceiverStream;
-use tonic::Streaming;
-use tonic::transport::Endpoint;
 use tracing::{info, warn};
 
 use crate::metrics::{ClassLabel, SourceLabel};
 use crate::uplink::api::{Progress, Uplink, UplinkError};
+use crate::uplink::connect::{self, PATIENCE};
 use crate::uplink::feed::{self, Shared};
 use crate::uplink::flight::Flight;
 
-/// A connection that does not come, a stream that does not greet: given up after this.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// A dead peer is noticed within three of these.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Messages between the feeders and the transport.
 const OUT: usize = 16;
 const LANE: u32 = 0;
@@ -55,7 +48,8 @@ async fn connect_and_stream(
     // The hello lies in the channel before the call is made; there is room.
     let hello = AgentMessage { message: Some(agent_message::Message::Hello(hello(uplink))) };
     let _has_room = out.send(hello).await;
-    let mut incoming = open(address, outgoing).await?;
+    let channel = connect::channel(uplink, address).await?;
+    let mut incoming = connect::stream(channel, address, outgoing).await?;
     let welcome = match timeout(PATIENCE, incoming.message()).await {
         Ok(Ok(Some(AggregatorMessage { message: Some(Message::Welcome(welcome)) }))) => welcome,
         Ok(Ok(_)) => return Err(ended("it did not begin with a welcome".to_owned())),
@@ -94,38 +88,6 @@ async fn connect_and_stream(
             }
         }
     }
-}
-
-async fn open(
-    address: &str,
-    outgoing: mpsc::Receiver<AgentMessage>,
-) -> Result<Streaming<AggregatorMessage>, UplinkError> {
-    let endpoint = Endpoint::from_shared(address.to_owned())
-        .map_err(|_| UplinkError::Address { address: address.to_owned() })?
-        .connect_timeout(PATIENCE)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .keep_alive_while_idle(true)
-        .tcp_nodelay(true);
-    let failed = |why: String| UplinkError::Connect { address: address.to_owned(), why };
-    let channel = endpoint.connect().await.map_err(|e| failed(root_cause(&e)))?;
-    let mut client = IngestClient::new(channel)
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    match timeout(PATIENCE, client.stream(ReceiverStream::new(outgoing))).await {
-        Ok(Ok(response)) => Ok(response.into_inner()),
-        Ok(Err(status)) => Err(failed(status.message().to_owned())),
-        Err(_) => Err(failed(format!("no answer within {PATIENCE:?}"))),
-    }
-}
-
-/// "transport error" says nothing; what lies at its bottom does.
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(below) = cause.source() {
-        cause = below;
-    }
-    cause.to_string()
 }
 
 fn hello(uplink: &Uplink) -> Hello {
