@@ -16,7 +16,7 @@ use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -30,7 +30,7 @@ use crate::metrics::{Metrics, SpoolCollector};
 use crate::net::{self, Prober};
 use crate::spool::{self, SpoolError};
 use crate::uplink::Uplink;
-use crate::{collector, directives, latency, logs, otlp, own, path};
+use crate::{canary, collector, directives, latency, logs, otlp, own, path};
 
 /// Events between the sources and the batcher.
 const EVENTS: usize = 256;
@@ -62,15 +62,17 @@ struct Start {
     log_stats: Arc<LogsStats>,
     prober: Arc<Prober>,
     registry: admin::SharedRegistry,
+    canaries: broadcast::Sender<String>,
 }
 
 /// All sources. Each ends when the shutdown begins, or with a reason that `/readyz` then shows.
-const SOURCES: [(&str, Run); 6] = [
+const SOURCES: [(&str, Run); 7] = [
     ("collector", |c, s, ctx| wait(collector::run(c.collectors.clone(), ctx, s.registry.clone()))),
     ("logs", |c, s, ctx| wait(logs::run(c.logs.clone(), ctx, s.checkpoints.clone(), s.log_stats.clone()))),
     ("latency", |c, s, ctx| wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone())))),
     ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone())))),
     ("otlp", |c, s, ctx| wait(otlp::run(c.otlp.clone(), ctx, s.registry.clone()))),
+    ("canary", |_, s, ctx| wait(canary::run(ctx, s.canaries.subscribe()))),
     ("own", |_, s, ctx| wait(own::run(ctx, s.registry.clone(), s.prober.clone()))),
 ];
 
@@ -112,7 +114,14 @@ pub async fn run(
     let mut sources = Tasks::new();
     let sources_end = CancellationToken::new();
     let prober = Prober::start(&config.net, sources_end.clone())?;
-    let start = Start { checkpoints: opened.checkpoints, log_stats, prober, registry: Arc::clone(&registry) };
+    let canaries = broadcast::Sender::new(canary::TOKENS);
+    let start = Start {
+        checkpoints: opened.checkpoints,
+        log_stats,
+        prober,
+        registry: Arc::clone(&registry),
+        canaries: canaries.clone(),
+    };
     for (name, run) in SOURCES {
         let context = Context {
             events: events.clone(),
@@ -148,6 +157,7 @@ pub async fn run(
         epochs: opened.epochs,
         node,
         directives,
+        canaries,
         metrics,
         health: health.part("uplink"),
     };

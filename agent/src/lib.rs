@@ -11,6 +11,7 @@ pub mod config;
 pub mod app;
 pub mod record;
 
+pub mod canary;
 pub mod collector;
 pub mod latency;
 pub mod logs;

@@ -32,7 +32,10 @@ const AGENT: &[(Layer, &[&str])] = &[
     (Layer::Main, &["main"]),
     (Layer::App, &["app", "cli", "record"]),
     (Layer::Config, &["config"]),
-    (Layer::Source, &["collector", "container", "logs", "latency", "path", "probe", "scrape", "otlp", "own"]),
+    (
+        Layer::Source,
+        &["canary", "collector", "container", "logs", "latency", "path", "probe", "scrape", "otlp", "own"],
+    ),
     (Layer::Way, &["directives", "enrich", "batch", "spool", "uplink"]),
     (Layer::Ground, &["event", "context", "metrics", "net"]),
 ];
@@ -41,8 +44,8 @@ const AGGREGATOR: &[(Layer, &[&str])] = &[
     (Layer::Main, &["main"]),
     (Layer::App, &["app", "cli"]),
     (Layer::Config, &["config"]),
-    (Layer::Way, &["ingest", "control", "fanout", "sink", "api", "console"]),
-    (Layer::Ground, &["journal", "ledger", "metrics", "nodes"]),
+    (Layer::Way, &["ingest", "control", "fanout", "sink", "verify", "api", "console"]),
+    (Layer::Ground, &["canaries", "journal", "ledger", "metrics", "nodes"]),
 ];
 
 /// What each crate may import of ours.

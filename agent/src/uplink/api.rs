@@ -9,7 +9,7 @@ use ao_proto::class::CLASSES;
 use ao_proto::v1::Directives;
 use serde::Deserialize;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use crate::context::Node;
 use crate::metrics::Metrics;
@@ -83,6 +83,8 @@ pub struct Uplink {
     pub node: Arc<Node>,
     /// Where directives go; its value is what this agent holds.
     pub directives: Arc<watch::Sender<Arc<Directives>>>,
+    /// Where tokens of canaries go.
+    pub canaries: broadcast::Sender<String>,
     /// See [`Metrics`].
     pub metrics: Arc<Metrics>,
     /// Ready while connected.

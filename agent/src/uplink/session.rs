@@ -171,7 +171,11 @@ async fn answer(
             throttle.send_replace(Some((wish.bytes_per_second, until)));
         }
         Message::Move(to) => return Err(UplinkError::Moved(to.addresses)),
-        Message::Welcome(_) | Message::ClockAnswer(_) | Message::Canary(_) => {}
+        Message::Canary(canary) => {
+            // Nobody listens only while the agent stops.
+            let _ending = uplink.canaries.send(canary.token);
+        }
+        Message::Welcome(_) | Message::ClockAnswer(_) => {}
     }
     Ok(())
 }
