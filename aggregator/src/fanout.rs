@@ -1,4 +1,4 @@
-//! From the journals to the sinks: one worker per sink and class, each with its own cursor, backoff and request under
+//! From the journals to the sinks: one worker per sink and queue, each with its own cursor, backoff and request under
 //! way, so that one that is blocked holds up no other.
 //!
 //! | room | what it does |
@@ -40,9 +40,9 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-use crate::journal::CLASSES;
+use crate::journal::{QUEUES, queue};
 use crate::ledger::{Ledger, class_name};
-use crate::sink::api::Sink;
+use crate::sink::api::{Lane, Sink};
 use check::Ahead;
 use counts::{Counts, CountsError};
 use dead_letter::DeadLetters;
@@ -130,7 +130,7 @@ pub enum FanoutError {
     },
 }
 
-/// Starts a worker for every sink and class. Blocking, but only on the disk. Cursors of sinks that are no longer in the
+/// Starts a worker for every sink and queue. Blocking, but only on the disk. Cursors of sinks that are no longer in the
 /// list are removed, since the journal keeps everything that a cursor has not passed.
 ///
 /// # Errors
@@ -141,24 +141,27 @@ pub fn spawn(config: &Config, sinks: &[Arc<dyn Sink>], ground: Ground<'_>) -> Re
     let metrics = Metrics::register(ground.registry);
     let keyframes = Keyframes::new(usize::try_from(config.keyframes.0).unwrap_or(usize::MAX));
     let statuses = Statuses::default();
-    for (class, known) in CLASSES.iter().enumerate() {
-        for name in ground.journal.cursors(class) {
-            if !sinks.iter().any(|sink| sink.name() == name && sink.classes().contains(known)) {
-                let class_name = class_name((*known).into());
-                tracing::warn!(
-                    sink = name,
-                    class = class_name,
-                    "this sink is no longer configured: forgotten"
-                );
-                ground.journal.remove_cursor(class, &name)?;
+    for (number, queue) in QUEUES.iter().enumerate() {
+        for name in ground.journal.cursors(number) {
+            if !sinks.iter().any(|sink| sink.name() == name && sink.classes().contains(&queue.class)) {
+                let queue = queue.name();
+                tracing::warn!(sink = name, queue, "this sink is no longer configured: forgotten");
+                ground.journal.remove_cursor(number, &name)?;
             }
         }
     }
     for sink in sinks {
-        for (class, known) in CLASSES.iter().enumerate().filter(|(_, known)| sink.classes().contains(known)) {
-            let class_name = class_name((*known).into());
-            let name = format!("{}-{class_name}", sink.name());
-            let cursor = ground.journal.cursor(class, sink.name())?;
+        for (number, queue) in QUEUES.iter().enumerate() {
+            if !sink.classes().contains(&queue.class) {
+                continue;
+            }
+            let lane = match queue.lane {
+                queue::Lane::Fresh => Lane::Fresh,
+                queue::Lane::Backlog => Lane::Backlog,
+            };
+            let class = class_name(queue.class.into());
+            let name = file_name(sink.name(), class, lane);
+            let cursor = ground.journal.cursor(number, sink.name())?;
             let position = cursor.position();
             let counts = Counts::open(&dir, &name, sink.name(), position)?;
             for ((account, entry), count) in counts.total() {
@@ -166,15 +169,16 @@ pub fn spawn(config: &Config, sinks: &[Arc<dyn Sink>], ground: Ground<'_>) -> Re
             }
             let report = Report {
                 sink: sink.name(),
-                class: class_name,
+                class,
+                lane,
                 ledger: ground.ledger.clone(),
-                metrics: metrics.of(sink.name(), class_name),
-                status: statuses.add(sink.name(), class_name),
+                metrics: metrics.of(sink.name(), class, lane),
+                status: statuses.add(sink.name(), class, lane),
                 health: ground.health.part(&format!("sink {name}")),
                 state: State::Ok,
                 tally: counts::Tally::new(),
             };
-            let tap = Tap::new(ground.journal.reader(class, position), keyframes.clone());
+            let tap = Tap::new(ground.journal.reader(number, position), keyframes.clone());
             let worker = Worker {
                 courier: Courier {
                     sink: sink.clone(),
@@ -184,8 +188,8 @@ pub fn spawn(config: &Config, sinks: &[Arc<dyn Sink>], ground: Ground<'_>) -> Re
                 },
                 ahead: Ahead { max_ahead: config.max_ahead.0, max_hold: config.max_hold.0 },
                 journal: ground.journal.clone(),
-                class,
-                durable: ground.journal.durable(class),
+                queue: number,
+                durable: ground.journal.durable(number),
                 letters: Arc::new(DeadLetters::new(&dir, &name, config.dead_letters.0)),
                 position,
                 desk: Some(Box::new(Desk { tap, cursor, intent: Intent::new(&dir, &name), counts })),
@@ -194,6 +198,14 @@ pub fn spawn(config: &Config, sinks: &[Arc<dyn Sink>], ground: Ground<'_>) -> Re
         }
     }
     Ok(statuses)
+}
+
+/// Of a worker's files, its part of the readiness and its task: "loki-logs", "loki-logs-backlog".
+fn file_name(sink: &str, class: &str, lane: Lane) -> String {
+    match lane {
+        Lane::Fresh => format!("{sink}-{class}"),
+        Lane::Backlog | Lane::Late => format!("{sink}-{class}-{}", lane.name()),
+    }
 }
 
 fn patience(config: &Config) -> Patience {

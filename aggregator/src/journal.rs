@@ -1,4 +1,4 @@
-//! The aggregator's journals: one per class, with the memory of which frames are in them.
+//! The aggregator's journals: one per queue (a class in a lane), with the memory of which frames are in them.
 
 mod fold;
 mod ranges;
@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use ao_common::journal::{Class, Journal, JournalError, Key, Options};
 use ao_common::units::{Size, Span};
-use ao_proto::class;
 use ao_proto::v1::FrameHeader;
 use serde::Deserialize;
 
@@ -16,6 +15,7 @@ use crate::journal::fold::Fold;
 use crate::ledger::Ledger;
 
 pub use ao_proto::class::CLASSES;
+pub use ao_proto::queue::{self, QUEUES, Queue};
 pub use fold::{Known, Memory, Stream};
 pub use ranges::Ranges;
 
@@ -23,7 +23,7 @@ pub use ranges::Ranges;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Disk budget over all classes; beyond it the oldest data of the lowest class goes, counted.
+    /// Disk budget over all queues; beyond it the oldest data of the lowest queue goes, counted.
     pub budget: Size,
     /// Size of a segment file.
     pub segment: Size,
@@ -47,8 +47,8 @@ pub fn open(
     ledger: &Ledger,
 ) -> Result<(Journal, Arc<Memory>), JournalError> {
     let memory = Arc::new(Memory::default());
-    let classes = CLASSES.iter().enumerate().map(|(number, known)| Class {
-        name: class::name(*known),
+    let queues = QUEUES.iter().enumerate().map(|(number, queue)| Class {
+        name: queue.name(),
         fold: Box::new(Fold::new(number, Arc::clone(&memory), ledger.clone())),
     });
     let options = Options {
@@ -56,7 +56,7 @@ pub fn open(
         segment_age: config.segment_age.0,
         budget_bytes: config.budget.0,
     };
-    let journal = Journal::open(&data_dir.join("journal"), classes.collect(), options)?;
+    let journal = Journal::open(&data_dir.join("journal"), queues.collect(), options)?;
     memory.all_durable();
     Ok((journal, memory))
 }

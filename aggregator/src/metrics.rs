@@ -1,7 +1,7 @@
 //! The aggregator's own metric families; those of the sinks stand with the fan-out.
 
 use ao_common::journal::Journal;
-use ao_proto::class::{self, CLASSES};
+use ao_proto::queue::QUEUES;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -19,8 +19,9 @@ struct ReasonLabel {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ClassLabel {
+struct QueueLabel {
     class: &'static str,
+    lane: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -89,8 +90,9 @@ impl Collector for Inventory {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let text = "Bytes of the journal on disk";
         let mut size = encoder.encode_descriptor("ao_journal_size_bytes", text, None, MetricType::Gauge)?;
-        let stats: Vec<_> = (0..CLASSES.len()).map(|n| self.journal.stats(n)).collect();
-        let label = |n: usize| ClassLabel { class: class::name(CLASSES[n]) };
+        let stats: Vec<_> = (0..QUEUES.len()).map(|n| self.journal.stats(n)).collect();
+        let label =
+            |n: usize| QueueLabel { class: class_name(QUEUES[n].class.into()), lane: QUEUES[n].lane.name() };
         for (n, stat) in stats.iter().enumerate() {
             ConstGauge::new(stat.bytes as i64).encode(size.encode_family(&label(n))?)?;
         }

@@ -174,7 +174,7 @@ impl Fanout for Sinks {
             state,
             why: why.to_owned(),
             behind_bytes,
-            last_success_ms: None,
+            ..Sink::default()
         };
         vec![
             sink("prometheus", &["metrics"], Mood::Delivering, 0, ""),

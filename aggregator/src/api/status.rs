@@ -1,4 +1,4 @@
-//! How the sinks are doing: the fan-out's workers (one per sink and class), put together by sink.
+//! How the sinks are doing: the fan-out's workers (one per sink, class and lane), put together by sink.
 
 use serde::Serialize;
 
@@ -30,8 +30,14 @@ impl Fanout for Statuses {
 impl Sink {
     /// The worst of its workers speaks for all of them.
     fn add(&mut self, status: &Status) {
-        self.classes.push(status.class);
+        if !self.classes.contains(&status.class) {
+            self.classes.push(status.class);
+        }
         self.behind_bytes += status.lag_bytes;
+        match self.lanes.iter_mut().find(|lane| lane.lane == status.lane) {
+            Some(lane) => lane.behind_bytes += status.lag_bytes,
+            None => self.lanes.push(Lane { lane: status.lane, behind_bytes: status.lag_bytes }),
+        }
         self.last_success_ms = self.last_success_ms.max(status.last_success_ms);
         let (mood, why) = match &status.state {
             State::Ok => (Mood::Delivering, ""),
@@ -58,8 +64,19 @@ pub struct Sink {
     pub why: String,
     /// Journal bytes between its cursors and the end.
     pub behind_bytes: u64,
+    /// The same by lane: a sink that is behind in its backlog alone is up to date.
+    pub lanes: Vec<Lane>,
     /// When it last took something, milliseconds.
     pub last_success_ms: Option<i64>,
+}
+
+/// How far a sink is behind in one lane.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Lane {
+    /// "fresh", "backlog" or "late".
+    pub lane: &'static str,
+    /// See [`Sink::behind_bytes`].
+    pub behind_bytes: u64,
 }
 
 /// In how far a sink works.

@@ -1,4 +1,4 @@
-//! What a backend refused record by record: one file per sink and class, a JSON object a line, for people to read and
+//! What a backend refused record by record: one file per worker, a JSON object a line, for people to read and
 //! to send again by hand. Bounded: a full file becomes the previous one, whose forerunner goes.
 
 use std::fs::{self, File, OpenOptions};

@@ -7,7 +7,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::sink::api::{DropReason, Refusal};
+use crate::sink::api::{DropReason, Lane, Refusal};
 
 /// A backend nearby answers in milliseconds; the default timeout is 30 s.
 const DURATIONS: [f64; 10] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 30.0];
@@ -32,9 +32,10 @@ struct OfReason {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct OfClass {
+struct OfWorker {
     sink: &'static str,
     class: &'static str,
+    lane: &'static str,
 }
 
 /// All families. Cheap to clone.
@@ -46,9 +47,9 @@ pub(super) struct Metrics {
     dropped: Family<OfReason, Counter>,
     undecodable: Family<OfSink, Counter>,
     duration: Family<OfSink, Histogram, fn() -> Histogram>,
-    lag: Family<OfClass, Gauge>,
-    state: Family<OfClass, Gauge>,
-    last_success: Family<OfClass, Gauge>,
+    lag: Family<OfWorker, Gauge>,
+    state: Family<OfWorker, Gauge>,
+    last_success: Family<OfWorker, Gauge>,
 }
 
 /// One worker's.
@@ -56,7 +57,7 @@ pub(super) struct Metrics {
 pub(super) struct WorkerMetrics {
     all: Metrics,
     sink: &'static str,
-    class: &'static str,
+    worker: OfWorker,
 }
 
 impl Metrics {
@@ -97,7 +98,8 @@ impl Metrics {
     }
 
     /// Makes all children of a worker.
-    pub(super) fn of(&self, sink: &'static str, class: &'static str) -> WorkerMetrics {
+    pub(super) fn of(&self, sink: &'static str, class: &'static str, lane: Lane) -> WorkerMetrics {
+        let worker = OfWorker { sink, class, lane: lane.name() };
         for outcome in Refusal::KINDS.into_iter().chain([ACCEPTED]) {
             drop(self.requests.get_or_create(&OfOutcome { sink, outcome }));
         }
@@ -108,10 +110,10 @@ impl Metrics {
         drop(self.resent.get_or_create(&OfSink { sink }));
         drop(self.undecodable.get_or_create(&OfSink { sink }));
         drop(self.duration.get_or_create(&OfSink { sink }));
-        drop(self.lag.get_or_create(&OfClass { sink, class }));
-        drop(self.state.get_or_create(&OfClass { sink, class }));
-        drop(self.last_success.get_or_create(&OfClass { sink, class }));
-        WorkerMetrics { all: self.clone(), sink, class }
+        drop(self.lag.get_or_create(&worker));
+        drop(self.state.get_or_create(&worker));
+        drop(self.last_success.get_or_create(&worker));
+        WorkerMetrics { all: self.clone(), sink, worker }
     }
 }
 
@@ -141,16 +143,14 @@ impl WorkerMetrics {
     }
 
     pub(super) fn lag(&self, bytes: u64) {
-        let label = OfClass { sink: self.sink, class: self.class };
-        self.all.lag.get_or_create(&label).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.all.lag.get_or_create(&self.worker).set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     pub(super) fn state(&self, state: i64) {
-        self.all.state.get_or_create(&OfClass { sink: self.sink, class: self.class }).set(state);
+        self.all.state.get_or_create(&self.worker).set(state);
     }
 
     pub(super) fn success(&self, at_ms: i64) {
-        let label = OfClass { sink: self.sink, class: self.class };
-        self.all.last_success.get_or_create(&label).set(at_ms / 1_000);
+        self.all.last_success.get_or_create(&self.worker).set(at_ms / 1_000);
     }
 }

@@ -13,12 +13,13 @@ use super::counts::{self, Tally};
 use super::metrics::WorkerMetrics;
 use super::status::{Entry as StatusEntry, State};
 use crate::ledger::{Account, Count, Entry, Ledger};
-use crate::sink::api::{Batch, DropReason, Refusal};
+use crate::sink::api::{Batch, DropReason, Lane, Refusal};
 
 /// See the module.
 pub(super) struct Report {
     pub(super) sink: &'static str,
     pub(super) class: &'static str,
+    pub(super) lane: Lane,
     pub(super) ledger: Ledger,
     pub(super) metrics: WorkerMetrics,
     pub(super) status: StatusEntry,
@@ -60,24 +61,30 @@ impl Report {
 
     /// Tells the readiness and the log, where something changed.
     pub(super) fn enter(&mut self, state: State) {
-        let (sink, class) = (self.sink, self.class);
+        let (sink, class, lane) = (self.sink, self.class, self.lane.name());
         match &state {
             State::Ok => {
                 if self.state != State::Ok {
-                    tracing::info!(sink, class, "the sink goes on");
+                    tracing::info!(sink, class, lane, "the sink goes on");
                 }
                 self.health.ready();
             }
             State::Retrying { reason } => {
                 if !matches!(self.state, State::Retrying { .. }) {
-                    tracing::warn!(sink, class, reason, "the sink does not take our data now; trying again");
+                    tracing::warn!(
+                        sink,
+                        class,
+                        lane,
+                        reason,
+                        "the sink does not take our data now; trying again"
+                    );
                 }
                 // Still ready: agents must go on sending, the journal keeps it.
                 self.health.troubled(reason.clone());
             }
             State::Held { reason } => {
                 if !matches!(self.state, State::Held { .. }) {
-                    tracing::error!(sink, class, reason, "the sink waits for a person to act");
+                    tracing::error!(sink, class, lane, reason, "the sink waits for a person to act");
                 }
                 self.health.not_ready(reason.clone());
             }
@@ -93,9 +100,9 @@ impl Report {
 
     /// A frame that is no telemetry.
     pub(super) fn undecodable(&mut self, header: &FrameHeader, error: &dyn std::fmt::Display) {
-        let (sink, class) = (self.sink, self.class);
+        let (sink, class, lane) = (self.sink, self.class, self.lane.name());
         let agent = hex(&header.agent);
-        tracing::error!(sink, class, agent, sequence = header.sequence, %error, "a frame cannot be decoded: dropped");
+        tracing::error!(sink, class, lane, agent, sequence = header.sequence, %error, "a frame cannot be decoded: dropped");
         self.metrics.undecodable();
         self.drop(header, DropReason::Undecodable, Count::of(header));
     }

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
 
+use crate::sink::api::Lane;
+
 /// What a worker is doing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", rename_all = "lowercase")]
@@ -23,13 +25,15 @@ pub enum State {
     },
 }
 
-/// One sink and one class.
+/// One sink, one class, one lane.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Status {
     /// "prometheus", ...
     pub sink: &'static str,
     /// "metrics", ...
     pub class: &'static str,
+    /// "fresh", "backlog" or "late".
+    pub lane: &'static str,
     /// See [`State`].
     #[serde(flatten)]
     pub state: State,
@@ -64,9 +68,9 @@ impl Statuses {
     }
 
     /// A place for one more worker.
-    pub(super) fn add(&self, sink: &'static str, class: &'static str) -> Entry {
+    pub(super) fn add(&self, sink: &'static str, class: &'static str, lane: Lane) -> Entry {
         let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-        all.push(Status { sink, class, ..Status::default() });
+        all.push(Status { sink, class, lane: lane.name(), ..Status::default() });
         Entry { all: self.clone(), index: all.len() - 1 }
     }
 }

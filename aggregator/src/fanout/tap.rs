@@ -1,4 +1,4 @@
-//! Reads one class of the journal for one worker: a run of decoded frames, small enough for one request. Blocking.
+//! Reads one queue of the journal for one worker: a run of decoded frames, small enough for one request. Blocking.
 
 use std::sync::Arc;
 

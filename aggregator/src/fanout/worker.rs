@@ -1,4 +1,4 @@
-//! The worker of one sink and one class: reads a run of frames, leaves out what is known to be refused, notes the
+//! The worker of one sink and one queue: reads a run of frames, leaves out what is known to be refused, notes the
 //! request's bounds, delivers, counts, moves the cursor. It shares nothing with other workers that could make it wait.
 //!
 //! ```text
@@ -29,8 +29,8 @@ pub(super) struct Worker {
     pub(super) courier: Courier,
     pub(super) ahead: Ahead,
     pub(super) journal: Journal,
-    /// The class's number in the journal.
-    pub(super) class: usize,
+    /// The queue's number in the journal.
+    pub(super) queue: usize,
     pub(super) durable: watch::Receiver<Position>,
     pub(super) letters: Arc<DeadLetters>,
     /// Everything before it is done.
@@ -237,7 +237,7 @@ impl Worker {
         let lag = if durable.segment <= position.segment {
             durable.offset.saturating_sub(position.offset)
         } else {
-            let stats = self.journal.stats(self.class);
+            let stats = self.journal.stats(self.queue);
             let mean = stats.bytes / stats.segments.max(1);
             (mean.saturating_mul(durable.segment - position.segment) + durable.offset)
                 .saturating_sub(position.offset)

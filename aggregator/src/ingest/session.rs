@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ao_common::journal::Append;
-use ao_proto::class;
 use ao_proto::frame;
 use ao_proto::limits::WIRE_VERSION;
+use ao_proto::queue;
 use ao_proto::v1::{
     AgentMessage, AggregatorMessage, EpochRanges, FrameHeader, Hello, NeedKeyframe, Range, Refused, Welcome,
     agent_message, aggregator_message::Message,
@@ -238,13 +238,15 @@ impl Session<'_> {
     }
 
     async fn store(&mut self, sealed: Bytes, header: FrameHeader) -> Result<(), Status> {
-        let (Some(stream), Some(class)) = (Stream::of(&header), class::number(header.class)) else {
+        let number = queue::number(header.class, header.lane);
+        let (Some(stream), Some(queue)) = (Stream::of(&header), number) else {
             self.ingest.metrics.refused("class");
-            let reason = format!("class {} is not known to this aggregator", header.class);
+            let reason =
+                format!("class {} in lane {} is not known to this aggregator", header.class, header.lane);
             let refused = Refused { epoch: header.epoch, sequence: header.sequence, reason };
             return say(self.answers, Message::Refused(refused)).await;
         };
-        let known = self.ingest.memory.claim(stream, header.sequence);
+        let known = self.ingest.memory.claim(stream, header.lane, header.sequence);
         let frames = match known {
             Known::New => {
                 let keyframe = keyframe_key(&header).zip(self.keyframes.get(&header.keyframe).cloned());
@@ -259,7 +261,7 @@ impl Session<'_> {
         }
         let pending = match known {
             Known::Durable => None,
-            _ => match self.ingest.journal.append(class, frames).await {
+            _ => match self.ingest.journal.append(queue, frames).await {
                 Ok(pending) => Some(pending),
                 Err(error) => {
                     if known == Known::New {

@@ -1,12 +1,13 @@
 //! Which frames the journals hold, and the ledger's received counts: kept in step with the log, so that they outlive
 //! its older segments.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ao_common::journal;
-use ao_proto::class::CLASSES;
 use ao_proto::frame;
+use ao_proto::queue::QUEUES;
 use ao_proto::v1::FrameHeader;
 use bytes::Bytes;
 use prost::Message;
@@ -15,22 +16,20 @@ use tracing::error;
 use crate::journal::ranges::Ranges;
 use crate::ledger::{Count, Entry, Ledger};
 
-/// What a sequence counts within.
+/// What a sequence counts within. An epoch is of one queue, so that a frame is the same one whatever lane it comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Stream {
     /// Agent's id.
     pub agent: [u8; 16],
     /// See `FrameHeader`.
     pub epoch: u64,
-    /// See `FrameHeader`.
-    pub lane: u32,
 }
 
 impl Stream {
     /// Of a frame; `None` where the agent's id is not 16 bytes.
     pub fn of(header: &FrameHeader) -> Option<Self> {
         let agent = header.agent.as_slice().try_into().ok()?;
-        Some(Self { agent, epoch: header.epoch, lane: header.lane })
+        Some(Self { agent, epoch: header.epoch })
     }
 }
 
@@ -40,12 +39,20 @@ pub struct Memory(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// In the log, by class; of the newest ones the fsync may be still to come.
-    logged: [HashMap<Stream, Ranges>; CLASSES.len()],
+    /// In the log, by queue; of the newest ones the fsync may be still to come.
+    logged: [HashMap<Stream, Ranges>; QUEUES.len()],
     /// Fsynced.
-    durable: HashMap<Stream, Ranges>,
-    /// Handed to the journal and not yet fsynced.
-    claimed: HashSet<(Stream, u64)>,
+    durable: HashMap<Stream, Durable>,
+    /// Handed to the journal and not yet fsynced, with the lane.
+    claimed: HashMap<(Stream, u64), u32>,
+}
+
+/// What is fsynced of an epoch.
+#[derive(Debug)]
+struct Durable {
+    /// The epoch's lane.
+    lane: u32,
+    ranges: Ranges,
 }
 
 /// What is known of a frame that comes in.
@@ -61,51 +68,65 @@ pub enum Known {
 
 impl Memory {
     /// Says what is known of a frame, and claims it where that is nothing.
-    pub fn claim(&self, stream: Stream, sequence: u64) -> Known {
+    pub fn claim(&self, stream: Stream, lane: u32, sequence: u64) -> Known {
         let mut state = self.lock();
-        if state.durable.get(&stream).is_some_and(|ranges| ranges.contains(sequence)) {
-            Known::Durable
-        } else if state.claimed.insert((stream, sequence)) {
-            Known::New
-        } else {
-            Known::Claimed
+        if state.durable.get(&stream).is_some_and(|durable| durable.ranges.contains(sequence)) {
+            return Known::Durable;
+        }
+        match state.claimed.entry((stream, sequence)) {
+            Slot::Occupied(_) => Known::Claimed,
+            Slot::Vacant(slot) => {
+                slot.insert(lane);
+                Known::New
+            }
         }
     }
 
     /// A claimed frame was fsynced, or could not be.
     pub fn settle(&self, stream: Stream, sequence: u64, durable: bool) {
         let mut state = self.lock();
-        state.claimed.remove(&(stream, sequence));
-        if durable {
-            state.durable.entry(stream).or_default().insert(sequence);
+        if let Some(lane) = state.claimed.remove(&(stream, sequence))
+            && durable
+        {
+            state.durable_of(stream, lane).insert(sequence);
         }
     }
 
-    /// What is fsynced of the agent's epochs in this lane; other epochs of the agent are forgotten, since their
-    /// frames will not come again.
+    /// What is fsynced of the agent's epochs in this lane; other epochs of the agent in this lane are forgotten, since
+    /// their frames will not come again.
     pub fn welcome(&self, agent: [u8; 16], lane: u32, epochs: &[u64]) -> Vec<(u64, Ranges)> {
         let mut state = self.lock();
         let keep = |stream: &Stream| stream.agent != agent || epochs.contains(&stream.epoch);
-        state.durable.retain(|stream, _| keep(stream));
-        for logged in &mut state.logged {
-            logged.retain(|stream, _| keep(stream));
+        state.durable.retain(|stream, durable| durable.lane != lane || keep(stream));
+        for (logged, queue) in state.logged.iter_mut().zip(QUEUES) {
+            logged.retain(|stream, _| queue.lane.number() != lane || keep(stream));
         }
-        let mine = state.durable.iter().filter(|(s, _)| s.agent == agent && s.lane == lane);
-        mine.map(|(stream, ranges)| (stream.epoch, ranges.clone())).collect()
+        let mine = state.durable.iter().filter(|(s, durable)| s.agent == agent && durable.lane == lane);
+        mine.map(|(stream, durable)| (stream.epoch, durable.ranges.clone())).collect()
     }
 
     /// Called once the journal is open: what it holds is on disk.
     pub(crate) fn all_durable(&self) {
         let mut state = self.lock();
-        let State { logged, durable, .. } = &mut *state;
-        for (stream, ranges) in logged.iter().flatten() {
-            let all = durable.entry(*stream).or_default();
-            ranges.iter().for_each(|(first, last)| all.insert_range(first, last));
+        let logged = std::mem::take(&mut state.logged);
+        for (streams, queue) in logged.iter().zip(QUEUES) {
+            for (stream, ranges) in streams {
+                let all = state.durable_of(*stream, queue.lane.number());
+                ranges.iter().for_each(|(first, last)| all.insert_range(first, last));
+            }
         }
+        state.logged = logged;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn durable_of(&mut self, stream: Stream, lane: u32) -> &mut Ranges {
+        let new = || Durable { lane, ranges: Ranges::default() };
+        &mut self.durable.entry(stream).or_insert_with(new).ranges
     }
 }
 
@@ -124,8 +145,6 @@ struct StoredStream {
     agent: Vec<u8>,
     #[prost(fixed64, tag = "2")]
     epoch: u64,
-    #[prost(uint32, tag = "3")]
-    lane: u32,
     /// First and last, alternating.
     #[prost(uint64, repeated, tag = "4")]
     ranges: Vec<u64>,
@@ -143,17 +162,17 @@ struct StoredCount {
     bytes: u64,
 }
 
-/// Keeps [`Memory`] and the ledger in step with one class of the journal.
+/// Keeps [`Memory`] and the ledger in step with one queue of the journal.
 pub(crate) struct Fold {
-    class: usize,
+    queue: usize,
     memory: Arc<Memory>,
     ledger: Ledger,
     received: BTreeMap<(Vec<u8>, String), Count>,
 }
 
 impl Fold {
-    pub(crate) fn new(class: usize, memory: Arc<Memory>, ledger: Ledger) -> Self {
-        Self { class, memory, ledger, received: BTreeMap::new() }
+    pub(crate) fn new(queue: usize, memory: Arc<Memory>, ledger: Ledger) -> Self {
+        Self { queue, memory, ledger, received: BTreeMap::new() }
     }
 
     fn count(&mut self, header: &FrameHeader, count: Count) {
@@ -177,15 +196,15 @@ impl journal::Fold for Fold {
         let mut state = memory.lock();
         for stored in stored.streams {
             let Ok(agent) = stored.agent.try_into() else { continue };
-            let stream = Stream { agent, epoch: stored.epoch, lane: stored.lane };
-            let ranges = state.logged[self.class].entry(stream).or_default();
+            let stream = Stream { agent, epoch: stored.epoch };
+            let ranges = state.logged[self.queue].entry(stream).or_default();
             for pair in stored.ranges.chunks_exact(2) {
                 ranges.insert_range(pair[0], pair[1]);
             }
         }
         drop(state);
         for c in stored.counts {
-            let class = CLASSES[self.class].into();
+            let class = QUEUES[self.queue].class.into();
             let header = FrameHeader { agent: c.agent, source: c.source, class, ..FrameHeader::default() };
             self.count(&header, Count { records: c.records, bytes: c.bytes });
         }
@@ -196,7 +215,7 @@ impl journal::Fold for Fold {
         let Ok(opened) = frame::open(&Bytes::copy_from_slice(sealed)) else { return };
         if let Some(stream) = Stream::of(&opened.header) {
             let mut state = self.memory.lock();
-            state.logged[self.class].entry(stream).or_default().insert(opened.header.sequence);
+            state.logged[self.queue].entry(stream).or_default().insert(opened.header.sequence);
         }
         self.count(&opened.header, Count::of(&opened.header));
     }
@@ -209,10 +228,9 @@ impl journal::Fold for Fold {
 
     fn snapshot(&self) -> Vec<u8> {
         let state = self.memory.lock();
-        let streams = state.logged[self.class].iter().map(|(stream, ranges)| StoredStream {
+        let streams = state.logged[self.queue].iter().map(|(stream, ranges)| StoredStream {
             agent: stream.agent.to_vec(),
             epoch: stream.epoch,
-            lane: stream.lane,
             ranges: ranges.iter().flat_map(|(first, last)| [first, last]).collect(),
         });
         let counts = self.received.iter().map(|((agent, source), count)| StoredCount {
@@ -229,7 +247,7 @@ impl journal::Fold for Fold {
 mod tests {
     use super::*;
 
-    const STREAM: Stream = Stream { agent: [7; 16], epoch: 3, lane: 0 };
+    const STREAM: Stream = Stream { agent: [7; 16], epoch: 3 };
 
     /// Scenario: a frame comes, comes again on another call while it is written, and once more after its fsync; a
     /// second one cannot be written.
@@ -237,30 +255,34 @@ mod tests {
     #[test]
     fn a_frame_is_claimed_once() {
         let memory = Memory::default();
-        assert_eq!(memory.claim(STREAM, 1), Known::New);
-        assert_eq!(memory.claim(STREAM, 1), Known::Claimed);
+        assert_eq!(memory.claim(STREAM, 0, 1), Known::New);
+        assert_eq!(memory.claim(STREAM, 0, 1), Known::Claimed);
         memory.settle(STREAM, 1, true);
-        assert_eq!(memory.claim(STREAM, 1), Known::Durable);
-        assert_eq!(memory.claim(STREAM, 2), Known::New);
+        assert_eq!(memory.claim(STREAM, 0, 1), Known::Durable);
+        assert_eq!(memory.claim(STREAM, 0, 2), Known::New);
         memory.settle(STREAM, 2, false);
-        assert_eq!(memory.claim(STREAM, 2), Known::New);
+        assert_eq!(memory.claim(STREAM, 0, 2), Known::New);
     }
 
-    /// Scenario: an agent that has lost interest in an epoch greets.
-    /// Guarantees: only what it names is kept and reported; other agents' frames stay.
+    /// Scenario: an agent that has lost interest in an epoch greets in one lane.
+    /// Guarantees: only what it names is kept and reported; other agents' frames stay, and so do those of its other lane.
     #[test]
     fn old_epochs_are_forgotten() {
         let memory = Memory::default();
         let other = Stream { agent: [8; 16], ..STREAM };
         let old = Stream { epoch: 2, ..STREAM };
         for stream in [STREAM, old, other] {
-            memory.claim(stream, 5);
+            memory.claim(stream, 0, 5);
             memory.settle(stream, 5, true);
         }
+        let backlog = Stream { epoch: 9, ..STREAM };
+        memory.claim(backlog, 1, 5);
+        memory.settle(backlog, 5, true);
         let have = memory.welcome([7; 16], 0, &[3]);
         assert_eq!(have.iter().map(|(epoch, _)| *epoch).collect::<Vec<_>>(), [3]);
-        assert_eq!(memory.claim(old, 5), Known::New);
-        assert_eq!(memory.claim(other, 5), Known::Durable);
+        assert_eq!(memory.claim(old, 0, 5), Known::New);
+        assert_eq!(memory.claim(other, 0, 5), Known::Durable);
+        assert_eq!(memory.claim(backlog, 1, 5), Known::Durable);
     }
 
     /// Scenario: frames are logged, the state is stored and restored in a new process.
@@ -272,7 +294,7 @@ mod tests {
             agent: vec![7; 16],
             epoch: 3,
             sequence: 9,
-            class: CLASSES[0].into(),
+            class: QUEUES[0].class.into(),
             source: "collector".to_owned(),
             records: 10,
             bytes: 160,
@@ -285,7 +307,7 @@ mod tests {
         let mut after = Fold::new(0, Arc::clone(&memory), ledger.clone());
         after.restore(&before.snapshot());
         memory.all_durable();
-        assert_eq!(memory.claim(STREAM, 9), Known::Durable);
+        assert_eq!(memory.claim(STREAM, 0, 9), Known::Durable);
         assert_eq!(ledger.lines()[0].2, Count { records: 10, bytes: 160 });
     }
 }

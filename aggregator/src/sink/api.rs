@@ -37,6 +37,30 @@ pub trait Sink: Send + Sync + 'static {
     }
 }
 
+/// Which of a sink's workers sends: each has its own place in the journal, and its own streams where a backend wants
+/// the records of a stream in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    /// What agents sent as they read it.
+    #[default]
+    Fresh,
+    /// What agents could not send at once.
+    Backlog,
+    /// What this sink did not take at once.
+    Late,
+}
+
+impl Lane {
+    /// In metrics, files and labels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Backlog => "backlog",
+            Self::Late => "late",
+        }
+    }
+}
+
 /// Bounds of a request, and of the age of what is in it. (How far ahead of the clock it may be is the same for all
 /// sinks: the fan-out's.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

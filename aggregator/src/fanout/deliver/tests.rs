@@ -11,7 +11,7 @@ use crate::fanout::metrics::Metrics;
 use crate::fanout::scripted::{Scripted, server_error};
 use crate::fanout::status::{State, Statuses};
 use crate::ledger::Ledger;
-use crate::sink::api::Telemetry;
+use crate::sink::api::{Lane, Telemetry};
 
 fn data() -> Answer {
     Err(Refusal::Data { why: "400".to_owned() })
@@ -38,9 +38,10 @@ fn stand(sink: &Arc<Scripted>) -> Stand {
     let report = Report {
         sink: "scripted",
         class: "logs",
+        lane: Lane::Fresh,
         ledger: ledger.clone(),
-        metrics: Metrics::register(&mut Registry::default()).of("scripted", "logs"),
-        status: statuses.add("scripted", "logs"),
+        metrics: Metrics::register(&mut Registry::default()).of("scripted", "logs", Lane::Fresh),
+        status: statuses.add("scripted", "logs", Lane::Fresh),
         health: health.part("sink scripted"),
         state: State::Ok,
         tally: <_>::default(),
