@@ -11,6 +11,7 @@
 //! | [`admin`] | `/metrics /healthz /readyz /log-level` |
 //! | [`shutdown`] | a signal, then a drain with a deadline |
 //! | [`backoff`] | full-jitter exponential waiting |
+//! | [`tls`] | keys, certificates and the CA |
 //! | [`journal`] | the durable segment log with named cursors |
 
 pub mod admin;
@@ -22,4 +23,5 @@ pub mod process;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
+pub mod tls;
 pub mod units;

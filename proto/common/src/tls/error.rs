@@ -1,0 +1,59 @@
+//! What goes wrong with keys and certificates, as sentences.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// See the module. None of them contains a key or a token.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// A file or folder.
+    #[error("cannot {what} {}: {cause}", path.display())]
+    File {
+        /// "read", "write".
+        what: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// A text that is no PEM, or holds nothing of what is needed.
+    #[error("{0}")]
+    Pem(String),
+    /// Not the DER of an X.509 certificate.
+    #[error("this is no certificate: {0}")]
+    Certificate(String),
+    /// A certificate of another kind than a node's.
+    #[error("the certificate names no node: {0}")]
+    NotANode(String),
+    /// A name that cannot stand in a certificate.
+    #[error(
+        "{what} {name:?} cannot be certified: 1 to 253 of a-z, A-Z, 0-9, dot, dash and underscore, not beginning with a dot"
+    )]
+    Name {
+        /// "the node's name", "the cluster's name".
+        what: &'static str,
+        /// As given, cut.
+        name: String,
+    },
+    /// A request that is refused.
+    #[error("the certificate request is refused: {0}")]
+    Request(String),
+    /// The CA's files do not belong together, or are not a CA's.
+    #[error("the CA cannot be used: {0}")]
+    Authority(String),
+    /// What the TLS library refuses.
+    #[error("TLS cannot be set up: {0}")]
+    Setup(String),
+}
+
+impl TlsError {
+    pub(crate) fn read(path: &Path, cause: io::Error) -> Self {
+        Self::File { what: "read", path: path.to_owned(), cause }
+    }
+
+    pub(crate) fn write(path: &Path, cause: io::Error) -> Self {
+        Self::File { what: "write", path: path.to_owned(), cause }
+    }
+}
