@@ -12,10 +12,12 @@
 //! | [`shutdown`] | a signal, then a drain with a deadline |
 //! | [`backoff`] | full-jitter exponential waiting |
 //! | [`tls`] | keys, certificates and the CA |
+//! | [`clock`] | the time, which nobody can set |
 //! | [`journal`] | the durable segment log with named cursors |
 
 pub mod admin;
 pub mod backoff;
+pub mod clock;
 pub mod config;
 pub mod health;
 pub mod journal;
