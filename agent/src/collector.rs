@@ -24,7 +24,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ao_common::admin::SharedRegistry;
 use ao_common::units::Span;
@@ -124,9 +123,7 @@ pub struct Args {
 /// # Errors
 /// Where a name is unknown, a collector cannot be built, or the output is closed.
 pub fn print_once(args: &Args, config: &Config, roots: &Roots, mut out: impl Write) -> Result<(), RunError> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let at_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    let set = collect_once(config, roots, args.collector.as_deref(), at_ms)?;
+    let set = collect_once(config, roots, args.collector.as_deref(), ao_common::clock::now_ms())?;
     out.write_all(set.exposition().as_bytes())?;
     Ok(out.flush()?)
 }

@@ -14,9 +14,10 @@ mod split;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ao_common::admin::{self, BindError, SharedRegistry};
+use ao_common::clock::now_ns;
 use ao_common::units::{Size, Span};
 use ao_proto::limits::MAX_SEALED_BYTES;
 use bytes::Bytes;
@@ -222,11 +223,6 @@ fn answer(refused: u64) -> ExportTraceServiceResponse {
         ),
     });
     ExportTraceServiceResponse { partial_success }
-}
-
-fn now_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -2,9 +2,10 @@
 
 use std::convert::Infallible;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ao_common::admin::SharedRegistry;
+use ao_common::clock;
 use ao_proto::model::MetricType;
 use tokio::time::MissedTickBehavior;
 
@@ -27,8 +28,7 @@ pub async fn run(ctx: Context, registry: SharedRegistry, prober: Arc<Prober>) ->
             () = ctx.shutdown.cancelled() => return Ok(()),
             _ = ticks.tick() => {}
         }
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
-        let mut set = MetricSet::new("own", "ao-agent", now);
+        let mut set = MetricSet::new("own", "ao-agent", clock::now_ms());
         probing(&mut set, &prober);
         let mut text = String::new();
         let encoded = {

@@ -11,8 +11,8 @@ use std::fs::File;
 use std::io::{self, BufWriter};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use ao_common::clock::now_ms;
 use ao_common::units::Span;
 use thiserror::Error;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -97,9 +97,4 @@ pub async fn run(args: Args) -> Result<(), RecordError> {
         .await?;
         result.map_err(|source| RecordError::Write { path: args.file.clone(), source })?;
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

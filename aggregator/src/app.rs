@@ -23,7 +23,7 @@ use crate::ingest::{self, Ingest};
 use crate::journal;
 use crate::ledger::Ledger;
 use crate::metrics::{Inventory, Metrics};
-use crate::nodes::{self, Nodes};
+use crate::nodes::Nodes;
 use crate::sink::{self, embedded::Store};
 
 /// How long each stage may take to end.
@@ -116,7 +116,7 @@ pub async fn run(
         about: Arc::new(About {
             aggregator: config.name.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            started_ms: nodes::now_ms(),
+            started_ms: ao_common::clock::now_ms(),
         }),
     };
     let router = admin::router(Admin { registry, health, log }).merge(console::router("overview", console));

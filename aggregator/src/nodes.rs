@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use ao_common::clock::now_ms;
 use ao_proto::v1::Hello;
 
 /// One agent.
@@ -61,9 +61,4 @@ impl Nodes {
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<[u8; 16], NodeInfo>) -> T) -> T {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
-}
-
-/// Milliseconds since 1970.
-pub(crate) fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64
 }

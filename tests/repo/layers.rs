@@ -81,6 +81,12 @@ const PLACES: &[Place] = &[
         only: &["aggregator/src/sink/http.rs"],
     },
     Place {
+        what: "asks the system for the time of day, which may be set (ao_common::clock::now_ns may not)",
+        words: &["SystemTime::now", "Utc::now", "ClockId::Realtime", "CLOCK_REALTIME"],
+        within: "",
+        only: &["proto/common/src/clock/source.rs"],
+    },
+    Place {
         what: "touches the journal's files",
         words: &["std::fs", "fs::", "File::", "OpenOptions"],
         within: "proto/common/src/journal",

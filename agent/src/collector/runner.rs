@@ -3,9 +3,10 @@
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::io;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use ao_common::admin::SharedRegistry;
+use ao_common::clock::now_ms;
 use ao_proto::model::MetricType::Gauge;
 use serde_yaml_ng::Value;
 use tokio::task;
@@ -239,11 +240,6 @@ fn append(out: &mut MetricSet, more: &MetricSet) {
         labels: shift(&sample.labels, label),
         ..sample.clone()
     }));
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// The part of the interval by which a node's rounds are shifted, so that a fleet's do not come all at once. It hangs

@@ -1,7 +1,5 @@
 //! The host's clock, its time zone and its clock sources.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use ao_proto::model::MetricType::Gauge;
 use serde::Deserialize;
 use serde_yaml_ng::Value;
@@ -30,9 +28,11 @@ struct Time {
 
 impl Collector for Time {
     fn collect(&mut self, roots: &Roots, out: &mut MetricSet) -> Result<(), CollectError> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        out.one("node_time_seconds", Gauge, "The host's clock, in seconds since 1970.", now.as_secs_f64());
-        self.emit_zone(roots, now.as_secs() as i64, out);
+        // The host's own clock is what is to be shown here, wrong as it may be.
+        let now_ns = ao_common::clock::system_ns();
+        let seconds = now_ns as f64 / 1e9;
+        out.one("node_time_seconds", Gauge, "The host's clock, in seconds since 1970.", seconds);
+        self.emit_zone(roots, now_ns.div_euclid(1_000_000_000), out);
         self.emit_clocksources(roots, out)
     }
 }

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
+use ao_common::clock::now_ms;
 use tokio::time::Instant;
 
 use super::config::Config;
@@ -175,9 +176,4 @@ impl Fleet {
     pub(super) fn last(&self) -> impl Iterator<Item = MetricSet> {
         self.targets.values().map(|target| export::metrics(target, self.config.tos, now_ms()))
     }
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

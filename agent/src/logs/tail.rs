@@ -5,8 +5,9 @@ use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
+use ao_common::clock::now_ns;
 use ao_proto::model::FileId;
 
 use super::api::{Format, LogsStats};
@@ -293,9 +294,4 @@ impl Decoder {
         };
         joiner.record(&record, piece.raw, out);
     }
-}
-
-/// Nanoseconds since 1970.
-fn now_ns() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as i64)
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ao_common::clock::kernel_ns;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -128,7 +128,7 @@ impl Table {
         let Some(sequence) = self.slots.take() else { return end(permit, SendError::Full(probe.dest)) };
         let token = rand::random();
         let attempt = |socket: &mut Socket| {
-            let sent = Sent { at: Instant::now(), wall_ns: wall_ns(), stamp_ns: None };
+            let sent = Sent { at: Instant::now(), wall_ns: kernel_ns(), stamp_ns: None };
             socket.send(probe.dest, sequence, token, probe.size, probe.ttl, probe.tos).map(|()| sent)
         };
         let sent = attempt(socket).or_else(|_| {
@@ -247,9 +247,4 @@ impl Connects {
             *current = index.wrapping_add(1);
         }
     }
-}
-
-fn wall_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }

@@ -1,8 +1,8 @@
 //! What a round hands on: mtr-exporter's metrics, and the log event of a change of path.
 
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ao_common::clock;
 use ao_proto::model::Labels;
 use ao_proto::model::MetricType::{Counter, Gauge};
 
@@ -127,7 +127,7 @@ fn path_id(hosts: &[String]) -> String {
 
 /// A set without samples: the end of all series of a target.
 pub(super) fn empty(host: &str) -> MetricSet {
-    let mut set = MetricSet::new(SOURCE, JOB, i64::try_from(now().as_millis()).unwrap_or(i64::MAX));
+    let mut set = MetricSet::new(SOURCE, JOB, clock::now_ms());
     set.group = host.to_owned();
     set.instance = Some(host.to_owned());
     set
@@ -144,7 +144,7 @@ pub(super) fn log(trace: &Trace, change: &Change) -> LogChunk {
         "after": change.after,
     })
     .to_string();
-    let at_ns = i64::try_from(now().as_nanos()).unwrap_or(i64::MAX);
+    let at_ns = clock::now_ns();
     let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
     LogChunk {
         source: SOURCE,
@@ -155,8 +155,4 @@ pub(super) fn log(trace: &Trace, change: &Change) -> LogChunk {
         lines: vec![Line { at_ns, len, metadata: Box::default() }],
         text,
     }
-}
-
-fn now() -> Duration {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }

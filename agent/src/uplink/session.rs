@@ -1,7 +1,7 @@
 //! One connection to one aggregator.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ao_common::backoff::Backoff;
 use ao_proto::class::{self, CLASSES};
@@ -91,7 +91,6 @@ async fn connect_and_stream(
 }
 
 fn hello(uplink: &Uplink) -> Hello {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Hello {
         agent: uplink.agent.to_vec(),
         node: uplink.node.name.clone(),
@@ -101,7 +100,7 @@ fn hello(uplink: &Uplink) -> Hello {
         build: env!("CARGO_PKG_VERSION").to_owned(),
         epochs: uplink.epochs.clone(),
         directives: uplink.directives.borrow().version,
-        now_ms: now.as_millis() as i64,
+        now_ms: ao_common::clock::now_ms(),
     }
 }
 

@@ -7,7 +7,9 @@
 //! a clock jumped since, and the others' data must not wait for it.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
+
+pub(super) use ao_common::clock::now_ms;
 
 use crate::sink::api::{Decoded, DropReason, Sink, Telemetry};
 
@@ -50,11 +52,6 @@ pub(super) fn check(frame: &Decoded, sink: &dyn Sink, ahead: Ahead, now_ms: i64)
         }
     });
     verdict
-}
-
-/// The wall clock, in Unix milliseconds.
-pub(super) fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
 /// Each record's number and time in milliseconds.

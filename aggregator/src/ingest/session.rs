@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ao_common::clock::now_ms;
 use ao_common::journal::Append;
 use ao_proto::frame;
 use ao_proto::limits::WIRE_VERSION;
@@ -19,7 +20,6 @@ use tonic::{Status, Streaming};
 use crate::ingest::acks::{self, Due};
 use crate::ingest::api::Ingest;
 use crate::journal::{Known, Stream, keyframe_key};
-use crate::nodes::now_ms;
 
 /// Answers on their way to the agent.
 pub(crate) const ANSWERS: usize = 64;

@@ -13,8 +13,8 @@
 
 use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use ao_common::clock::now_ms;
 use ao_common::units::{Size, Span};
 use ao_proto::v1::Class;
 use futures_util::future::BoxFuture;
@@ -152,12 +152,6 @@ impl Sink for Store {
         }
         Box::pin(ready(Ok(Accepted::default())))
     }
-}
-
-/// Milliseconds since 1970.
-pub fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// What the telemetry itself says about its node.

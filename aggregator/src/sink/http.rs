@@ -2,7 +2,7 @@
 //! The answer's meaning is `answer.rs`'s.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
@@ -208,7 +208,7 @@ async fn read_body(mut body: Incoming) -> Result<String, hyper::Error> {
 }
 
 fn unix_seconds() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+    ao_common::clock::now_ns().div_euclid(1_000_000_000)
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@ mod newest;
 mod refused;
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ao_common::units::Span;
 use ao_proto::v1::Class;
@@ -145,8 +144,8 @@ impl Sink for Loki {
     }
 
     fn test(&self) -> BoxFuture<'_, Answer> {
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-        let request = encode::one_line("{job=\"ao-aggregator\"}", at.as_nanos() as i64, "ao_sink_test");
+        let at_ns = ao_common::clock::now_ns();
+        let request = encode::one_line("{job=\"ao-aggregator\"}", at_ns, "ao_sink_test");
         Box::pin(async move { self.client.post(compress(&request)?).await })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ao_common::units::{Size, Span};
 use ao_proto::v1::Class;
@@ -194,7 +194,7 @@ impl Sink for Tempo {
     }
 
     fn test(&self) -> BoxFuture<'_, Answer> {
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos();
+        let at = ao_common::clock::now().as_nanos();
         let span = OtlpSpan {
             trace_id: at.to_be_bytes().to_vec(),
             span_id: (at as u64).to_be_bytes().to_vec(),
