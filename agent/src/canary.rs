@@ -8,7 +8,7 @@
 //! | span | the trace's id, service `ao-canary`, attribute `token` |
 
 use std::convert::Infallible;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ao_proto::model::{Labels, MetricType};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -53,7 +53,7 @@ pub async fn run(ctx: Context, mut tokens: Receiver<String>) -> Result<(), Infal
             tracing::warn!("a canary's token is not 32 hex digits; it is left out");
             continue;
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = ao_common::clock::now();
         tracing::info!(token, "letting out a canary");
         let events = [
             Event::Metrics(sample(&token, now)),

@@ -14,7 +14,7 @@ mod source;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
@@ -50,6 +50,11 @@ pub fn now_ms() -> i64 {
 /// Wall time since 1970.
 pub fn now() -> Duration {
     Duration::from_nanos(u64::try_from(now_ns()).unwrap_or(0))
+}
+
+/// Wall time in the standard library's form.
+pub fn system_time() -> SystemTime {
+    UNIX_EPOCH + now()
 }
 
 /// Boot time, nanoseconds: goes on through suspensions, is never set.
