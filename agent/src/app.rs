@@ -153,6 +153,7 @@ pub async fn run(
     let uplink = Uplink {
         config: config.aggregator.clone(),
         journal: opened.journal.clone(),
+        acks: Arc::clone(&opened.acks),
         agent: opened.agent,
         epochs: opened.epochs,
         node,
@@ -162,11 +163,7 @@ pub async fn run(
         health: health.part("uplink"),
     };
     let uplink_ends = out_ends.clone();
-    out.spawn("uplink", async move {
-        if let Err(error) = uplink.run(uplink_ends).await {
-            error!(%error, "the uplink has ended");
-        }
-    });
+    out.spawn("uplink", uplink.run(uplink_ends));
     out.spawn("directives", directives::keep(config.data_dir.clone(), held));
     out.spawn("admin", serve(doors, Admin { registry, health, log }, out_ends.clone()));
 
@@ -180,6 +177,7 @@ pub async fn run(
     }
     out_ends.cancel();
     out.drain(DRAIN).await;
+    opened.acks.close().await;
     opened.journal.close().await;
     Ok(())
 }

@@ -79,6 +79,9 @@ impl Config {
                 ));
             }
         }
+        if !(0.0..=1.0).contains(&self.aggregator.backlog_share) {
+            return Err("aggregator.backlog_share must be from 0 to 1".to_owned());
+        }
         self.collectors.collectors(None).map_err(|error| error.to_string())?;
         let most = Size::mib(4);
         if self.batch.bytes > most || self.batch.bytes.0 == 0 || self.batch.lines == 0 {

@@ -1,7 +1,8 @@
 //! The agent's own metric families.
 
 use ao_common::journal::Journal;
-use ao_proto::class::{self, CLASSES};
+use ao_proto::class;
+use ao_proto::queue::{QUEUES, Queue};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -9,11 +10,20 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
-/// Label `class`: metrics, spans, logs, logs_low.
+/// Labels `class` (metrics, spans, logs, logs_low) and `lane` (fresh, backlog).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ClassLabel {
+pub struct QueueLabel {
     /// See the type.
     pub class: &'static str,
+    /// See the type.
+    pub lane: &'static str,
+}
+
+impl QueueLabel {
+    /// Of a queue.
+    pub fn of(queue: Queue) -> Self {
+        Self { class: class::name(queue.class), lane: queue.lane.name() }
+    }
 }
 
 /// Label `source`: a family of sources, from our own closed set.
@@ -35,14 +45,14 @@ pub struct Metrics {
     pub refused_bytes: Family<SourceLabel, Counter>,
     pub doubled_samples: Counter,
     pub lines_without_pod: Counter,
-    pub spool_frames: Family<ClassLabel, Counter>,
-    pub spool_bytes: Family<ClassLabel, Counter>,
+    pub spool_frames: Family<QueueLabel, Counter>,
+    pub spool_bytes: Family<QueueLabel, Counter>,
     pub spool_errors: Counter,
-    pub sent_frames: Family<ClassLabel, Counter>,
-    pub sent_bytes: Family<ClassLabel, Counter>,
-    pub acked_frames: Family<ClassLabel, Counter>,
-    pub resent_frames: Family<ClassLabel, Counter>,
-    pub skipped_frames: Family<ClassLabel, Counter>,
+    pub sent_frames: Family<QueueLabel, Counter>,
+    pub sent_bytes: Family<QueueLabel, Counter>,
+    pub acked_frames: Family<QueueLabel, Counter>,
+    pub resent_frames: Family<QueueLabel, Counter>,
+    pub skipped_frames: Family<QueueLabel, Counter>,
     pub connected: Gauge,
     pub connections: Counter,
 }
@@ -94,8 +104,8 @@ impl std::fmt::Debug for SpoolCollector {
 
 impl Collector for SpoolCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let stats: Vec<_> = (0..CLASSES.len()).map(|n| self.0.stats(n)).collect();
-        let label = |n: usize| ClassLabel { class: class::name(CLASSES[n]) };
+        let stats: Vec<_> = (0..QUEUES.len()).map(|n| self.0.stats(n)).collect();
+        let label = |n: usize| QueueLabel::of(QUEUES[n]);
         let mut size = encoder.encode_descriptor(
             "ao_spool_size_bytes",
             "Bytes of the spool on disk",

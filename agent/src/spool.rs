@@ -1,28 +1,45 @@
-//! The spool: every frame is sealed, numbered and fsynced here before it is sent, and stays until the aggregator
-//! has acknowledged it.
+//! The spool: every frame is numbered, sealed and fsynced here before it is sent, and stays until the aggregator
+//! has acknowledged it. It has a queue for each class and lane.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `api` | what goes in |
+//! | `writer` | one class's way to the disk |
+//! | `lane` | fresh or backlog |
+//! | `fold` | what outlives older segments |
+//! | `checkpoints` | how far each log file is |
+//! | `acks` | how far the aggregator has acknowledged |
 
+mod acks;
+mod api;
+mod checkpoints;
 mod fold;
+mod lane;
+mod writer;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use ao_common::journal::{Append, Class, Journal, JournalError, Key, Options, Pending};
+use ao_common::journal::{Class, Journal, JournalError, Options};
 use ao_common::units::{Size, Span};
 use ao_proto::class::{self, CLASSES};
-use ao_proto::frame::seal;
 use ao_proto::model::FileId;
-use ao_proto::v1::FrameHeader;
-use bytes::Bytes;
+use ao_proto::queue::{self, Lane, QUEUES};
 use serde::Deserialize;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::metrics::{ClassLabel, Metrics};
+use crate::metrics::Metrics;
+use crate::spool::checkpoints::Checkpoints;
 use crate::spool::fold::{Fold, Shared};
+use crate::spool::lane::Choice;
+use crate::spool::writer::{Waiting, Writer};
+
+pub use crate::spool::acks::Acks;
+pub(crate) use crate::spool::api::Draft;
 
 /// Section `spool`.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,26 +51,20 @@ pub struct Config {
     pub segment: Size,
     /// A segment is closed at this age.
     pub segment_age: Span,
+    /// While older data than this is not acknowledged, what is read goes to the backlog, so that what is newest does not
+    /// wait behind it once the aggregator is back.
+    pub fresh_within: Span,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { budget: Size::mib(2048), segment: Size::mib(4), segment_age: Span::secs(600) }
+        Self {
+            budget: Size::mib(2048),
+            segment: Size::mib(4),
+            segment_age: Span::secs(600),
+            fresh_within: Span::secs(2),
+        }
     }
-}
-
-/// A frame that lacks its place in the spool.
-pub(crate) struct Draft {
-    /// All but epoch and sequence.
-    pub(crate) header: FrameHeader,
-    /// Compressed.
-    pub(crate) payload: Vec<u8>,
-    /// The keyframe it needs, sealed.
-    pub(crate) keyframe: Option<(Key, Bytes)>,
-    /// Told once the frame is fsynced.
-    pub(crate) stored: Vec<oneshot::Sender<()>>,
-    /// Files whose checkpoints go once the frame is fsynced.
-    pub(crate) forget: Vec<FileId>,
 }
 
 /// Why the spool cannot be opened.
@@ -76,8 +87,10 @@ pub enum SpoolError {
 pub struct Opened {
     /// To append to; one owner.
     pub spool: Spool,
-    /// To read from.
+    /// To read from: a log for each of [`QUEUES`].
     pub journal: Journal,
+    /// To report to what the aggregator has.
+    pub acks: Arc<Acks>,
     /// This agent's id: drawn once, kept in the data folder.
     pub agent: [u8; 16],
     /// How far each log file is in the spool.
@@ -88,24 +101,15 @@ pub struct Opened {
 
 /// The writing end.
 pub struct Spool {
-    journal: Journal,
-    epochs: [u64; CLASSES.len()],
-    next: [u64; CLASSES.len()],
-    settle: mpsc::Sender<Settling>,
-    settled: JoinHandle<()>,
+    /// By class.
+    drafts: Vec<mpsc::Sender<Waiting>>,
+    room: Arc<Semaphore>,
+    writers: JoinSet<()>,
 }
 
-/// A frame on its way to the disk.
-struct Settling {
-    class: usize,
-    append: Append,
-    pending: Pending,
-    stored: Vec<oneshot::Sender<()>>,
-    forget: Vec<FileId>,
-}
-
-/// Frames on their way to the disk at one time.
-const SETTLING: usize = 64;
+/// Frames of a class that wait for the disk, and bytes of all that wait.
+const WAITING: usize = 64;
+const WAITING_BYTES: usize = 16 << 20;
 
 /// Opens the spool under `data_dir`. Blocking.
 ///
@@ -115,92 +119,73 @@ pub fn open(data_dir: &Path, config: &Config, metrics: Arc<Metrics>) -> Result<O
     let folder = |why| SpoolError::Folder { path: data_dir.to_owned(), why };
     std::fs::create_dir_all(data_dir).map_err(folder)?;
     let agent = agent_id(&data_dir.join("agent-id")).map_err(folder)?;
-    let shared: Vec<Arc<Shared>> = CLASSES.iter().map(|_| Arc::default()).collect();
-    let classes = CLASSES.iter().zip(&shared).map(|(class, shared)| Class {
-        name: class::name(*class),
-        fold: Box::new(Fold::new(Arc::clone(shared), Arc::clone(&metrics))),
+    let checkpoints: Vec<Arc<Checkpoints>> = CLASSES.iter().map(|_| Arc::default()).collect();
+    let shared: Vec<Arc<Shared>> = QUEUES.iter().map(|_| Arc::default()).collect();
+    let logs = QUEUES.iter().zip(&shared).map(|(queue, shared)| {
+        let class = class::number(queue.class.into()).unwrap_or_default();
+        let fold = Fold {
+            lane: queue.lane,
+            shared: Arc::clone(shared),
+            checkpoints: Arc::clone(&checkpoints[class]),
+            metrics: Arc::clone(&metrics),
+        };
+        Class { name: queue.name(), fold: Box::new(fold) }
     });
     let options = Options {
         segment_bytes: config.segment.0,
         segment_age: config.segment_age.0,
         budget_bytes: config.budget.0,
     };
-    let journal = Journal::open(&data_dir.join("spool"), classes.collect(), options)?;
-    let mut checkpoints = HashMap::new();
-    let mut epochs = Vec::new();
-    for shared in &shared {
-        let state = shared.lock();
-        checkpoints.extend(state.files.iter().map(|(file, end)| (*file, *end)));
-        epochs.extend(state.epochs.iter().copied());
+    let journal = Journal::open(&data_dir.join("spool"), logs.collect(), options)?;
+    let acks = Arc::new(Acks::open(&journal)?);
+    let mut epochs: Vec<u64> = shared.iter().flat_map(|shared| shared.lock().epochs.clone()).collect();
+    let mut spool =
+        Spool { drafts: Vec::new(), room: Arc::new(Semaphore::new(WAITING_BYTES)), writers: JoinSet::new() };
+    for (class, checkpoints) in CLASSES.iter().zip(&checkpoints) {
+        let queues = Lane::ALL.map(|lane| queue::number((*class).into(), lane.number()).unwrap_or_default());
+        let mine = Lane::ALL.map(|_| (rand::random(), 1));
+        epochs.extend(mine.map(|(epoch, _)| epoch));
+        let fresh = queues[Lane::Fresh.number() as usize];
+        let end = *journal.durable(fresh).borrow();
+        let left = Some(end).filter(|end| *end > acks.position(fresh));
+        let writer = Writer {
+            journal: journal.clone(),
+            acks: Arc::clone(&acks),
+            checkpoints: Arc::clone(checkpoints),
+            metrics: Arc::clone(&metrics),
+            choice: Choice::new(config.fresh_within.0, left),
+            queues,
+            epochs: mine,
+        };
+        let (sender, drafts) = mpsc::channel(WAITING);
+        spool.drafts.push(sender);
+        spool.writers.spawn(writer.run(drafts));
     }
-    let mine: [u64; CLASSES.len()] = std::array::from_fn(|_| rand::random());
-    epochs.extend(mine);
-    let (settle, settling) = mpsc::channel(SETTLING);
-    let settled = tokio::spawn(settle_all(journal.clone(), settling, shared, metrics));
-    let spool = Spool { journal: journal.clone(), epochs: mine, next: [1; CLASSES.len()], settle, settled };
-    Ok(Opened { spool, journal, agent, checkpoints: Arc::new(checkpoints), epochs })
+    let checkpoints = Arc::new(checkpoints.iter().flat_map(|files| files.all()).collect());
+    Ok(Opened { spool, journal, acks, agent, checkpoints, epochs })
 }
 
 impl Spool {
-    /// Numbers, seals and hands the frame to the journal. Waits only for the disk.
+    /// Hands the frame to its class's writer. Waits only for the disk.
     pub(crate) async fn append(&mut self, draft: Draft) {
         let Some(class) = class::number(draft.header.class) else { return };
-        let mut header = draft.header;
-        header.epoch = self.epochs[class];
-        header.sequence = self.next[class];
-        self.next[class] += 1;
-        let append = Append { frame: seal(&header, &draft.payload), keyframe: draft.keyframe };
-        let Ok(pending) = self.journal.append(class, vec![append.clone()]).await else {
-            // Only after close(), which comes behind the last append.
-            warn!("the spool is closed; a frame of {} records was not taken", header.records);
-            return;
-        };
-        let settling = Settling { class, append, pending, stored: draft.stored, forget: draft.forget };
-        // The task ends only after this sender.
-        let _ended = self.settle.send(settling).await;
+        let bytes = draft.payload.len().clamp(1, WAITING_BYTES) as u32;
+        // Never closed: the error cannot come.
+        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(bytes).await else { return };
+        if self.drafts[class].send((draft, room)).await.is_err() {
+            // A writer ends only behind its sender, unless it has failed.
+            warn!("the spool's writer has ended; a frame was not taken");
+        }
     }
 
     /// Waits until all is on disk.
-    pub(crate) async fn flush(self) {
-        drop(self.settle);
-        if let Err(error) = self.settled.await {
-            warn!(%error, "the spool's last frames may not be on disk");
-        }
-    }
-}
-
-/// Waits for each frame's fsync; a frame that the disk refused is offered again until it is taken, so that a full
-/// disk holds the sources up and loses nothing.
-async fn settle_all(
-    journal: Journal,
-    mut settling: mpsc::Receiver<Settling>,
-    shared: Vec<Arc<Shared>>,
-    metrics: Arc<Metrics>,
-) {
-    while let Some(frame) = settling.recv().await {
-        let mut pending = Some(frame.pending);
-        let mut wait = Duration::from_millis(100);
-        while let Some(now) = pending.take() {
-            let Err(error) = now.durable().await else { break };
-            metrics.spool_errors.inc();
-            warn!(%error, "cannot write to the spool; trying again in {wait:?}");
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(10));
-            pending = journal.append(frame.class, vec![frame.append.clone()]).await.ok();
-        }
-        for stored in frame.stored {
-            // The client that waited may have gone.
-            let _gone = stored.send(());
-        }
-        if !frame.forget.is_empty() {
-            let mut state = shared[frame.class].lock();
-            for file in &frame.forget {
-                state.files.remove(file);
+    pub(crate) async fn flush(mut self) {
+        self.drafts.clear();
+        while let Some(ended) = self.writers.join_next().await {
+            if let Err(error) = ended {
+                warn!(%error, "the spool's last frames may not be on disk");
             }
         }
-        let label = ClassLabel { class: class::name(CLASSES[frame.class]) };
-        metrics.spool_frames.get_or_create(&label).inc();
-        metrics.spool_bytes.get_or_create(&label).inc_by(frame.append.frame.len() as u64);
     }
 }
 
@@ -229,3 +214,6 @@ fn agent_id(path: &Path) -> std::io::Result<[u8; 16]> {
         Err(e) => Err(e),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,20 @@
-//! What outlives the spool's older segments: how far each log file is spooled, which epochs there are, and the
-//! ledger's counts.
+//! What outlives a queue's older segments: how far each log file is spooled, which epochs there are, and the ledger's
+//! counts.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ao_common::journal;
 use ao_proto::frame;
 use ao_proto::model::FileId;
+use ao_proto::queue::Lane;
 use ao_proto::v1::FrameHeader;
 use bytes::Bytes;
 use prost::Message;
 use tracing::error;
 
 use crate::metrics::{Metrics, SourceLabel};
+use crate::spool::checkpoints::Checkpoints;
 
 /// Epochs kept: as many restarts as a backlog may span.
 const EPOCHS: usize = 64;
@@ -30,8 +32,6 @@ impl Shared {
 /// See the module.
 #[derive(Default)]
 pub(crate) struct State {
-    /// End of what is spooled of each file.
-    pub(crate) files: HashMap<FileId, u64>,
     /// Oldest first.
     pub(crate) epochs: VecDeque<u64>,
     /// By source: records and bytes spooled ("read" in the ledger), and shed unsent.
@@ -47,6 +47,9 @@ struct Stored {
     epochs: Vec<u64>,
     #[prost(message, repeated, tag = "3")]
     counts: Vec<StoredCount>,
+    /// See [`Checkpoints`].
+    #[prost(uint64, tag = "4")]
+    turn: u64,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -71,17 +74,15 @@ struct StoredCount {
     shed_bytes: u64,
 }
 
-/// Keeps [`Shared`] in step with one class of the journal.
+/// Keeps [`Shared`] and [`Checkpoints`] in step with one queue's log.
 pub(crate) struct Fold {
-    shared: Arc<Shared>,
-    metrics: Arc<Metrics>,
+    pub(crate) lane: Lane,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) checkpoints: Arc<Checkpoints>,
+    pub(crate) metrics: Arc<Metrics>,
 }
 
 impl Fold {
-    pub(crate) fn new(shared: Arc<Shared>, metrics: Arc<Metrics>) -> Self {
-        Self { shared, metrics }
-    }
-
     fn count(&self, header: &FrameHeader, what: What) {
         let label = SourceLabel { source: header.source.clone() };
         let (records, bytes, place) = match what {
@@ -111,12 +112,9 @@ impl journal::Fold for Fold {
                 return;
             }
         };
+        let files = stored.files.into_iter().filter_map(|f| Some((FileId(f.file.try_into().ok()?), f.end)));
+        self.checkpoints.restore(self.lane, stored.turn, files);
         let mut state = self.shared.lock();
-        for file in stored.files {
-            if let Ok(id) = file.file.try_into() {
-                state.files.insert(FileId(id), file.end);
-            }
-        }
         state.epochs = stored.epochs.into();
         for c in stored.counts {
             let label = SourceLabel { source: c.source.clone() };
@@ -131,12 +129,8 @@ impl journal::Fold for Fold {
     fn apply(&mut self, sealed: &[u8]) {
         // Only frames that we sealed are appended, and the journal guards them by a checksum of its own.
         let Ok(opened) = frame::open(&Bytes::copy_from_slice(sealed)) else { return };
+        self.checkpoints.apply(self.lane, &opened.header.files);
         let mut state = self.shared.lock();
-        for range in &opened.header.files {
-            if let Ok(id) = <[u8; 16]>::try_from(range.file.as_slice()) {
-                state.files.insert(FileId(id), range.end);
-            }
-        }
         if state.epochs.back() != Some(&opened.header.epoch) {
             state.epochs.push_back(opened.header.epoch);
             if state.epochs.len() > EPOCHS {
@@ -154,13 +148,11 @@ impl journal::Fold for Fold {
     }
 
     fn snapshot(&self) -> Vec<u8> {
+        let (turn, files) = self.checkpoints.snapshot();
         let state = self.shared.lock();
         let stored = Stored {
-            files: state
-                .files
-                .iter()
-                .map(|(file, end)| StoredFile { file: file.0.to_vec(), end: *end })
-                .collect(),
+            turn,
+            files: files.iter().map(|(file, end)| StoredFile { file: file.0.to_vec(), end: *end }).collect(),
             epochs: state.epochs.iter().copied().collect(),
             counts: state
                 .counts

@@ -1,11 +1,11 @@
 //! What the uplink works with, and why a connection ends: for all files of this room.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ao_common::health::Part;
 use ao_common::journal::{Journal, JournalError, Position};
 use ao_common::units::{Size, Span};
-use ao_proto::class::CLASSES;
+use ao_proto::queue::QUEUES;
 use ao_proto::v1::Directives;
 use serde::Deserialize;
 use thiserror::Error;
@@ -13,6 +13,7 @@ use tokio::sync::{broadcast, watch};
 
 use crate::context::Node;
 use crate::metrics::Metrics;
+use crate::spool::Acks;
 
 /// Section `aggregator`.
 #[derive(Clone, Debug, Deserialize)]
@@ -24,6 +25,8 @@ pub struct Config {
     pub window: Size,
     /// Longest wait between two attempts to connect.
     pub retry: Span,
+    /// The backlog's share of the bytes while there is fresh data to send, from 0 to 1; else it has everything.
+    pub backlog_share: f64,
 }
 
 impl Default for Config {
@@ -32,6 +35,7 @@ impl Default for Config {
             addresses: vec!["http://127.0.0.1:4417".to_owned()],
             window: Size::mib(16),
             retry: Span::secs(5),
+            backlog_share: 0.5,
         }
     }
 }
@@ -75,6 +79,8 @@ pub struct Uplink {
     pub config: Config,
     /// The spool to read.
     pub journal: Journal,
+    /// Where its queues' acks go.
+    pub acks: Arc<Acks>,
     /// This agent's id.
     pub agent: [u8; 16],
     /// Epochs that may still be in the spool.
@@ -91,8 +97,16 @@ pub struct Uplink {
     pub health: Part,
 }
 
-/// How far the acks are, and how far anything was ever sent; by class.
-pub(crate) struct Progress {
-    pub(crate) acked: [watch::Sender<Position>; CLASSES.len()],
-    pub(crate) sent: [watch::Sender<Position>; CLASSES.len()],
+/// How far anything of a queue was ever sent.
+#[derive(Default)]
+pub(crate) struct SentBefore(Mutex<[Position; QUEUES.len()]>);
+
+impl SentBefore {
+    /// Notes a frame; true if it was sent before.
+    pub(crate) fn note(&self, queue: usize, end: Position) -> bool {
+        let sent = &mut self.0.lock().unwrap_or_else(PoisonError::into_inner)[queue];
+        let before = end <= *sent;
+        *sent = end.max(*sent);
+        before
+    }
 }

@@ -1,10 +1,11 @@
-//! What was sent on this connection and is not yet acknowledged, in the order of sending, per class.
+//! What was sent on this connection and is not yet acknowledged, in the order of sending, per queue.
 
 use std::collections::{HashMap, VecDeque};
 
 use ao_common::journal::Position;
-use ao_proto::class::CLASSES;
+use ao_proto::queue::QUEUES;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 /// A frame under way.
 #[derive(Clone, Debug)]
@@ -19,12 +20,13 @@ pub(crate) struct Sent {
     pub(crate) source: String,
     pub(crate) records: u64,
     pub(crate) payload_bytes: u64,
+    pub(crate) at: Instant,
 }
 
 /// All frames under way.
 #[derive(Default)]
 pub(crate) struct Flight {
-    classes: [VecDeque<Sent>; CLASSES.len()],
+    queues: [VecDeque<Sent>; QUEUES.len()],
     /// Sealed keyframes of this connection, to be sent again on demand.
     keyframes: HashMap<u64, Bytes>,
 }
@@ -33,13 +35,13 @@ pub(crate) struct Flight {
 const KEYFRAMES: usize = 256;
 
 impl Flight {
-    /// Notes a frame; one that needs no answer (`bytes` 0) at the head of its class is done at once: its end is
+    /// Notes a frame; one that needs no answer (`bytes` 0) at the head of its queue is done at once: its end is
     /// returned.
-    pub(crate) fn push(&mut self, class: usize, sent: Sent) -> Option<Position> {
-        if sent.bytes == 0 && self.classes[class].is_empty() {
+    pub(crate) fn push(&mut self, queue: usize, sent: Sent) -> Option<Position> {
+        if sent.bytes == 0 && self.queues[queue].is_empty() {
             return Some(sent.end);
         }
-        self.classes[class].push_back(sent);
+        self.queues[queue].push_back(sent);
         None
     }
 
@@ -49,11 +51,21 @@ impl Flight {
             return false;
         }
         if self.keyframes.len() >= KEYFRAMES {
-            let named: Vec<u64> = self.classes.iter().flatten().map(|sent| sent.keyframe).collect();
+            let named: Vec<u64> = self.queues.iter().flatten().map(|sent| sent.keyframe).collect();
             self.keyframes.retain(|id, _| named.contains(id));
         }
         self.keyframes.insert(id, sealed.clone());
         true
+    }
+
+    /// There is nothing to send before this place, which may lie behind damage: it is done with the last frame before
+    /// it. Returned where that is now.
+    pub(crate) fn read_to(&mut self, queue: usize, end: Position) -> Option<Position> {
+        if let Some(last) = self.queues[queue].back_mut() {
+            last.end = end.max(last.end);
+            return None;
+        }
+        Some(end)
     }
 
     /// A keyframe that the aggregator asks for.
@@ -61,25 +73,25 @@ impl Flight {
         self.keyframes.get(&id).cloned()
     }
 
-    /// Acks come in the order of sending, so one acknowledges all before it in its class. Returns the class and the
+    /// Acks come in the order of sending, so one acknowledges all before it in its queue. Returns the queue and the
     /// frames that are done, or nothing where the frame is not under way.
     pub(crate) fn ack(&mut self, epoch: u64, sequence: u64) -> Option<(usize, Vec<Sent>)> {
         let is_it = |sent: &Sent| sent.epoch == epoch && sent.sequence == sequence;
-        for (class, queue) in self.classes.iter_mut().enumerate() {
+        for (number, queue) in self.queues.iter_mut().enumerate() {
             let Some(mut end) = queue.iter().position(is_it) else { continue };
             // Frames that the aggregator had already need no answer of their own.
             while queue.get(end + 1).is_some_and(|next| next.bytes == 0) {
                 end += 1;
             }
-            return Some((class, queue.drain(..=end).collect()));
+            return Some((number, queue.drain(..=end).collect()));
         }
         None
     }
 
-    /// One frame that will never be taken; those before it still wait. Returns it, and how far its class is done now.
+    /// One frame that will never be taken; those before it still wait. Returns it, and how far its queue is done now.
     pub(crate) fn refused(&mut self, epoch: u64, sequence: u64) -> Option<(Sent, usize, Option<Position>)> {
         let is_it = |sent: &Sent| sent.epoch == epoch && sent.sequence == sequence;
-        for (class, queue) in self.classes.iter_mut().enumerate() {
+        for (number, queue) in self.queues.iter_mut().enumerate() {
             let Some(place) = queue.iter().position(is_it) else { continue };
             let was = queue[place].clone();
             queue[place].bytes = 0;
@@ -87,7 +99,7 @@ impl Flight {
             while let Some(first) = queue.pop_front_if(|first| first.bytes == 0) {
                 done = Some(first.end);
             }
-            return Some((was, class, done));
+            return Some((was, number, done));
         }
         None
     }
@@ -108,6 +120,7 @@ mod tests {
             source: String::new(),
             records: 1,
             payload_bytes: 1,
+            at: Instant::now(),
         }
     }
 
@@ -139,6 +152,18 @@ mod tests {
         let (_, _, done) = flight.refused(7, 1).unwrap();
         assert_eq!(done, Some(Position { segment: 1, offset: 20 }));
         assert_eq!(flight.ack(7, 3).unwrap().1.len(), 1);
+    }
+
+    /// Scenario: a queue is read to its end, where something is damaged, with a frame under way and without.
+    /// Guarantees: the end is done with that frame, or at once.
+    #[test]
+    fn damage_at_the_end() {
+        let mut flight = Flight::default();
+        let end = Position { segment: 1, offset: 99 };
+        assert_eq!(flight.read_to(0, end), Some(end));
+        flight.push(0, sent(1, 5));
+        assert_eq!(flight.read_to(0, end), None);
+        assert_eq!(flight.ack(7, 1).unwrap().1[0].end, end);
     }
 
     /// Scenario: nothing is under way and the next frame is one that the aggregator had already.
