@@ -10,7 +10,6 @@ use ao_common::shutdown::Tasks;
 use ao_common::telemetry::LogHandle;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
@@ -85,17 +84,19 @@ pub async fn run(
     let statuses = fanout::spawn(&config.fanout, &sinks, ground)?;
 
     let ingest_ends = CancellationToken::new();
-    let ingest = Ingest {
-        journal: journal.clone(),
+    let ingest = Ingest::new(
+        config.ingest.clone(),
+        config.name.clone(),
+        journal.clone(),
         memory,
+        &ledger,
         nodes,
-        plans: plans.clone(),
+        plans.clone(),
         metrics,
-        name: config.name.clone(),
-        shutdown: ingest_ends.clone(),
-        permits: Arc::new(Semaphore::new(config.ingest.max_streams)),
-    };
+        ingest_ends.clone(),
+    );
     let mut front = Tasks::new();
+    front.spawn("pressure", ingest.pressure(&config.journal, &config.data_dir));
     front.spawn("ingest", async move {
         if let Err(error) = ingest::serve(ingest, agents).await {
             error!(%error, "the agents' door has closed");

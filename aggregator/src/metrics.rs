@@ -7,7 +7,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetri
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
 use crate::ledger::{Entry, Ledger, class_name};
@@ -39,6 +39,26 @@ struct LedgerLabel {
     reason: &'static str,
 }
 
+/// Why connections, streams, messages and frames are refused or ended.
+const REASONS: [&str; 16] = [
+    "connections",
+    "silent",
+    "streams",
+    "agents",
+    "hello",
+    "replaced",
+    "unread",
+    "size",
+    "slow",
+    "damaged",
+    "identity",
+    "epochs",
+    "keyframes",
+    "source",
+    "content",
+    "class",
+];
+
 /// Counted by the streams.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -48,6 +68,12 @@ pub struct Metrics {
     pub bytes: Counter,
     /// Frames that were there already.
     pub duplicates: Counter,
+    /// Messages that had to wait for memory.
+    pub waited_for_memory: Counter,
+    /// Wishes that streams were sent, to go on more slowly.
+    pub throttles: Counter,
+    /// 0 easy, 1 tight, 2 full.
+    pub level: Gauge,
     refused: Family<ReasonLabel, Counter>,
 }
 
@@ -58,8 +84,13 @@ impl Metrics {
         r.register("frames", "Frames that came in", self.frames.clone());
         r.register("received_bytes", "Bytes of frames and keyframes that came in", self.bytes.clone());
         r.register("duplicate_frames", "Frames that the journal had already", self.duplicates.clone());
+        let text = "Messages that waited until others had given back their memory";
+        r.register("throttled_for_memory", text, self.waited_for_memory.clone());
+        r.register("throttled_streams", "Wishes sent to agents, to send more slowly", self.throttles.clone());
+        let text = "How much room the journal has: 0 enough, 1 the backlog is throttled, 2 all is";
+        r.register("throttled_level", text, self.level.clone());
         r.register("refused", "Streams and frames refused, by reason", self.refused.clone());
-        for reason in ["streams", "damaged", "identity", "class"] {
+        for reason in REASONS {
             let _zero = self.refused.get_or_create(&ReasonLabel { reason });
         }
     }

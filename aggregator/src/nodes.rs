@@ -25,6 +25,9 @@ pub struct NodeInfo {
     pub clock_ahead_ms: i64,
 }
 
+/// More are not kept: those that are gone the longest are forgotten.
+const MAX_NODES: usize = 8192;
+
 /// All agents that have greeted since the start. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Nodes(Arc<Mutex<BTreeMap<[u8; 16], NodeInfo>>>);
@@ -33,6 +36,12 @@ impl Nodes {
     pub(crate) fn greeted(&self, agent: [u8; 16], hello: &Hello) {
         let now = now_ms();
         self.with(|all| {
+            if all.len() >= MAX_NODES && !all.contains_key(&agent) {
+                let gone = all.values().filter(|info| info.streams == 0);
+                if let Some(oldest) = gone.min_by_key(|info| info.last_seen_ms).map(|info| info.agent) {
+                    all.remove(&oldest);
+                }
+            }
             let info = all.entry(agent).or_default();
             info.agent = agent;
             info.node.clone_from(&hello.node);

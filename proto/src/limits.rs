@@ -12,6 +12,32 @@ pub const MAX_RAW_BYTES: usize = 16 << 20;
 /// Largest gRPC message: a sealed frame and its envelope.
 pub const MAX_MESSAGE_BYTES: usize = MAX_SEALED_BYTES + (64 << 10);
 
+/// A stream's first message: a hello with [`MAX_EPOCHS`] epochs. What greets with more is no agent.
+pub const MAX_GREETING_BYTES: usize = 64 << 10;
+
+/// Epochs that a hello may name, and that frames of one stream may have: an agent keeps 64 per queue.
+pub const MAX_EPOCHS: usize = 1 << 10;
+
+/// Ranges of sequences remembered of one epoch and lane: a hole is left by what an agent shed and by a time with another
+/// aggregator. Beyond it the lowest are forgotten: what they named is long acknowledged.
+pub const MAX_RANGES: usize = 256;
+
+/// Ranges named in one welcome (20 bytes each); beyond it the lowest of each epoch are left out, which costs bytes sent
+/// in vain and no double.
+pub const MAX_WELCOME_RANGES: usize = 1 << 15;
+
+/// Streams that one agent may have open in one lane: after a break the old one may linger until its connection is known
+/// to be dead.
+pub const MAX_STREAMS_PER_LANE: usize = 2;
+
+/// Names of sources (families) of one agent, and the bytes of each: both ends keep counts for every one.
+pub const MAX_SOURCES: usize = 32;
+/// See [`MAX_SOURCES`].
+pub const MAX_SOURCE_BYTES: usize = 64;
+
+/// Bytes of a node's, a cluster's and a build's name (RFC 1123 names are no longer).
+pub const MAX_NAME_BYTES: usize = 253;
+
 /// Series of one keyframe: a node with 5,000 containers stays below it.
 pub const MAX_SERIES: usize = 1 << 20;
 

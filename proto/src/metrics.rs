@@ -35,6 +35,14 @@ impl Keyframe {
     pub fn decode(raw: &[u8]) -> Result<Self, FrameError> {
         keyframe::decode(raw)
     }
+
+    /// How many series a payload says it has: read before memory is spent on them.
+    ///
+    /// # Errors
+    /// Where it is too short to say.
+    pub fn count_series(raw: &[u8]) -> Result<usize, FrameError> {
+        keyframe::count_series(raw)
+    }
 }
 
 impl MetricsFrame {
@@ -48,5 +56,14 @@ impl MetricsFrame {
     /// Any byte string gives a frame or an error; a frame made against another keyframe is refused.
     pub fn decode(raw: &[u8], keyframe: &Keyframe) -> Result<Self, FrameError> {
         frame::decode(raw, keyframe)
+    }
+
+    /// Whether a payload is a frame of the keyframe `id` with `series` series, as far as can be told without its values:
+    /// every column is there, of the right length and within its bounds.
+    ///
+    /// # Errors
+    /// As [`MetricsFrame::decode`], but for values out of range.
+    pub fn check(raw: &[u8], id: u64, series: usize) -> Result<(), FrameError> {
+        frame::check(raw, id, series)
     }
 }

@@ -1,16 +1,9 @@
-//! What the streams share.
+//! The configuration of the agents' door.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use ao_common::journal::Journal;
+use ao_common::units::Size;
 use serde::Deserialize;
-use tokio_util::sync::CancellationToken;
-
-use crate::control::Plans;
-use crate::journal::Memory;
-use crate::metrics::Metrics;
-use crate::nodes::Nodes;
 
 /// Section `ingest`.
 #[derive(Clone, Debug, Deserialize)]
@@ -18,33 +11,30 @@ use crate::nodes::Nodes;
 pub struct Config {
     /// Where agents connect.
     pub listen: SocketAddr,
-    /// Streams at one time; more are refused.
+    /// Connections at one time; beyond it those that have not greeted make room.
+    pub max_connections: usize,
+    /// Streams at one time (two for each agent); more are refused.
     pub max_streams: usize,
+    /// Agents that this aggregator may know, connected or not; an agent keeps its id with its data folder.
+    pub max_agents: usize,
+    /// Series that an agent's metrics may have at one time.
+    pub max_series: usize,
+    /// Memory for messages on their way to the journal, over all streams; beyond it streams wait their turn.
+    pub memory: Size,
+    /// Memory for keyframes, over all streams.
+    pub keyframes: Size,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 4417)), max_streams: 1024 }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 4417)),
+            max_connections: 1024,
+            max_streams: 2048,
+            max_agents: 4096,
+            max_series: 1 << 18,
+            memory: Size::mib(256),
+            keyframes: Size::mib(128),
+        }
     }
-}
-
-/// What the streams share.
-#[derive(Clone)]
-pub struct Ingest {
-    /// Where frames go.
-    pub journal: Journal,
-    /// Which frames are there.
-    pub memory: Arc<Memory>,
-    /// Who is there.
-    pub nodes: Nodes,
-    /// What to tell them.
-    pub plans: Plans,
-    /// Counts.
-    pub metrics: Arc<Metrics>,
-    /// Our name in Welcome.
-    pub name: String,
-    /// Cancelled when we stop: streams end after what they have in hand.
-    pub shutdown: CancellationToken,
-    /// One for each stream.
-    pub permits: Arc<tokio::sync::Semaphore>,
 }

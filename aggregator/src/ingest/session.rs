@@ -1,25 +1,33 @@
 //! One stream of one agent.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ao_common::clock::now_ms;
-use ao_common::journal::Append;
-use ao_proto::frame;
-use ao_proto::limits::WIRE_VERSION;
-use ao_proto::queue;
+use ao_common::journal::{Append, Key};
+use ao_proto::frame::{self, Opened};
+use ao_proto::limits::{MAX_EPOCHS, MAX_NAME_BYTES, MAX_WELCOME_RANGES, WIRE_VERSION};
+use ao_proto::queue::{self, Lane};
 use ao_proto::v1::{
     AgentMessage, AggregatorMessage, EpochRanges, FrameHeader, Hello, NeedKeyframe, Range, Refused, Welcome,
     agent_message, aggregator_message::Message,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::SendTimeoutError;
+use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use crate::ingest::acks::{self, Due};
-use crate::ingest::api::Ingest;
-use crate::journal::{Known, Stream, keyframe_key};
+use crate::ingest::content::Reason;
+use crate::ingest::door::Conn;
+use crate::ingest::guests::Stay;
+use crate::ingest::keyframes::{self, Keyframes};
+use crate::ingest::meter::{Held, Meter};
+use crate::ingest::pressure::{Level, Open};
+use crate::ingest::shared::Ingest;
+use crate::journal::{Known, Ranges, Stream, keyframe_key};
 
 /// Answers on their way to the agent.
 pub(crate) const ANSWERS: usize = 64;
@@ -27,12 +35,27 @@ pub(crate) const ANSWERS: usize = 64;
 const DUE: usize = 256;
 /// A stream that does not greet is ended.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of keyframes that a stream keeps; the oldest go first and are asked for again.
-const KEYFRAME_BYTES: usize = 32 << 20;
 /// Bytes of frames that wait for one keyframe; an agent's window is smaller.
-const WAITING_BYTES: usize = 64 << 20;
+const WAITING_BYTES: usize = 32 << 20;
+/// How long they wait.
+const KEYFRAME_PATIENCE: Duration = Duration::from_secs(30);
+/// Frames below it are copied out of the buffer that they came in.
+const SMALL: usize = 64 << 10;
 
 type Answers = mpsc::Sender<Result<AggregatorMessage, Status>>;
+
+/// The messages of a stream, each with the memory that it holds.
+pub(crate) struct Messages {
+    pub(crate) stream: Streaming<AgentMessage>,
+    pub(crate) meter: Meter,
+}
+
+impl Messages {
+    async fn next(&mut self) -> Result<Option<(AgentMessage, Option<Held>)>, Status> {
+        let message = self.stream.message().await?;
+        Ok(message.map(|message| (message, self.meter.next())))
+    }
+}
 
 /// Runs the stream to its end.
 ///
@@ -40,22 +63,25 @@ type Answers = mpsc::Sender<Result<AggregatorMessage, Status>>;
 /// The status with which the stream is ended.
 pub(crate) async fn run(
     ingest: &Ingest,
-    mut incoming: Streaming<AgentMessage>,
+    mut messages: Messages,
+    conn: Option<&Conn>,
     answers: &Answers,
 ) -> Result<(), Status> {
-    let hello = match tokio::time::timeout(PATIENCE, incoming.message()).await {
-        Ok(Ok(Some(AgentMessage { message: Some(agent_message::Message::Hello(hello)) }))) => hello,
-        Ok(Ok(_)) => return Err(Status::invalid_argument("a stream begins with a hello")),
-        Ok(Err(status)) => return Err(status),
-        Err(_) => return Err(Status::deadline_exceeded("no hello came")),
-    };
-    let agent = check(&hello)?;
+    let refused = |_: &Status| ingest.metrics.refused("hello");
+    let hello = hello(&mut messages).await.inspect_err(refused)?;
+    let agent = check(&hello).inspect_err(refused)?;
+    let stay = ingest.guests.greet(agent, hello.lane, ingest.config.max_agents);
+    let stay = stay.inspect_err(|_| ingest.metrics.refused("agents"))?;
+    messages.meter.greeted();
+    conn.into_iter().for_each(Conn::greeted);
     say(answers, Message::Welcome(welcome(ingest, agent, &hello))).await?;
     ingest.nodes.greeted(agent, &hello);
     tracing::info!(node = hello.node, build = hello.build, "an agent is connected");
     let directives = tokio::spawn(push_directives(ingest.clone(), hello.clone(), answers.clone()));
+    let throttle = tokio::spawn(throttle(ingest.clone(), ingest.pressure.open(hello.lane), answers.clone()));
     let (due, dues) = mpsc::channel(DUE);
-    let acks = tokio::spawn(acks::run(Arc::clone(&ingest.memory), dues, answers.clone()));
+    let acks =
+        tokio::spawn(acks::run(Arc::clone(&ingest.memory), ingest.pressure.clone(), dues, answers.clone()));
 
     let session = Session {
         ingest,
@@ -63,14 +89,16 @@ pub(crate) async fn run(
         lane: hello.lane,
         answers,
         due,
-        keyframes: HashMap::new(),
-        order: VecDeque::new(),
-        keyframe_bytes: 0,
+        keyframes: Keyframes::new(Arc::clone(&ingest.keyframes)),
+        epochs: hello.epochs.iter().copied().collect(),
+        sources: HashSet::new(),
         waiting: VecDeque::new(),
         waiting_bytes: 0,
+        asked: None,
     };
-    let ended = session.take_all(incoming).await;
+    let ended = session.take_all(messages, &stay).await;
     directives.abort();
+    throttle.abort();
     ingest.nodes.left(agent);
     // The frames in hand are answered; a failure of theirs is the better reason.
     match acks.await {
@@ -79,13 +107,33 @@ pub(crate) async fn run(
     }
 }
 
+async fn hello(messages: &mut Messages) -> Result<Hello, Status> {
+    match tokio::time::timeout(PATIENCE, messages.next()).await {
+        Ok(Ok(Some((AgentMessage { message: Some(agent_message::Message::Hello(hello)) }, _)))) => Ok(hello),
+        Ok(Ok(_)) => Err(Status::invalid_argument("a stream begins with a hello")),
+        Ok(Err(status)) => Err(status),
+        Err(_) => Err(Status::deadline_exceeded("no hello came")),
+    }
+}
+
 fn check(hello: &Hello) -> Result<[u8; 16], Status> {
     if hello.version == 0 || hello.version > WIRE_VERSION {
         let text = format!("this aggregator speaks wire version {WIRE_VERSION}, the agent {}", hello.version);
         return Err(Status::failed_precondition(text + "; upgrade the aggregator first"));
     }
-    if hello.node.is_empty() || hello.node.len() > 253 {
-        return Err(Status::invalid_argument("the node's name is empty or longer than 253 bytes"));
+    if hello.node.is_empty() {
+        return Err(Status::invalid_argument("the node's name is empty"));
+    }
+    if [&hello.node, &hello.cluster, &hello.build].iter().any(|name| name.len() > MAX_NAME_BYTES) {
+        let text = format!("the name of node, cluster or build is longer than {MAX_NAME_BYTES} bytes");
+        return Err(Status::invalid_argument(text));
+    }
+    if !Lane::ALL.iter().any(|lane| lane.number() == hello.lane) {
+        return Err(Status::invalid_argument(format!("lane {} is not known to this aggregator", hello.lane)));
+    }
+    if hello.epochs.len() > MAX_EPOCHS {
+        let text = format!("the hello names {} epochs, over the limit of {MAX_EPOCHS}", hello.epochs.len());
+        return Err(Status::invalid_argument(text));
     }
     let agent = hello.agent.as_slice().try_into();
     agent.map_err(|_| Status::invalid_argument("the agent's id is not 16 bytes"))
@@ -93,14 +141,15 @@ fn check(hello: &Hello) -> Result<[u8; 16], Status> {
 
 fn welcome(ingest: &Ingest, agent: [u8; 16], hello: &Hello) -> Welcome {
     let have = ingest.memory.welcome(agent, hello.lane, &hello.epochs);
-    let range = |(first, last)| Range { first, last };
+    let most = MAX_WELCOME_RANGES / have.len().max(1);
+    let newest = |ranges: Ranges| {
+        let ranges: Vec<Range> = ranges.iter().map(|(first, last)| Range { first, last }).collect();
+        ranges[ranges.len().saturating_sub(most)..].to_vec()
+    };
     Welcome {
         version: WIRE_VERSION,
         aggregator: ingest.name.clone(),
-        have: have
-            .into_iter()
-            .map(|(epoch, ranges)| EpochRanges { epoch, ranges: ranges.iter().map(range).collect() })
-            .collect(),
+        have: have.into_iter().map(|(epoch, ranges)| EpochRanges { epoch, ranges: newest(ranges) }).collect(),
         now_ms: now_ms(),
     }
 }
@@ -123,9 +172,38 @@ async fn push_directives(ingest: Ingest, hello: Hello, answers: Answers) {
     }
 }
 
+/// Asks the agent to send more slowly while there is need.
+async fn throttle(ingest: Ingest, open: Open, answers: Answers) {
+    let (mut level, mut wished) = (open.subscribe(), false);
+    loop {
+        let now = *level.borrow_and_update();
+        let wish = open.wish(now);
+        let wishes = wish.for_ms > 0;
+        ingest.metrics.throttles.inc_by(u64::from(wishes));
+        if (wishes || wished) && say(&answers, Message::Throttle(wish)).await.is_err() {
+            return;
+        }
+        wished = wishes;
+        let again = async {
+            match now {
+                Level::Easy => std::future::pending().await,
+                Level::Tight | Level::Full => tokio::time::sleep(Open::AGAIN).await,
+            }
+        };
+        tokio::select! {
+            changed = level.changed() => if changed.is_err() { return },
+            () = again => {}
+        }
+    }
+}
+
 async fn say(answers: &Answers, message: Message) -> Result<(), Status> {
-    let gone = |_| Status::cancelled("the agent has gone");
-    answers.send(Ok(AggregatorMessage { message: Some(message) })).await.map_err(gone)
+    let message = AggregatorMessage { message: Some(message) };
+    match answers.send_timeout(Ok(message), acks::UNREAD).await {
+        Ok(()) => Ok(()),
+        Err(SendTimeoutError::Timeout(_)) => Err(acks::unread()),
+        Err(SendTimeoutError::Closed(_)) => Err(Status::cancelled("the agent has gone")),
+    }
 }
 
 struct Session<'a> {
@@ -134,33 +212,53 @@ struct Session<'a> {
     lane: u32,
     answers: &'a Answers,
     due: mpsc::Sender<Due>,
-    /// Sealed, by id.
-    keyframes: HashMap<u64, Bytes>,
-    /// Oldest first.
-    order: VecDeque<u64>,
-    keyframe_bytes: usize,
+    keyframes: Keyframes,
+    /// Those that the hello named, and the frames since.
+    epochs: HashSet<u64>,
+    /// Those that may be counted.
+    sources: HashSet<String>,
     /// Frames behind one whose keyframe was asked for, that one first: the order must stay.
-    waiting: VecDeque<(Bytes, FrameHeader)>,
+    waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
+    /// When the keyframe must have come.
+    asked: Option<Instant>,
+}
+
+/// A frame that waits for a keyframe.
+struct Waiting {
+    sealed: Bytes,
+    keyframe: u64,
+    /// Its memory.
+    _held: Option<Held>,
 }
 
 impl Session<'_> {
-    async fn take_all(mut self, mut incoming: Streaming<AgentMessage>) -> Result<(), Status> {
+    async fn take_all(mut self, mut messages: Messages, stay: &Stay) -> Result<(), Status> {
         loop {
+            let asked = self.asked;
             let message = tokio::select! {
                 () = self.ingest.shutdown.cancelled() => {
                     return Err(Status::unavailable("the aggregator is stopping"));
                 }
-                // The answering task ends early only where the journal cannot be written.
+                () = stay.ended.cancelled() => {
+                    self.ingest.metrics.refused("replaced");
+                    return Err(Status::aborted("the agent has opened newer streams of this lane"));
+                }
+                () = tokio::time::sleep_until(asked.unwrap_or_else(Instant::now)), if asked.is_some() => {
+                    self.ingest.metrics.refused("keyframes");
+                    return Err(Status::failed_precondition("a keyframe that was asked for does not come"));
+                }
+                // The answering task ends early only where the journal cannot be written, or nobody reads.
                 () = self.due.closed() => return Ok(()),
-                message = incoming.message() => message?,
+                message = messages.next() => message?,
             };
-            let Some(message) = message else { return Ok(()) };
+            let Some((message, held)) = message else { return Ok(()) };
             self.ingest.nodes.heard(self.agent);
             match message.message {
-                Some(agent_message::Message::Frame(sealed)) => self.frame(sealed).await?,
-                Some(agent_message::Message::Keyframe(sealed)) => self.keyframe(sealed).await?,
+                Some(agent_message::Message::Frame(sealed)) => self.frame(sealed, held).await?,
+                Some(agent_message::Message::Keyframe(sealed)) => self.keyframe(&sealed).await?,
                 Some(agent_message::Message::Hello(_)) => {
+                    self.ingest.metrics.refused("hello");
                     return Err(Status::invalid_argument("a stream has one hello"));
                 }
                 // A message of a newer version.
@@ -169,89 +267,113 @@ impl Session<'_> {
         }
     }
 
-    async fn frame(&mut self, sealed: Bytes) -> Result<(), Status> {
+    async fn frame(&mut self, sealed: Bytes, held: Option<Held>) -> Result<(), Status> {
         let metrics = &self.ingest.metrics;
         metrics.frames.inc();
         metrics.bytes.inc_by(sealed.len() as u64);
-        let header = match frame::open(&sealed) {
-            Ok(opened) => opened.header,
+        // A small one would keep all the memory that it came in.
+        let small = sealed.len() < SMALL;
+        let sealed = if small { Bytes::copy_from_slice(&sealed) } else { sealed };
+        let opened = match frame::open(&sealed) {
+            Ok(opened) => opened,
             // Without a header there is nobody to refuse; the stream cannot be trusted.
             Err(error) => {
                 metrics.refused("damaged");
                 return Err(Status::data_loss(error.to_string()));
             }
         };
+        let header = &opened.header;
         if header.agent != self.agent || header.lane != self.lane {
             metrics.refused("identity");
             return Err(Status::permission_denied("the frame is another agent's or another lane's"));
         }
-        if !self.waiting.is_empty() {
-            return self.wait(sealed, header);
+        if !self.epochs.contains(&header.epoch) {
+            if self.epochs.len() >= MAX_EPOCHS {
+                metrics.refused("epochs");
+                let text = format!("the stream's frames have more than {MAX_EPOCHS} epochs");
+                return Err(Status::resource_exhausted(text));
+            }
+            self.epochs.insert(header.epoch);
         }
-        if header.keyframe != 0 && !self.keyframes.contains_key(&header.keyframe) {
-            let keyframe = header.keyframe;
-            self.wait(sealed, header)?;
-            return say(self.answers, Message::NeedKeyframe(NeedKeyframe { keyframe })).await;
+        let keyframe = header.keyframe;
+        if !self.waiting.is_empty() || self.lacks(keyframe) {
+            self.waiting_bytes += sealed.len();
+            if self.waiting_bytes > WAITING_BYTES {
+                metrics.refused("keyframes");
+                return Err(Status::failed_precondition("a keyframe that was asked for does not come"));
+            }
+            self.waiting.push_back(Waiting { sealed, keyframe, _held: held });
+            return if self.waiting.len() == 1 { self.ask(keyframe).await } else { Ok(()) };
         }
-        self.store(sealed, header).await
+        self.store(sealed, opened).await
     }
 
-    fn wait(&mut self, sealed: Bytes, header: FrameHeader) -> Result<(), Status> {
-        self.waiting_bytes += sealed.len();
-        if self.waiting_bytes > WAITING_BYTES {
-            return Err(Status::failed_precondition("a keyframe that was asked for does not come"));
-        }
-        self.waiting.push_back((sealed, header));
-        Ok(())
+    fn lacks(&self, keyframe: u64) -> bool {
+        keyframe != 0 && !self.keyframes.has(keyframe)
     }
 
-    async fn keyframe(&mut self, sealed: Bytes) -> Result<(), Status> {
-        let header = match frame::open(&sealed) {
-            Ok(opened) if opened.header.agent == self.agent => opened.header,
-            Ok(_) => return Err(Status::permission_denied("the keyframe is another agent's")),
-            Err(error) => return Err(Status::data_loss(error.to_string())),
-        };
+    async fn ask(&mut self, keyframe: u64) -> Result<(), Status> {
+        self.asked = Some(Instant::now() + KEYFRAME_PATIENCE);
+        say(self.answers, Message::NeedKeyframe(NeedKeyframe { keyframe })).await
+    }
+
+    async fn keyframe(&mut self, sealed: &Bytes) -> Result<(), Status> {
         self.ingest.metrics.bytes.inc_by(sealed.len() as u64);
-        self.keyframe_bytes += sealed.len();
-        if let Some(was) = self.keyframes.insert(header.keyframe, sealed) {
-            self.keyframe_bytes -= was.len();
-        } else {
-            self.order.push_back(header.keyframe);
-        }
-        while self.keyframe_bytes > KEYFRAME_BYTES && self.order.len() > 1 {
-            if let Some(was) = self.order.pop_front().and_then(|oldest| self.keyframes.remove(&oldest)) {
-                self.keyframe_bytes -= was.len();
-            }
-        }
+        let opened =
+            keyframes::open(sealed, self.agent).inspect_err(|_| self.ingest.metrics.refused("damaged"))?;
+        let added = self.keyframes.add(sealed, opened, &self.ingest.content).await;
+        added.inspect_err(|_| self.ingest.metrics.refused("keyframes"))?;
         // What waited goes on as far as it can.
-        while let Some((_, next)) = self.waiting.front() {
-            if next.keyframe != 0 && !self.keyframes.contains_key(&next.keyframe) {
+        while let Some(next) = self.waiting.pop_front() {
+            if self.lacks(next.keyframe) {
                 let keyframe = next.keyframe;
-                return say(self.answers, Message::NeedKeyframe(NeedKeyframe { keyframe })).await;
+                self.waiting.push_front(next);
+                return self.ask(keyframe).await;
             }
-            if let Some((sealed, header)) = self.waiting.pop_front() {
-                self.waiting_bytes -= sealed.len();
-                self.store(sealed, header).await?;
+            self.waiting_bytes -= next.sealed.len();
+            if let Ok(opened) = frame::open(&next.sealed) {
+                self.store(next.sealed, opened).await?;
             }
+        }
+        self.asked = None;
+        Ok(())
+    }
+
+    async fn refuse(&self, header: &FrameHeader, kind: &'static str, reason: String) -> Result<(), Status> {
+        self.ingest.metrics.refused(kind);
+        let refused = Refused { epoch: header.epoch, sequence: header.sequence, reason };
+        say(self.answers, Message::Refused(refused)).await
+    }
+
+    /// Whether its source may be counted: asked once for each on a stream.
+    fn may_count(&mut self, source: &str) -> Result<(), String> {
+        if !self.sources.contains(source) {
+            self.ingest.guests.source(self.agent, source)?;
+            self.sources.insert(source.to_owned());
         }
         Ok(())
     }
 
-    async fn store(&mut self, sealed: Bytes, header: FrameHeader) -> Result<(), Status> {
+    async fn store(&mut self, sealed: Bytes, opened: Opened) -> Result<(), Status> {
+        let header = opened.header.clone();
         let number = queue::number(header.class, header.lane);
         let (Some(stream), Some(queue)) = (Stream::of(&header), number) else {
-            self.ingest.metrics.refused("class");
             let reason =
                 format!("class {} in lane {} is not known to this aggregator", header.class, header.lane);
-            let refused = Refused { epoch: header.epoch, sequence: header.sequence, reason };
-            return say(self.answers, Message::Refused(refused)).await;
+            return self.refuse(&header, "class", reason).await;
         };
+        if let Err(reason) = self.may_count(&header.source) {
+            return self.refuse(&header, "source", reason).await;
+        }
         let known = self.ingest.memory.claim(stream, header.lane, header.sequence);
         let frames = match known {
-            Known::New => {
-                let keyframe = keyframe_key(&header).zip(self.keyframes.get(&header.keyframe).cloned());
-                vec![Append { frame: sealed, keyframe }]
-            }
+            Known::New => match self.look(opened).await {
+                Ok(keyframe) => vec![Append { frame: sealed, keyframe }],
+                Err(reason) => {
+                    self.ingest.memory.settle(stream, header.sequence, false);
+                    return self.refuse(&header, "content", reason).await;
+                }
+            },
             // Of the claimed one: another call of this agent has just handed it to the journal, and an empty batch
             // resolves behind it.
             Known::Claimed | Known::Durable => Vec::new(),
@@ -259,6 +381,7 @@ impl Session<'_> {
         if known != Known::New {
             self.ingest.metrics.duplicates.inc();
         }
+        let begun = Instant::now();
         let pending = match known {
             Known::Durable => None,
             _ => match self.ingest.journal.append(queue, frames).await {
@@ -271,6 +394,7 @@ impl Session<'_> {
                 }
             },
         };
+        self.ingest.pressure.waited(begun.elapsed());
         let claimed = known == Known::New;
         let due = Due { stream, sequence: header.sequence, pending, claimed };
         if let Err(unsent) = self.due.send(due).await {
@@ -282,5 +406,19 @@ impl Session<'_> {
             }
         }
         Ok(())
+    }
+
+    /// What stands before the frame in the journal; or why no sink could read it.
+    async fn look(&self, opened: Opened) -> Result<Option<(Key, Bytes)>, Reason> {
+        let header = &opened.header;
+        let Some(key) = keyframe_key(header) else {
+            return self.ingest.content.frame(opened, 0).await.map(|()| None);
+        };
+        // Asked for before.
+        let Some(kept) = self.keyframes.get(header.keyframe) else {
+            return Err("its keyframe is missing".into());
+        };
+        let (sealed, series) = kept?;
+        self.ingest.content.frame(opened, series).await.map(|()| Some((key, sealed)))
     }
 }

@@ -1,6 +1,9 @@
-//! A set of sequence numbers, kept as ranges: frames come nearly in order, so there are few.
+//! A set of sequence numbers, kept as ranges: frames come nearly in order, so there are few. An agent that leaves holes
+//! on purpose makes the lowest ones be forgotten, at [`MAX_RANGES`].
 
 use std::collections::BTreeMap;
+
+use ao_proto::limits::MAX_RANGES;
 
 /// Ranges with both ends included, none touching another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +21,7 @@ impl Ranges {
             _ => n,
         };
         let last = n.checked_add(1).and_then(|next| self.0.remove(&next)).unwrap_or(n);
-        self.0.insert(first, last);
+        self.put(first, last);
         true
     }
 
@@ -37,7 +40,14 @@ impl Ranges {
             first = first.min(start);
             last = last.max(end);
         }
+        self.put(first, last);
+    }
+
+    fn put(&mut self, first: u64, last: u64) {
         self.0.insert(first, last);
+        if self.0.len() > MAX_RANGES {
+            self.0.pop_first();
+        }
     }
 
     /// Whether the number is in it.
@@ -79,6 +89,16 @@ mod tests {
             let list: Vec<_> = ranges.iter().collect();
             prop_assert!(list.windows(2).all(|w| w[0].1 + 1 < w[1].0));
         }
+    }
+
+    /// Scenario: every other number, a million times.
+    /// Guarantees: the newest are known, and no more than the limit.
+    #[test]
+    fn bounded() {
+        let mut ranges = Ranges::default();
+        assert!((0..1_000_000).all(|n| ranges.insert(2 * n)));
+        assert_eq!(ranges.iter().count(), MAX_RANGES);
+        assert!(ranges.contains(1_999_998) && !ranges.contains(0));
     }
 
     /// Scenario: the ends of the number space.

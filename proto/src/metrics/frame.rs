@@ -104,17 +104,23 @@ fn encode_exemplars(frame: &MetricsFrame, out: &mut Vec<u8>) {
     }
 }
 
-pub(super) fn decode(raw: &[u8], keyframe: &Keyframe) -> Result<MetricsFrame, FrameError> {
-    let mut reader = Reader::new("metrics", raw);
-    let reader = &mut reader;
-    let needs = reader.fixed()?;
-    if needs != keyframe.id {
-        return Err(FrameError::Keyframe { needs, given: keyframe.id });
-    }
-    let n = keyframe.series.len();
-    let scales = scales(keyframe);
-    let at_ms = keyframe.at_ms.wrapping_add(reader.signed()?);
+/// What stands before the differences.
+struct Columns<'a> {
+    /// Time, less the keyframe's.
+    after_ms: i64,
+    absent: Vec<u32>,
+    changed: Vec<u32>,
+    rescaled: Vec<u32>,
+    own: &'a [u8],
+    floats: Vec<u32>,
+}
 
+fn columns<'a>(reader: &mut Reader<'a>, given: u64, n: usize) -> Result<Columns<'a>, FrameError> {
+    let needs = reader.fixed()?;
+    if needs != given {
+        return Err(FrameError::Keyframe { needs, given });
+    }
+    let after_ms = reader.signed()?;
     let absent = reader.subset(n)?;
     let changed = reader.subset(n)?;
     let rescaled = reader.subset(changed.len())?;
@@ -123,6 +129,29 @@ pub(super) fn decode(raw: &[u8], keyframe: &Keyframe) -> Result<MetricsFrame, Fr
         return Err(reader.error("a scale is too large"));
     }
     let floats = reader.subset(changed.len())?;
+    Ok(Columns { after_ms, absent, changed, rescaled, own, floats })
+}
+
+pub(super) fn check(raw: &[u8], id: u64, n: usize) -> Result<(), FrameError> {
+    let mut reader = Reader::new("metrics", raw);
+    let reader = &mut reader;
+    let Columns { changed, floats, .. } = columns(reader, id, n)?;
+    let mut bits = BitReader::default();
+    for _ in floats.len()..changed.len() {
+        bits.take(reader)?;
+    }
+    reader.bytes(floats.len() * 8)?;
+    decode_exemplars(reader, n, 0)?;
+    reader.done()
+}
+
+pub(super) fn decode(raw: &[u8], keyframe: &Keyframe) -> Result<MetricsFrame, FrameError> {
+    let mut reader = Reader::new("metrics", raw);
+    let reader = &mut reader;
+    let n = keyframe.series.len();
+    let scales = scales(keyframe);
+    let Columns { after_ms, absent, changed, rescaled, own, floats } = columns(reader, keyframe.id, n)?;
+    let at_ms = keyframe.at_ms.wrapping_add(after_ms);
 
     let mut values = keyframe.values.clone();
     values.resize(n, 0.0);

@@ -61,13 +61,20 @@ pub(super) fn encode(keyframe: &Keyframe) -> Vec<u8> {
     out
 }
 
+pub(super) fn count_series(raw: &[u8]) -> Result<usize, FrameError> {
+    Ok(head(&mut Reader::new("keyframe", raw))?.2)
+}
+
+/// Id, time and number of series.
+fn head(reader: &mut Reader<'_>) -> Result<(u64, i64, usize), FrameError> {
+    // A family, a shape and a value: three bytes at least.
+    Ok((reader.fixed()?, reader.signed()?, reader.count("the number of series", MAX_SERIES, 3)?))
+}
+
 pub(super) fn decode(raw: &[u8]) -> Result<Keyframe, FrameError> {
     let mut reader = Reader::new("keyframe", raw);
     let reader = &mut reader;
-    let id = reader.fixed()?;
-    let at_ms = reader.signed()?;
-    // A family, a shape and a value: three bytes at least.
-    let n = reader.count("the number of series", MAX_SERIES, 3)?;
+    let (id, at_ms, n) = head(reader)?;
     let mut table = Table::read(reader)?;
 
     let n_families = reader.count("the number of families", MAX_FAMILIES, 5)?;
