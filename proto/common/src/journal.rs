@@ -17,7 +17,8 @@
 //! | `active.rs` | the segment that is being written |
 //! | `budget.rs` | shedding, counted |
 //! | `inner.rs` | what the journal, its cursors and its readers hold together |
-//! | `cursor.rs` | a named position |
+//! | `cursor.rs` | a named position, and the ranges it leaves behind |
+//! | `mark.rs` | a cursor's file |
 //! | `reader.rs` | frames in order, and their keyframes |
 //! | `error.rs` | why something cannot be done |
 //!
@@ -25,7 +26,7 @@
 //!
 //! ```text
 //! DIR/lock                         flock: one process at a time
-//! DIR/CLASS/NAME.cursor            see `cursor.rs`
+//! DIR/CLASS/NAME.cursor, .range    see `mark.rs`
 //! DIR/CLASS/0123456789abcdef.seg   records, one behind the other; the number grows from 1
 //!
 //! record:  0  magic     F8 41 4F F9
@@ -52,7 +53,8 @@
 //! - Damage costs the records that it hits. It is told from a torn write by `synced`: damage before it is skipped and
 //!   counted, what lies behind it is cut. (A damaged keyframe also costs the frames that need it. Where the mark behind
 //!   the last fsync is lost as well, a crash and a flipped bit at once, all of that last batch behind the bit is cut.)
-//! - A cursor never goes back behind an `advance` that returned.
+//! - A cursor never goes back behind an `advance` that returned. A range that it left behind ([`Cursor::leave_behind`])
+//!   and what it goes on with make all that it owed, without overlap, also after a crash between the two steps.
 //! - After a failed fsync nothing more is written to that segment, and what waited for it fails.
 //! - [`Fold`] holds exactly the frames that were acknowledged or recovered. Frames are counted as shed before their
 //!   segment is deleted, in one durable step; only where a full disk leaves no room for the count does the deletion
@@ -84,6 +86,7 @@ mod writer;
 mod inner;
 
 mod cursor;
+mod mark;
 mod reader;
 
 pub use api::{Append, Class, Fold, Key, Options, Position, Record, Stats};
@@ -192,8 +195,9 @@ impl Journal {
         self.inner.shared.classes[class].durable.subscribe()
     }
 
-    /// A named cursor, made at the log's beginning if new. Segments that all cursors of the class have passed are
-    /// deleted; a class without cursors keeps everything within the budget.
+    /// A named cursor, made at the log's beginning if new. Segments that all cursors of the class have passed, and that
+    /// lie in no range that one of them left behind, are deleted; a class without cursors keeps everything within the
+    /// budget. A range that was left behind before is opened like any other, and has its end.
     ///
     /// # Errors
     /// Where its file cannot be read or written, or the name is held by somebody or no name for a file.
@@ -206,7 +210,7 @@ impl Journal {
         locked(&self.inner.shared.classes[class].log).cursors.keys().cloned().collect()
     }
 
-    /// Forgets a cursor whose reader is no longer configured. Blocking.
+    /// Forgets a cursor whose reader is no longer configured, or a range that is done. Blocking.
     ///
     /// # Errors
     /// Where somebody holds it or its file cannot be removed.

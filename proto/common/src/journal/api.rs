@@ -24,7 +24,8 @@ pub trait Fold: Send + 'static {
     fn restore(&mut self, snapshot: &[u8]);
     /// One frame was appended (or, on opening, found behind the snapshot).
     fn apply(&mut self, frame: &[u8]);
-    /// One frame was deleted before the cursors named had passed it, for want of disk.
+    /// One frame was deleted before the cursors named had passed it, for want of disk. Named are those that owed this
+    /// very frame: of ranges that were left behind, those that it lies in. None where the class has no cursors.
     fn shed(&mut self, frame: &[u8], unread_by: &[&str]);
     /// The state as of the last `apply`.
     fn snapshot(&self) -> Vec<u8>;

@@ -91,7 +91,8 @@ impl Writer {
         let log = &self.shared.classes[class];
         let (behind, unwatched) = {
             let mut log = locked(&log.log);
-            (log.take_unread(victim), log.cursors.is_empty())
+            let unwatched = log.is_unwatched();
+            (log.take_unread(victim), unwatched)
         };
         if behind.is_empty() && !unwatched {
             return 0;
@@ -105,8 +106,9 @@ impl Writer {
                     Step::Other(_) => {}
                     Step::Damage(bytes) => log.note_damage(victim, &bytes),
                     Step::Frame(entry, frame) => {
-                        let end = Position { segment: victim.number, offset: entry.end() };
-                        let late = behind.iter().filter(|(_, at)| *at < end);
+                        let place = |offset| Position { segment: victim.number, offset };
+                        let (begin, end) = (place(entry.at), place(entry.end()));
+                        let late = behind.iter().filter(|(_, mark)| mark.owes(begin, end));
                         let names: Vec<&str> = late.map(|(name, _)| name.as_str()).collect();
                         if unwatched || !names.is_empty() {
                             fold.shed(&frame, &names);

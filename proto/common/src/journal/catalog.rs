@@ -39,10 +39,12 @@ pub(super) struct Log {
 }
 
 /// Where a cursor stands.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) position: Position,
     pub(super) pending: Option<Position>,
+    /// Where a range ends that was left behind: it owes the frames that begin before.
+    pub(super) end: Option<Position>,
     /// Somebody holds it.
     pub(super) open: bool,
 }
@@ -122,12 +124,30 @@ impl Segment {
         (self.durable.load(Ordering::Acquire), sealed)
     }
 
+    fn begin(&self) -> Position {
+        Position { segment: self.number, offset: 0 }
+    }
+
     fn frames_end(&self) -> Position {
         Position { segment: self.number, offset: self.frames_end.load(Ordering::Acquire) }
     }
 
     pub(super) fn end(&self) -> Position {
         Position { segment: self.number, offset: self.readable().0 }
+    }
+}
+
+impl Mark {
+    /// Moves on, never beyond the end. What is pending is forgotten where it is passed.
+    pub(super) fn pass(&mut self, to: Position) {
+        let to = self.end.map_or(to, |end| end.min(to));
+        self.position = self.position.max(to);
+        self.pending = self.pending.filter(|pending| *pending > self.position);
+    }
+
+    /// Whether it owes a frame with these bounds.
+    pub(super) fn owes(&self, begin: Position, end: Position) -> bool {
+        self.position < end && self.end.is_none_or(|to| begin < to && self.position < to)
     }
 }
 
@@ -143,35 +163,52 @@ impl Log {
         self.segments.range(position.segment..).next().map(|(_, segment)| segment.clone())
     }
 
-    /// Whether every cursor has passed the oldest segment. The newest is never passed, since it holds the state.
+    /// Whether there is a segment that nobody owes anything of.
     pub(super) fn has_passed(&self) -> bool {
-        let slowest = self.cursors.values().map(|mark| mark.position).min();
-        let oldest = self.segments.values().next().filter(|_| self.segments.len() > 1);
-        oldest.zip(slowest).is_some_and(|(oldest, slowest)| slowest >= oldest.frames_end())
+        self.passed().next().is_some()
     }
 
-    /// Takes out the segments that every cursor has passed.
+    /// Takes out the segments that nobody owes anything of.
     pub(super) fn take_passed(&mut self) -> Vec<Arc<Segment>> {
-        let mut passed = Vec::new();
-        while self.has_passed() {
-            passed.extend(self.segments.pop_first().map(|(_, segment)| segment));
+        let passed: Vec<_> = self.passed().cloned().collect();
+        for segment in &passed {
+            self.segments.remove(&segment.number);
         }
         passed
     }
 
+    /// Those that every cursor has passed and that lie in no range that was left behind. The newest is never among
+    /// them, since it holds the state.
+    fn passed(&self) -> impl Iterator<Item = &Arc<Segment>> {
+        let marks = || self.cursors.values();
+        let slowest =
+            marks().filter(|mark| mark.end.is_none()).map(|mark| mark.position).min().unwrap_or_default();
+        let ranges: Vec<&Mark> = marks().filter(|mark| mark.end.is_some()).collect();
+        self.segments
+            .values()
+            .take(self.segments.len().saturating_sub(1))
+            .take_while(move |segment| slowest >= segment.frames_end())
+            .filter(move |segment| {
+                ranges.iter().all(|mark| !mark.owes(segment.begin(), segment.frames_end()))
+            })
+    }
+
+    /// Whether nobody says what is read: all is kept within the budget then.
+    pub(super) fn is_unwatched(&self) -> bool {
+        self.cursors.values().all(|mark| mark.end.is_some())
+    }
+
     /// Takes out a segment that not all have read, and moves the cursors that stand before its end to the next one.
-    /// Returns where these stood.
-    pub(super) fn take_unread(&mut self, segment: &Segment) -> Vec<(String, Position)> {
+    /// Returns how these stood.
+    pub(super) fn take_unread(&mut self, segment: &Segment) -> Vec<(String, Mark)> {
         segment.mark_shed();
         self.segments.remove(&segment.number);
         let next = Position { segment: segment.number + 1, offset: 0 };
-        let end = segment.frames_end();
         let mut moved = Vec::new();
         for (name, mark) in &mut self.cursors {
-            if mark.position < end {
-                moved.push((name.clone(), mark.position));
-                mark.position = next;
-                mark.pending = mark.pending.filter(|pending| *pending > next);
+            if mark.owes(segment.begin(), segment.frames_end()) {
+                moved.push((name.clone(), *mark));
+                mark.pass(next);
             }
         }
         moved

@@ -64,6 +64,14 @@ pub enum JournalError {
         /// Cursor.
         name: String,
     },
+    /// A range that was left behind before and is not read to its end.
+    #[error("there is a cursor {name} of {class} already: remove it once it is done, or choose another name")]
+    CursorExists {
+        /// Class.
+        class: &'static str,
+        /// Cursor.
+        name: String,
+    },
     /// After `close`, or after the writer's end.
     #[error("the journal in {} is closed", path.display())]
     Closed {

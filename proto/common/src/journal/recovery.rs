@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use super::api::{Class, Fold, Position};
 use super::catalog::{ClassLog, Log, Segment, Tally, locked};
-use super::cursor;
 use super::error::JournalError;
+use super::mark;
 use super::record::VERSION;
 use super::scan::{Scan, Step};
 use super::storage::{Open, Storage};
@@ -29,14 +29,15 @@ pub(super) fn open(
     let dir = dir.join(name);
     storage.create_dir(&dir).map_err(JournalError::io("create", &dir))?;
     let files = storage.list(&dir).map_err(JournalError::io("list", &dir))?;
-    let cursors = cursor::load_all(storage, &dir, files.iter().map(|(file, _)| file.as_str()))?;
+    let cursors = mark::load_all(storage, &dir, files.iter().map(|(file, _)| file.as_str()))?;
     let (durable, tally) = (watch::Sender::new(Position::default()), Tally::default());
     let log = ClassLog { name, dir, log: Mutex::default(), durable, tally };
 
     let numbered = files.iter().filter_map(|(file, size)| Some((number(file)?, *size)));
     let mut segments: BTreeMap<_, _> = numbered.map(|(n, size)| (n, Segment::finished(n, size))).collect();
     // Not below any cursor either: if somebody deleted the segments alone, new ones would pass for read.
-    let cursor_at = cursors.values().map(|mark| mark.position.segment).max();
+    let cursor_at =
+        cursors.values().map(|mark| mark.position.max(mark.end.unwrap_or_default()).segment).max();
     let next = segments.keys().next_back().copied().max(cursor_at).unwrap_or(0) + 1;
     for segment in segments.values() {
         log.tally.bytes.fetch_add(segment.end().offset, Ordering::Relaxed);

@@ -8,6 +8,7 @@ mod acknowledgements;
 mod budget;
 mod invariants;
 mod keyframes;
+mod left_behind;
 mod recovery;
 
 mod model;

@@ -13,6 +13,10 @@ enum Action {
     Write,
     /// A request of so many frames is begun, and perhaps done.
     Deliver { cursor: usize, frames: usize, done: bool },
+    /// A cursor leaves so many frames behind.
+    Leave { cursor: usize, frames: usize },
+    /// As `Deliver`, of a range that was left behind; one that is done is removed.
+    DeliverRange { range: usize, frames: usize, done: bool },
     /// A crash at the n-th operation on the disk from now on.
     CrashAfter(u64, Crash),
     /// The n-th operation from now fails.
@@ -33,6 +37,9 @@ fn action() -> impl Strategy<Value = Action> {
         8 => Just(Action::Write),
         5 => (0..3_usize, 1..12_usize, any::<bool>())
             .prop_map(|(cursor, frames, done)| Action::Deliver { cursor, frames, done }),
+        2 => (0..3_usize, 0..12_usize).prop_map(|(cursor, frames)| Action::Leave { cursor, frames }),
+        3 => (0..4_usize, 1..12_usize, any::<bool>())
+            .prop_map(|(range, frames, done)| Action::DeliverRange { range, frames, done }),
         3 => (1..40_u64, crash).prop_map(|(n, crash)| Action::CrashAfter(n, crash)),
         1 => (1..20_u64).prop_map(Action::FailAfter),
         1 => Just(Action::Restart),
@@ -48,6 +55,8 @@ fn live(world: &mut World, actions: Vec<Action>) {
             Action::Append { class, frames, size, key } => world.append(class, frames, size, key),
             Action::Write => world.write(),
             Action::Deliver { cursor, frames, done } => world.deliver(cursor, frames, done),
+            Action::Leave { cursor, frames } => world.leave(cursor, frames),
+            Action::DeliverRange { range, frames, done } => world.deliver_range(range, frames, done),
             Action::CrashAfter(n, how) => {
                 crash = how;
                 world.disk.crash_after(n);
@@ -76,10 +85,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Scenario: frames of three classes are appended and delivered within a small budget; process and machine crash at
-    /// any operation, also while starting; operations fail; bits flip between two lives.
+    /// any operation, also while starting; operations fail; bits flip between two lives; cursors leave ranges behind.
     /// Guarantees: what was acknowledged is there once and in order, unless all have read it, it was shed and counted
     /// for exactly those who missed it, or damage hit it itself; what was not is there without gaps; the fold is the
-    /// replay of the log; cursors do not go back; the budget holds.
+    /// replay of the log; cursors do not go back; what is left behind is owed by the range alone; the budget holds.
     #[test]
     fn survives_anything(actions in proptest::collection::vec(action(), 1..80), random: u64) {
         live(&mut World::new(random), actions);

@@ -30,6 +30,15 @@ pub(super) struct Delivery {
     pub(super) begun: Option<Position>,
     /// An advance that failed, which may yet be found done.
     pub(super) maybe: Option<(Position, Vec<u64>)>,
+    /// What it owes at all, if it is a range that was left behind.
+    pub(super) range: Option<BTreeSet<u64>>,
+}
+
+impl Delivery {
+    /// Whether it does not, or no longer, owe a frame.
+    fn is_done(&self, id: u64) -> bool {
+        self.done.contains(&id) || self.range.as_ref().is_some_and(|range| !range.contains(&id))
+    }
 }
 
 impl Truth {
@@ -57,7 +66,7 @@ impl Truth {
         let mut shed = self.shed.clone();
         let clear = deliveries.iter().all(|(_, delivery)| delivery.maybe.is_none());
         for (id, names) in found {
-            let late = deliveries.iter().filter(|(_, delivery)| !delivery.done.contains(&id));
+            let late = deliveries.iter().filter(|(_, delivery)| !delivery.is_done(id));
             let late: Vec<&str> = late.map(|(name, _)| *name).collect();
             let right = shed.contains_key(&id) || names == late.join(",") || !clear;
             assert!(right, "{id} was shed for {names}, not read by {late:?}");
@@ -77,8 +86,7 @@ impl Truth {
         assert!(here.windows(2).all(|pair| pair[0] < pair[1]), "once and in order: {here:?}");
         let here = BTreeSet::from_iter(here.iter().copied());
         for id in &self.log {
-            let done =
-                |(_, delivery): &(&str, &Delivery)| delivery.done.contains(id) || delivery.maybe.is_some();
+            let done = |(_, delivery): &(&str, &Delivery)| delivery.is_done(*id) || delivery.maybe.is_some();
             let read_by_all = !deliveries.is_empty() && deliveries.iter().all(done);
             let gone = shed.contains_key(id) || read_by_all || self.hit.contains(id);
             assert!(here.contains(id) || gone, "{id} is missing");

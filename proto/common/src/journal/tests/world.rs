@@ -13,6 +13,9 @@ use super::super::*;
 use super::disk::{Crash, Disk};
 use super::kit::{Counting, frame, number, numbers, read};
 use super::truth::{Deliveries, Delivery, Truth};
+use ranges::{Leaving, Range};
+
+mod ranges;
 
 /// Class, name. The third class has none, and so keeps all that the budget allows.
 const CURSORS: [(usize, &str); 3] = [(0, "left"), (0, "right"), (1, "left")];
@@ -29,6 +32,12 @@ pub(super) struct World {
     queued: Vec<(usize, Vec<u64>, Pending)>,
     truths: [Truth; 3],
     readers: [Delivery; 3],
+    /// Ranges that the cursors have left behind and that are not done.
+    ranges: Vec<Range>,
+    /// A range that could not be left behind, which may yet be found made.
+    leaving: Vec<Leaving>,
+    /// Ranges that could not be removed for certain.
+    done: Vec<(usize, String)>,
     next: u64,
     /// EIO was injected in this life: a file that could not be removed may be left over.
     faults: bool,
@@ -45,6 +54,8 @@ struct Running {
     _end: watch::Sender<()>,
     folds: Vec<Counting>,
     cursors: Vec<Cursor>,
+    /// Of the ranges, in their order.
+    ranges: Vec<Cursor>,
 }
 
 impl World {
@@ -56,6 +67,9 @@ impl World {
             queued: Vec::new(),
             truths: Default::default(),
             readers: Default::default(),
+            ranges: Vec::new(),
+            leaving: Vec::new(),
+            done: Vec::new(),
             next: 0,
             faults: false,
             tainted: false,
@@ -108,18 +122,7 @@ impl World {
         let mut records = read(&running.journal, class, cursor.position());
         records.truncate(frames);
         let Some(end) = records.last().map(|record| record.end) else { return };
-        let delivery = &mut self.readers[which];
-        delivery.begun = cursor.begin(end).is_ok().then_some(end);
-        if done {
-            match cursor.advance(end) {
-                Ok(()) => {
-                    delivery.done.extend(numbers(&records));
-                    (delivery.at, delivery.begun) = (end, None);
-                }
-                Err(_) => (delivery.maybe, delivery.begun) = (Some((end, numbers(&records))), None),
-            }
-            assert!(cursor.position() >= delivery.at);
-        }
+        self.readers[which].request(cursor, end, &numbers(&records), done);
     }
 
     /// Ends well, and starts again, with one bit of a segment flipped in between.
@@ -148,7 +151,8 @@ impl World {
         self.disk.restart(crash);
         if crash == Crash::Power {
             // Notes of requests are not fsynced.
-            self.readers.iter_mut().for_each(|delivery| delivery.begun = None);
+            let ranges = self.ranges.iter_mut().map(Range::delivery);
+            self.readers.iter_mut().chain(ranges).for_each(|delivery| delivery.begun = None);
         }
         self.faults = false;
         self.start();
@@ -161,17 +165,13 @@ impl World {
             self.disk.restart(Crash::Kill);
         }
         let running = self.running.as_ref().expect("running");
-        for (which, (delivery, cursor)) in self.readers.iter_mut().zip(&running.cursors).enumerate() {
-            assert!(cursor.position() >= delivery.at, "cursor {which} has gone back");
-            if let Some((_, ids)) = delivery.maybe.take().filter(|(to, _)| cursor.position() >= *to) {
-                // Or it was moved, since what it stood in was shed.
-                let shed = running.folds[CURSORS[which].0].counts().shed;
-                delivery.done.extend(ids.into_iter().filter(|id| shed.iter().all(|(other, _)| other != id)));
-            }
-            if let Some(begun) = delivery.begun {
-                assert!(cursor.pending() == Some(begun) || cursor.position() >= begun, "cursor {which}");
-            }
+        for ((class, _), (delivery, cursor)) in
+            CURSORS.iter().zip(self.readers.iter_mut().zip(&running.cursors))
+        {
+            delivery.found(cursor, &running.folds[*class].counts());
         }
+        self.find_ranges();
+        let running = self.running.as_ref().expect("running");
         for (truth, fold) in self.truths.iter_mut().zip(&running.folds) {
             let found = fold.counts().applied;
             if self.tainted {
@@ -196,7 +196,9 @@ impl World {
         writer.begin();
         let cursors: Result<Vec<_>, _> =
             CURSORS.iter().map(|(class, name)| journal.cursor(*class, name)).collect();
-        self.running = Some(Running { cursors: cursors?, journal, writer, queue, _end, folds });
+        let cursors = cursors?;
+        let ranges = self.open_ranges(&journal)?;
+        self.running = Some(Running { cursors, ranges, journal, writer, queue, _end, folds });
         Ok(())
     }
 
@@ -238,9 +240,13 @@ impl World {
             if !self.tainted {
                 assert_eq!(counts.applied, truth.log, "class {class}: the fold is the replay of the log");
             }
-            let deliveries = CURSORS.iter().zip(&self.readers).filter(|((of, _), _)| *of == class);
-            let deliveries: Deliveries<'_> =
-                deliveries.map(|((_, name), delivery)| (*name, delivery)).collect();
+            let plain =
+                CURSORS.iter().zip(&self.readers).map(|((of, name), delivery)| (*of, *name, delivery));
+            let ranges = self.ranges.iter().map(Range::named);
+            let of_class = plain.chain(ranges).filter(|(of, ..)| *of == class);
+            let mut deliveries: Deliveries<'_> =
+                of_class.map(|(_, name, delivery)| (name, delivery)).collect();
+            deliveries.sort_by_key(|(name, _)| *name);
             let shed = truth.check_shed(counts.shed, &deliveries);
             let here = look(&running.journal, class, !self.tainted);
             truth.check_content(&here, &shed, &deliveries, self.tainted);
