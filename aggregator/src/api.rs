@@ -1,5 +1,6 @@
 //! The JSON answers that the console, and anybody with curl, reads: what the embedded store, the ledger and the
-//! fan-out know. Read only; every parameter is bounded; what is wrong with a request is said in a sentence.
+//! fan-out know. Read only, but for canaries (`verify`); every parameter is bounded; what is wrong with a request is
+//! said in a sentence.
 
 use axum::extract::State;
 use axum::routing::get;
@@ -24,6 +25,7 @@ pub mod paths;
 pub mod poll;
 pub mod series;
 pub mod traces;
+pub mod verify;
 
 use params::{ApiError, Params};
 pub use state::{About, Answer, ApiState};
@@ -45,6 +47,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/traces", get(get_traces))
         .route("/api/v1/ledger", get(get_ledger))
         .route("/api/v1/series", get(get_series))
+        .route("/api/v1/verify", get(verify::get).post(verify::post))
         .route("/api/{*rest}", get(unknown))
         .with_state(state)
 }
@@ -93,8 +96,8 @@ async fn get_traces(State(state): State<ApiState>, params: Params) -> Answer<tra
 }
 
 async fn get_ledger(State(state): State<ApiState>, params: Params) -> Answer<ledger::Balance> {
-    params.only(&[])?;
-    Ok(Json(ledger::of(&state)))
+    let params = params.only(&["node"])?;
+    Ok(Json(ledger::of(&state, params.text("node"))))
 }
 
 async fn get_series(State(state): State<ApiState>, params: Params) -> Answer<series::Found> {

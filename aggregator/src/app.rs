@@ -24,6 +24,7 @@ use crate::ledger::Ledger;
 use crate::metrics::{Inventory, Metrics};
 use crate::nodes::Nodes;
 use crate::sink::{self, embedded::Store};
+use crate::verify::{self, Parts, PlaceError, Verifier};
 
 /// How long each stage may take to end.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -40,6 +41,9 @@ pub enum AppError {
     /// A sink's section.
     #[error(transparent)]
     Sink(#[from] sink::OpenError),
+    /// Where a sink is queried.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
     /// The fan-out.
     #[error(transparent)]
     Fanout(#[from] FanoutError),
@@ -59,7 +63,7 @@ pub async fn run(
     let agents = admin::bind(config.ingest.listen, "the agents' streams", "ingest.listen").await?;
     let ledger = Ledger::default();
     let (journal, memory) = journal::open(&config.data_dir, &config.journal, &ledger)?;
-    let (nodes, plans) = (Nodes::default(), Plans::default());
+    let (nodes, plans) = (Nodes::open(&config.data_dir), Plans::default());
     let metrics = Arc::new(Metrics::default());
     let mut registry = Registry::default();
     ao_common::process::register(&mut registry, "ao-aggregator", env!("CARGO_PKG_VERSION"));
@@ -70,8 +74,12 @@ pub async fn run(
     let back_ends = CancellationToken::new();
     let mut back = Tasks::new();
     let store = Store::new(&config.sinks.embedded);
+    let places = verify::places(&config.sinks, &store)?;
     let mut sinks = sink::open(&config.sinks)?;
     sinks.push(Arc::new(store.clone()));
+    for sink in &sinks {
+        sink.classes().iter().for_each(|class| ledger.open(sink.name(), *class));
+    }
     let ground = Ground {
         dir: &config.data_dir,
         journal: &journal,
@@ -90,13 +98,15 @@ pub async fn run(
         journal.clone(),
         memory,
         &ledger,
-        nodes,
+        nodes.clone(),
         plans.clone(),
         metrics,
         ingest_ends.clone(),
     );
+    let canaries = ingest.canaries.clone();
     let mut front = Tasks::new();
     front.spawn("pressure", ingest.pressure(&config.journal, &config.data_dir));
+    back.spawn("nodes", nodes.clone().keep(back_ends.clone()));
     front.spawn("ingest", async move {
         if let Err(error) = ingest::serve(ingest, agents).await {
             error!(%error, "the agents' door has closed");
@@ -112,7 +122,15 @@ pub async fn run(
     let registry = Arc::new(Mutex::new(registry));
     let console = ApiState {
         store,
+        verifier: Verifier::new(Parts {
+            places,
+            nodes: nodes.clone(),
+            ledger: ledger.clone(),
+            statuses: statuses.clone(),
+            canaries,
+        }),
         ledger,
+        nodes,
         fanout: Arc::new(statuses),
         about: Arc::new(About {
             aggregator: config.name.clone(),

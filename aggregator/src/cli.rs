@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 
 /// Takes the streams of all agents, keeps them durably and hands them to Prometheus, Loki, Tempo and its own console.
 #[derive(Debug, Parser)]
 #[command(name = "ao-aggregator", version, about, long_about = None)]
 pub struct Cli {
     /// YAML file; without one the defaults hold.
-    #[arg(long, short, env = "AO_CONFIG")]
+    #[arg(long, short, env = "AO_CONFIG", global = true)]
     pub config: Option<PathBuf>,
     /// Folder for the journals; wins over the file's data_dir.
     #[arg(long, env = "AO_DATA_DIR")]
@@ -17,4 +17,14 @@ pub struct Cli {
     /// Reads the configuration, says what is wrong with it, and ends.
     #[arg(long)]
     pub check_config: bool,
+    /// Without one: runs the aggregator.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What can be done beside running.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Lets a canary out at an agent, looks for it in every store, and checks the ledger.
+    Verify(crate::verify::command::Args),
 }

@@ -22,7 +22,7 @@ const JS: &str = "text/javascript; charset=utf-8";
 const START: &str = "data-start=\"overview\"";
 
 /// Everything besides the page: path below `/console/`, type, content.
-const ASSETS: [(&str, &str, &str); 19] = [
+const ASSETS: [(&str, &str, &str); 20] = [
     ("icon.svg", "image/svg+xml", include_str!("console/icon.svg")),
     ("base.css", CSS, include_str!("console/css/base.css")),
     ("parts.css", CSS, include_str!("console/css/parts.css")),
@@ -42,6 +42,7 @@ const ASSETS: [(&str, &str, &str); 19] = [
     ("path.js", JS, include_str!("console/js/path.js")),
     ("traces.js", JS, include_str!("console/js/traces.js")),
     ("ledger.js", JS, include_str!("console/js/ledger.js")),
+    ("canary.js", JS, include_str!("console/js/canary.js")),
 ];
 
 /// Sent with every file. The policy lets the page load from this aggregator only, so that a hostile log line that

@@ -19,7 +19,9 @@ pub mod ingest;
 
 pub mod fanout;
 pub mod sink;
+pub mod verify;
 
+pub mod canaries;
 pub mod journal;
 pub mod ledger;
 pub mod metrics;

@@ -2,8 +2,9 @@
 
 use std::process::ExitCode;
 
-use ao_aggregator::cli::Cli;
-use ao_aggregator::{app, config::Config, sink};
+use ao_aggregator::cli::{Cli, Command};
+use ao_aggregator::sink::embedded::Store;
+use ao_aggregator::{app, config::Config, sink, verify};
 use ao_common::{shutdown, telemetry};
 use clap::Parser;
 
@@ -29,11 +30,24 @@ fn main() -> ExitCode {
         Err(error) => return fail(1, &format!("cannot start the runtime: {error}")),
     };
     // Their clients want a runtime around them; nothing is connected yet.
-    if let Err(error) = runtime.block_on(async { sink::open(&config.sinks) }) {
-        return fail(2, &error.to_string());
+    let check = async {
+        sink::open(&config.sinks).map_err(|error| error.to_string())?;
+        let store = Store::new(&config.sinks.embedded);
+        verify::places(&config.sinks, &store).map_err(|error| error.to_string()).map(|_| ())
+    };
+    if let Err(error) = runtime.block_on(check) {
+        return fail(2, &error);
     }
     if cli.check_config {
         return ExitCode::SUCCESS;
+    }
+    if let Some(Command::Verify(args)) = &cli.command {
+        let out = std::io::stdout().lock();
+        return match runtime.block_on(verify::command::run(args, config.http.listen, out)) {
+            Ok(None) => ExitCode::SUCCESS,
+            Ok(Some(missing)) => fail(1, &missing),
+            Err(error) => fail(if error.is_usage() { 2 } else { 1 }, &error.to_string()),
+        };
     }
     let done = runtime.block_on(async {
         let token = shutdown::on_signal().map_err(|e| format!("cannot listen for signals: {e}"))?;

@@ -1,5 +1,7 @@
 //! The aggregator's own metric families; those of the sinks stand with the fan-out.
 
+mod ledger;
+
 use ao_common::journal::Journal;
 use ao_proto::queue::QUEUES;
 use prometheus_client::collector::Collector;
@@ -10,7 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
 
-use crate::ledger::{Entry, Ledger, class_name};
+use crate::ledger::{Ledger, class_name};
 use crate::nodes::Nodes;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -27,16 +29,6 @@ struct QueueLabel {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct NodeLabel {
     node: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LedgerLabel {
-    node: String,
-    source: String,
-    class: &'static str,
-    sink: &'static str,
-    entry: &'static str,
-    reason: &'static str,
 }
 
 /// Why connections, streams, messages and frames are refused or ended.
@@ -140,34 +132,6 @@ impl Collector for Inventory {
             let label = NodeLabel { node: info.node.clone() };
             ConstGauge::new(i64::from(info.streams > 0)).encode(up.encode_family(&label)?)?;
         }
-        let name_of = |agent: &[u8; 16]| {
-            let known = nodes.iter().find(|info| info.agent == *agent);
-            known.map_or_else(|| hex(agent), |info| info.node.clone())
-        };
-        let text = "Records by what became of them; received = delivered + dropped + in flight, per sink";
-        let mut ledger = encoder.encode_descriptor("ao_ledger_records", text, None, MetricType::Counter)?;
-        for (account, entry, count) in self.ledger.lines() {
-            let (entry, sink, reason) = match entry {
-                Entry::Received => ("received", "", ""),
-                Entry::Delivered(sink) => ("delivered", sink, ""),
-                Entry::Dropped(sink, reason) => ("dropped", sink, reason),
-                Entry::Resent(sink) => ("resent", sink, ""),
-            };
-            let label = LedgerLabel {
-                node: name_of(&account.agent),
-                source: account.source,
-                class: class_name(account.class),
-                sink,
-                entry,
-                reason,
-            };
-            ConstCounter::new(count.records).encode(ledger.encode_family(&label)?)?;
-        }
-        Ok(())
+        ledger::encode(&self.ledger, &self.nodes, &mut encoder)
     }
-}
-
-/// An agent that has not greeted since our start is named by its id.
-fn hex(agent: &[u8; 16]) -> String {
-    format!("{:032x}", u128::from_be_bytes(*agent))
 }

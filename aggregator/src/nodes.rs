@@ -1,6 +1,10 @@
-//! Which agents there are, by node name: for the console, the ledger and `up`.
+//! Which agents there are, by node name: for the console, the ledger and `up`. Names are kept on disk, so that the
+//! ledger's accounts go by their nodes' names after a restart, before the agents greet again.
+
+mod names;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ao_common::clock::now_ms;
@@ -28,13 +32,37 @@ pub struct NodeInfo {
 /// More are not kept: those that are gone the longest are forgotten.
 const MAX_NODES: usize = 8192;
 
-/// All agents that have greeted since the start. Cheap to clone.
+/// All agents that have greeted since the start, and the names of those before. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Nodes(Arc<Mutex<BTreeMap<[u8; 16], NodeInfo>>>);
+pub struct Nodes {
+    greeted: Arc<Mutex<BTreeMap<[u8; 16], NodeInfo>>>,
+    names: names::Names,
+}
 
 impl Nodes {
+    /// With the names that an earlier process has kept under `data_dir`. Blocking.
+    pub fn open(data_dir: &Path) -> Self {
+        Self { greeted: Arc::default(), names: names::Names::load(&data_dir.join("nodes.json")) }
+    }
+
+    /// The node of an agent, where it has ever greeted.
+    pub fn name_of(&self, agent: &[u8; 16]) -> Option<String> {
+        self.names.get(agent)
+    }
+
+    /// The node of an agent, or the agent's id where that is all that is known of it.
+    pub fn name_or_id(&self, agent: &[u8; 16]) -> String {
+        self.name_of(agent).unwrap_or_else(|| format!("{:032x}", u128::from_be_bytes(*agent)))
+    }
+
+    /// Keeps new names on disk, until the shutdown.
+    pub async fn keep(self, shutdown: tokio_util::sync::CancellationToken) {
+        self.names.keep(shutdown).await;
+    }
+
     pub(crate) fn greeted(&self, agent: [u8; 16], hello: &Hello) {
         let now = now_ms();
+        self.names.note(agent, &hello.node);
         self.with(|all| {
             if all.len() >= MAX_NODES && !all.contains_key(&agent) {
                 let gone = all.values().filter(|info| info.streams == 0);
@@ -68,6 +96,6 @@ impl Nodes {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut BTreeMap<[u8; 16], NodeInfo>) -> T) -> T {
-        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut self.greeted.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

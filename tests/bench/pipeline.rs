@@ -54,8 +54,8 @@ async fn lines_per_cpu_second() -> Result<Row, Box<dyn Error>> {
     stack.start_agent(quiet).await;
     let total = (FILES * LINES_PER_FILE) as f64;
     eventually("all lines are journalled", Duration::from_secs(120), async || {
-        let labels = "source=\"logs\",class=\"logs\",sink=\"\",entry=\"received\"";
-        let received = stack.aggregator_metric("ao_ledger_records_total", labels).await?;
+        let labels = "source=\"logs\",class=\"logs\"";
+        let received = stack.aggregator_metric("ao_ledger_received_records_total", labels).await?;
         if received >= total { Ok(()) } else { Err(format!("{received} of {total}")) }
     })
     .await;

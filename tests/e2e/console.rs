@@ -15,7 +15,7 @@ const SHOWN: [(&str, &[&str]); 7] = [
     ("latency", &["registry.example", "median", "probes"]),
     ("path", &["203.0.113.40", "???", "6 hops"]),
     ("traces", &["GET /checkout", "frontend"]),
-    ("ledger", &["balanced", "37 too old", "collector"]),
+    ("ledger", &["balanced", "All nodes", "37 too old", "1840 shed", "212", "Let out a canary"]),
 ];
 
 /// Scenario: each view of the console is opened in a headless browser, with half an hour of a small fleet behind it;

@@ -10,5 +10,6 @@ mod metrics;
 mod restart;
 mod run_local;
 mod traces;
+mod verify;
 mod weather;
 mod writer;

@@ -84,8 +84,8 @@ async fn nothing_is_lost_when_the_aggregator_is_killed() {
     };
     assert!(double > 0, "the scripted doubt makes a double");
     assert!(requests <= KILLS, "{requests} requests came twice, at {KILLS} kills");
-    let labels = "sink=\"loki\",entry=\"resent\"";
-    let resent = stack.aggregator_metric("ao_ledger_records_total", labels).await.unwrap();
+    let labels = "sink=\"loki\"";
+    let resent = stack.aggregator_metric("ao_ledger_resent_records_total", labels).await.unwrap();
     assert!(resent >= double as f64, "{resent} counted as resent, {double} came twice");
 
     // Collected once a second, the counter has a sample for every second between its first and its last.

@@ -87,8 +87,7 @@ async fn one_command_shows_this_host() {
     }
     let received = async || {
         let (_, text) = get(&format!("{CONSOLE}/metrics")).await?;
-        let lines =
-            text.lines().filter(|l| l.starts_with("ao_ledger_records_total") && l.contains("received"));
+        let lines = text.lines().filter(|l| l.starts_with("ao_ledger_received_records_total"));
         Ok::<f64, String>(lines.filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok()).sum())
     };
     let before = received().await.unwrap();

@@ -37,7 +37,7 @@ async fn every_line_arrives_through_bad_answers() {
     .await;
     assert_eq!(numbers(lines.iter().map(|l| l.text.as_str())), (0..500).collect::<Vec<_>>());
     assert_eq!(loki.script.left(), 0, "every bad answer was given");
-    assert_eq!(stack.aggregator_metric("ao_ledger_records_total", "dropped").await, Ok(0.0));
+    assert_eq!(stack.aggregator_metric("ao_ledger_dropped_records_total", "").await, Ok(0.0));
 }
 
 /// Scenario: Loki wants credentials that we have not; then it is content.
@@ -87,7 +87,7 @@ async fn a_refused_line_stands_alone() {
     found.sort_unstable();
     assert_eq!(found, expected);
     eventually("the refused line is counted", Duration::from_secs(10), async || {
-        let dropped = stack.aggregator_metric("ao_ledger_records_total", "dropped").await?;
+        let dropped = stack.aggregator_metric("ao_ledger_dropped_records_total", "").await?;
         if dropped == 1.0 { Ok(()) } else { Err(format!("dropped: {dropped}")) }
     })
     .await;

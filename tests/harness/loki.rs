@@ -1,5 +1,8 @@
 //! A server that holds Loki's push protocol: it decodes with the message definitions that Loki's project generates
 //! (crate `loki-api`; structured metadata, which is younger than it, by our own), records, and answers by script.
+//! Queries are answered from what was recorded, whatever the script says.
+
+mod query;
 
 use std::io;
 use std::net::SocketAddr;
@@ -120,6 +123,10 @@ async fn handle(
     let lock = || recorded.lock().unwrap_or_else(PoisonError::into_inner);
     if request.uri().path() == "/ready" {
         return Ok(plain(200, "ready"));
+    }
+    if request.uri().path() == "/loki/api/v1/query_range" {
+        let answer = query::answer(&lock().lines, request.uri().query().unwrap_or_default());
+        return Ok(plain(200, &answer.to_string()));
     }
     let is_push = request.method() == Method::POST && request.uri().path() == "/loki/api/v1/push";
     let content_type = request.headers().get("content-type").cloned();

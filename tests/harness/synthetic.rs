@@ -4,11 +4,8 @@
 use std::f64::consts::TAU;
 use std::sync::Arc;
 
-use ao_aggregator::api::status::{Fanout, Mood, Sink};
-use ao_aggregator::api::{About, ApiState};
-use ao_aggregator::ledger::{Count, Entry, Ledger};
 use ao_aggregator::sink::api::{Decoded, Telemetry};
-use ao_aggregator::sink::embedded::{Store, now_ms};
+use ao_aggregator::sink::embedded::Store;
 use ao_proto::logs::{LogEntry, LogFrame};
 use ao_proto::metrics::{Keyframe, MetricsFrame};
 use ao_proto::model::{Labels, Series};
@@ -16,9 +13,12 @@ use ao_proto::v1::{Class, FrameHeader};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+mod books;
 mod host;
 mod network;
 mod stories;
+
+pub use books::state;
 
 /// Seconds between two rounds of figures.
 pub const STEP_S: i64 = 5;
@@ -124,70 +124,6 @@ impl Node {
             ..FrameHeader::default()
         };
         Decoded { header, end: <_>::default(), telemetry }
-    }
-}
-
-/// Everything that the console's answers are made from, with sinks in three states and a ledger that balances.
-pub fn state(store: &Store) -> ApiState {
-    let ledger = Ledger::default();
-    for (source, class, received, dropped) in [
-        ("collector", Class::Metrics, 1_284_330, 0),
-        ("latency", Class::Metrics, 40_211, 0),
-        ("logs", Class::Logs, 91_420, 37),
-        ("otlp", Class::Spans, 5_204, 0),
-    ] {
-        for agent in 1..=3_u8 {
-            let header = FrameHeader {
-                agent: vec![agent; 16],
-                class: class.into(),
-                source: source.to_owned(),
-                ..FrameHeader::default()
-            };
-            let count = |records: u64| Count { records, bytes: records * 70 };
-            let received = received / u64::from(agent);
-            ledger.add(&header, Entry::Received, count(received));
-            ledger.add(&header, Entry::Delivered("embedded"), count(received));
-            let sink = match class {
-                Class::Metrics => "prometheus",
-                Class::Logs => "loki",
-                _ => "tempo",
-            };
-            let late = if sink == "loki" { received / 9 } else { 0 };
-            ledger.add(&header, Entry::Delivered(sink), count(received - dropped - late));
-            if dropped > 0 {
-                ledger.add(&header, Entry::Dropped(sink, "too_old"), count(dropped));
-            }
-        }
-    }
-    let about =
-        About { aggregator: "synthetic".to_owned(), version: "0.1.0".to_owned(), started_ms: now_ms() };
-    ApiState { store: store.clone(), ledger, fanout: Arc::new(Sinks), about: Arc::new(about) }
-}
-
-struct Sinks;
-
-impl Fanout for Sinks {
-    fn sinks(&self) -> Vec<Sink> {
-        let sink = |name: &str, classes: &[&'static str], state, behind_bytes, why: &str| Sink {
-            name: name.to_owned(),
-            classes: classes.to_vec(),
-            state,
-            why: why.to_owned(),
-            behind_bytes,
-            ..Sink::default()
-        };
-        vec![
-            sink("prometheus", &["metrics"], Mood::Delivering, 0, ""),
-            sink(
-                "loki",
-                &["logs", "logs_low"],
-                Mood::Retrying,
-                3_400_000,
-                "cannot connect to 127.0.0.1:3100: connection refused",
-            ),
-            sink("tempo", &["spans"], Mood::Delivering, 0, ""),
-            sink("embedded", &["metrics", "logs", "logs_low", "spans"], Mood::Delivering, 0, ""),
-        ]
     }
 }
 

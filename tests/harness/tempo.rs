@@ -1,9 +1,13 @@
 //! A server that holds the protocol in which Tempo takes spans: OTLP over gRPC, decoded by the OpenTelemetry project's
-//! definitions; records, and answers by script (a status is a gRPC code).
+//! definitions; records, and answers by script (a status is a gRPC code). Beside it its HTTP door, where a trace is got
+//! by its id.
+
+mod query;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use axum::extract::Path;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -22,10 +26,13 @@ use crate::script::{Reply, Script};
 pub struct Tempo {
     /// Base URL.
     pub url: String,
+    /// Base URL for queries.
+    pub query_url: String,
     /// How it answers.
     pub script: Arc<Script>,
     accepted: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
     serving: JoinHandle<()>,
+    querying: JoinHandle<()>,
 }
 
 struct Service {
@@ -51,7 +58,19 @@ impl Tempo {
             // It ends with the test.
             let _ended = server.await;
         });
-        Self { url, script, accepted, serving }
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await;
+        let listener = listener.expect("loopback has a free port");
+        let query_url = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
+        let known = Arc::clone(&accepted);
+        let get = move |Path(id): Path<String>| {
+            let found = query::answer(&known.lock().unwrap_or_else(PoisonError::into_inner), &id);
+            std::future::ready(found)
+        };
+        let router = axum::Router::new().route("/api/traces/{id}", axum::routing::get(get));
+        let querying = tokio::spawn(async move {
+            let _ended = axum::serve(listener, router).await;
+        });
+        Self { url, query_url, script, accepted, serving, querying }
     }
 
     /// Accepted requests.
@@ -70,6 +89,7 @@ impl Tempo {
 impl Drop for Tempo {
     fn drop(&mut self) {
         self.serving.abort();
+        self.querying.abort();
     }
 }
 

@@ -25,6 +25,9 @@ pub enum ApiError {
     /// What it asks for is not there.
     #[error("{0}")]
     Missing(String),
+    /// Not now.
+    #[error("{0}")]
+    Busy(String),
 }
 
 #[derive(Serialize)]
@@ -37,6 +40,7 @@ impl IntoResponse for ApiError {
         let status = match self {
             Self::Bad(_) => StatusCode::BAD_REQUEST,
             Self::Missing(_) => StatusCode::NOT_FOUND,
+            Self::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
         };
         (status, Json(Sentence { error: self.to_string() })).into_response()
     }

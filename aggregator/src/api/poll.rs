@@ -66,7 +66,7 @@ pub async fn get(State(state): State<ApiState>, params: Params) -> Answer<Poll> 
         "latency" => View::Latency(latency::of(&state.store, node, now, minutes)),
         "path" => View::Path(paths::of(&state.store, node, now, minutes)),
         "traces" => View::Traces(traces::of(&state.store, &params)?),
-        "ledger" => View::Ledger(ledger::of(&state)),
+        "ledger" => View::Ledger(ledger::of(&state, node)),
         other => {
             return Err(ApiError::Bad(format!(
                 "view is overview, host, logs, latency, path, traces or ledger, not {other:?}"

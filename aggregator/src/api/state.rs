@@ -8,7 +8,9 @@ use serde::Serialize;
 use super::params::ApiError;
 use super::status::Fanout;
 use crate::ledger::Ledger;
+use crate::nodes::Nodes;
 use crate::sink::embedded::Store;
+use crate::verify::Verifier;
 
 /// What the answers are made from. Cheap to clone.
 #[derive(Clone)]
@@ -17,8 +19,12 @@ pub struct ApiState {
     pub store: Store,
     /// What became of every record.
     pub ledger: Ledger,
+    /// Which agents there are, by their nodes' names.
+    pub nodes: Nodes,
     /// How the sinks are doing.
     pub fanout: Arc<dyn Fanout>,
+    /// Lets canaries out.
+    pub verifier: Verifier,
     /// Who answers.
     pub about: Arc<About>,
 }

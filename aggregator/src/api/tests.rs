@@ -12,8 +12,10 @@ use tokio::net::{TcpListener, TcpStream};
 use super::status::{Fanout, Mood, Sink};
 use super::*;
 use crate::ledger::{Count, Entry, Ledger};
+use crate::nodes::Nodes;
 use crate::sink::api::{Decoded, Telemetry};
 use crate::sink::embedded::{Config, Store};
+use crate::verify::{Parts, Verifier};
 
 struct Sinks;
 
@@ -33,7 +35,15 @@ impl Fanout for Sinks {
 fn state() -> ApiState {
     let about = About { started_ms: now_ms() - 60_000, ..About::default() };
     let store = Store::new(&Config::default());
-    ApiState { store, ledger: Ledger::default(), fanout: Arc::new(Sinks), about: Arc::new(about) }
+    let (ledger, nodes) = (Ledger::default(), Nodes::default());
+    let verifier = Verifier::new(Parts {
+        places: Vec::new(),
+        nodes: nodes.clone(),
+        ledger: ledger.clone(),
+        statuses: <_>::default(),
+        canaries: <_>::default(),
+    });
+    ApiState { store, ledger, nodes, fanout: Arc::new(Sinks), verifier, about: Arc::new(about) }
 }
 
 fn header(records: u64) -> FrameHeader {
@@ -114,7 +124,10 @@ async fn bad_requests_get_a_sentence() {
         ("/api/v1/logs?limit=9999", "limit is a whole number from 1 to 1000, not \"9999\""),
         ("/api/v1/logs?level=loud", "level is error, warn, info or debug, not \"loud\""),
         ("/api/v1/logs?lvl=warn", "\"lvl\" is no parameter here; there are node, q, level, limit, after"),
-        ("/api/v1/ledger?x=1", "this path takes no parameters"),
+        ("/api/v1/ledger?x=1", "\"x\" is no parameter here; there are node"),
+        ("/api/v1/verify", "token must be given"),
+        ("/api/v1/verify?token=0", "no canary of that token is known (any more)"),
+        ("/api/v1/nodes?x=1", "this path takes no parameters"),
         ("/api/v1/latency?minutes=31", "minutes is a whole number from 1 to 30, not \"31\""),
         ("/api/v1/poll", "view must be given"),
         (&long, "q is longer than 300 bytes"),
@@ -221,15 +234,106 @@ async fn the_ledger_balances() {
     add(Entry::Dropped("prometheus", "too_old"), 5);
     add(Entry::Dropped("journal", "shed"), 10);
     add(Entry::Delivered("embedded"), 90);
-    let body = ask(state, &["/api/v1/ledger"]).await.remove(0).1;
+    let body = ask(state.clone(), &["/api/v1/ledger"]).await.remove(0).1;
     assert_eq!(body["sinks"], serde_json::json!(["prometheus", "embedded"]));
     let row = &body["rows"][0];
     assert_eq!((&row["node"], &row["received"]["records"]), (&Value::from("n"), &Value::from(100)));
     let fate =
         |name: &str| row["sinks"].as_array().unwrap().iter().find(|fate| fate["sink"] == name).unwrap();
-    assert_eq!(fate("prometheus")["in_flight"], 25);
+    assert_eq!(fate("prometheus")["in_flight"], serde_json::json!({"records": 25, "bytes": 200}));
     assert_eq!(fate("prometheus")["dropped"]["too_old"]["records"], 5);
-    assert_eq!(fate("embedded")["in_flight"], 0);
+    assert_eq!(fate("embedded")["in_flight"]["records"], 0);
+    assert_eq!((&row["verdict"], &body["balanced"]), (&Value::from("moving"), &Value::from(true)));
+    assert_eq!(
+        row["says"],
+        "node n, collector (samples): 100 at the aggregator, 25 on the way to prometheus"
+    );
+    add(Entry::Delivered("embedded"), 1);
+    let body = ask(state.clone(), &["/api/v1/ledger?node=n"]).await.remove(0).1;
+    assert_eq!((&body["verdict"], &body["balanced"]), (&Value::from("off"), &Value::from(false)));
+    let says =
+        "node n, collector (samples): 100 (800 bytes) received, and -1 (-8 bytes) left over at embedded";
+    assert_eq!(body["says"][0], says);
+}
+
+/// Scenario: an agent tells its figures: some in its spool; more acknowledged than was received here; a sum that does not
+/// come out; another node has none.
+/// Guarantees: its half stands beside ours; each case has its verdict and its sentence.
+#[tokio::test]
+async fn the_agents_half_of_the_ledger() {
+    let cases: [([f64; 4], &str, &str); 4] = [
+        ([100.0, 100.0, 0.0, 0.0], "settled", ""),
+        ([102.0, 100.0, 0.0, 2.0], "moving", "102 read, 100 at the aggregator, 2 in the spool"),
+        ([130.0, 120.0, 3.0, 7.0], "away", "120 acknowledged, 100 of them received here, 20 elsewhere"),
+        (
+            [130.0, 100.0, 3.0, 7.0],
+            "off",
+            "130 (1040 bytes) read at the agent, 110 (880 bytes) accounted for there",
+        ),
+    ];
+    for ([read, delivered, shed, flying], verdict, words) in cases {
+        let state = state();
+        put(&state.store, now_ms(), &[("x", &[], 1.0)]);
+        for entry in [Entry::Received, Entry::Delivered("prometheus")] {
+            state.ledger.add(&header(0), entry, Count { records: 100, bytes: 800 });
+        }
+        let own = [("job", "ao-agent"), ("source", "collector"), ("class", "metrics")];
+        let shed_by = [own[0], own[1], own[2], ("reason", "shed")];
+        put(
+            &state.store,
+            now_ms(),
+            &[
+                ("ao_ledger_read_records_total", &own, read),
+                ("ao_ledger_read_bytes_total", &own, read * 8.0),
+                ("ao_ledger_delivered_records_total", &own, delivered),
+                ("ao_ledger_delivered_bytes_total", &own, delivered * 8.0),
+                ("ao_ledger_dropped_records_total", &shed_by, shed),
+                ("ao_ledger_dropped_bytes_total", &shed_by, shed * 8.0),
+                ("ao_ledger_in_flight_records", &own, flying),
+                ("ao_ledger_in_flight_bytes", &own, flying * 8.0),
+                // A scraped aggregator's figures are not the agent's.
+                ("ao_ledger_delivered_records_total", &[("job", "ao-aggregator"), own[1], own[2]], 1e6),
+            ],
+        );
+        let body = ask(state, &["/api/v1/ledger"]).await.remove(0).1;
+        let row = &body["rows"][0];
+        assert_eq!(row["agent"]["dropped"]["shed"]["records"], shed);
+        assert_eq!(row["verdict"], verdict, "{row}");
+        let says = row["says"].as_str().unwrap();
+        assert!(says.ends_with(words) && says.is_empty() == words.is_empty(), "{says}");
+        assert_eq!(body["balanced"], verdict != "off");
+    }
+}
+
+/// Scenario: a form of another page posts to the verifier; then JSON with nonsense in it.
+/// Guarantees: what a browser sends without asking first is refused, and so is what is not understood.
+#[tokio::test]
+async fn canaries_are_not_for_foreign_pages() {
+    let state = state();
+    for (kind, body, sentence) in [
+        ("application/x-www-form-urlencoded", "node=x", "application/json"),
+        ("text/plain", "{}", "application/json"),
+        ("application/json", "{\"nodes\": 1}", "unknown field `nodes`"),
+        ("application/json", "{\"timeout_ms\": 0}", "timeout_ms is from 1 to 600000"),
+        ("application/json", "{}", "no agent is connected"),
+    ] {
+        let router = router(state.clone());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let length = body.len();
+        let head =
+            format!("POST /api/v1/verify HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: {kind}");
+        stream
+            .write_all(format!("{head}\r\ncontent-length: {length}\r\n\r\n{body}").as_bytes())
+            .await
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 4") && answer.contains(sentence), "{answer}");
+        server.abort();
+    }
 }
 
 /// Scenario: an agent that may not open raw sockets.

@@ -10,8 +10,8 @@ use ao_proto::frame::{self, Opened};
 use ao_proto::limits::{MAX_EPOCHS, MAX_NAME_BYTES, MAX_WELCOME_RANGES, WIRE_VERSION};
 use ao_proto::queue::{self, Lane};
 use ao_proto::v1::{
-    AgentMessage, AggregatorMessage, EpochRanges, FrameHeader, Hello, NeedKeyframe, Range, Refused, Welcome,
-    agent_message, aggregator_message::Message,
+    AgentMessage, AggregatorMessage, Canary, EpochRanges, FrameHeader, Hello, NeedKeyframe, Range, Refused,
+    Welcome, agent_message, aggregator_message::Message,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -154,9 +154,11 @@ fn welcome(ingest: &Ingest, agent: [u8; 16], hello: &Hello) -> Welcome {
     }
 }
 
-/// Sends the node's directives now, where the agent holds others, and at every change.
+/// Sends the node's directives now, where the agent holds others, and at every change; and what is asked of the node.
 async fn push_directives(ingest: Ingest, hello: Hello, answers: Answers) {
     let mut plans = ingest.plans.subscribe();
+    let mut canaries = ingest.canaries.of(&hello.node);
+    let is_fresh = hello.lane == Lane::Fresh.number();
     let mut held = hello.directives;
     loop {
         let plan = plans.borrow_and_update().for_node(&hello.node);
@@ -166,8 +168,15 @@ async fn push_directives(ingest: Ingest, hello: Hello, answers: Answers) {
                 return;
             }
         }
-        if plans.changed().await.is_err() {
-            return;
+        tokio::select! {
+            changed = plans.changed() => if changed.is_err() {
+                return;
+            },
+            token = canaries.next(), if is_fresh => {
+                if say(&answers, Message::Canary(Canary { token })).await.is_err() {
+                    return;
+                }
+            }
         }
     }
 }

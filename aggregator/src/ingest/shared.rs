@@ -7,6 +7,7 @@ use ao_common::journal::Journal;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::canaries::Canaries;
 use crate::control::Plans;
 use crate::ingest::api::Config;
 use crate::ingest::content::Content;
@@ -28,6 +29,8 @@ pub struct Ingest {
     pub nodes: Nodes,
     /// What to tell them.
     pub plans: Plans,
+    /// What is asked of them.
+    pub canaries: Canaries,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Our name in Welcome.
@@ -86,6 +89,7 @@ impl Ingest {
             memory,
             nodes,
             plans,
+            canaries: Canaries::default(),
             metrics,
             name,
             shutdown,

@@ -1,12 +1,12 @@
-//! The one HTTP client: POSTs a body, waits no longer than allowed, reads no more of the answer than needed.
-//! The answer's meaning is `answer.rs`'s.
+//! The one HTTP client: POSTs a body, or asks below its address; waits no longer than allowed, reads no more of the
+//! answer than needed. What the answer to a push means is `answer.rs`'s.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
-use http::{Method, Request, Uri};
+use http::{Method, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -111,20 +111,59 @@ impl Client {
         }
     }
 
-    async fn exchange(&self, body: Bytes) -> Answer {
+    /// GETs a path below the address, query and all: status, and up to so many bytes of the body.
+    ///
+    /// # Errors
+    /// A sentence, where there is no answer.
+    pub async fn get(&self, path: &str, max_bytes: usize) -> Result<(u16, String), String> {
+        self.ask(Method::GET, path, Bytes::new(), max_bytes).await
+    }
+
+    /// The same for any method, with a body.
+    ///
+    /// # Errors
+    /// See [`Self::get`].
+    pub async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        max_bytes: usize,
+    ) -> Result<(u16, String), String> {
+        let address = self.uri.to_string();
+        let address = address.trim_end_matches('/');
+        let uri: Uri = format!("{address}{path}").parse().map_err(|e| format!("{address}{path}: {e}"))?;
+        let asking = async {
+            let response =
+                self.request(method, uri, body).await.map_err(|refusal| refusal.why().to_owned())?;
+            let status = response.status().as_u16();
+            let broken = |error| format!("the answer from {address} broke off: {error}");
+            Ok((status, read_body(response.into_body(), max_bytes).await.map_err(broken)?))
+        };
+        match tokio::time::timeout(self.timeout, asking).await {
+            Ok(answer) => answer,
+            Err(_) => Err(format!("no answer from {address} within {:?}", self.timeout)),
+        }
+    }
+
+    async fn request(&self, method: Method, uri: Uri, body: Bytes) -> Result<Response<Incoming>, Refusal> {
         let mut request = Request::new(Full::new(body));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.uri.clone();
+        *request.method_mut() = method;
+        *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
         let response = match &self.transport {
             Transport::Plain(client) => client.request(request).await,
             Transport::Tls(client) => client.request(request).await,
         };
-        let response = response.map_err(|error| self.broken(&error))?;
+        response.map_err(|error| self.broken(&error))
+    }
+
+    async fn exchange(&self, body: Bytes) -> Answer {
+        let response = self.request(Method::POST, self.uri.clone(), body).await?;
         let status = response.status().as_u16();
         let retry_after =
             response.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()).map(str::to_owned);
-        let body = match read_body(response.into_body()).await {
+        let body = match read_body(response.into_body(), MAX_ANSWER).await {
             Ok(body) => body,
             // The head of an answer is an answer; its body only explains it.
             Err(error) => format!("(the explanation broke off: {error})"),
@@ -194,13 +233,13 @@ fn headers(options: &Options, content: &[(&'static str, &'static str)]) -> Resul
 }
 
 /// The beginning of the body, as text.
-async fn read_body(mut body: Incoming) -> Result<String, hyper::Error> {
+async fn read_body(mut body: Incoming, max_bytes: usize) -> Result<String, hyper::Error> {
     let mut text = Vec::new();
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame?.into_data() else { continue };
-        let room = MAX_ANSWER - text.len();
+        let room = max_bytes - text.len();
         text.extend_from_slice(&data[..data.len().min(room)]);
-        if text.len() == MAX_ANSWER {
+        if text.len() == max_bytes {
             break;
         }
     }

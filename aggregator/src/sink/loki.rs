@@ -33,6 +33,8 @@ const CONTENT: [(&str, &str); 1] = [("content-type", "application/x-protobuf")];
 pub struct Config {
     /// The push address, path included.
     pub url: String,
+    /// Where it is queried, for `ao-aggregator verify`; by default what stands before `/loki/api/v1/push` in `url`.
+    pub query_url: Option<String>,
     /// Sent as `X-Scope-OrgID`; none by default.
     pub tenant: Option<String>,
     /// Further headers, such as `Authorization`.
@@ -53,6 +55,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             url: "http://127.0.0.1:3100/loki/api/v1/push".to_owned(),
+            query_url: None,
             tenant: None,
             headers: BTreeMap::new(),
             timeout: Span::secs(30),

@@ -42,6 +42,8 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Config {
     /// The receiver's address, path included.
     pub url: String,
+    /// Where it is queried, for `ao-aggregator verify`; by default what stands before `/api/v1/write` in `url`.
+    pub query_url: Option<String>,
     /// Sent as `X-Scope-OrgID` (Mimir); none by default.
     pub tenant: Option<String>,
     /// Further headers, such as `Authorization`.
@@ -60,6 +62,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             url: "http://127.0.0.1:9090/api/v1/write".to_owned(),
+            query_url: None,
             tenant: None,
             headers: BTreeMap::new(),
             timeout: Span::secs(30),

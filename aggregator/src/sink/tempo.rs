@@ -29,6 +29,8 @@ const SYSTEM_ROOTS: &str = "/etc/ssl/certs/ca-certificates.crt";
 pub struct Config {
     /// http or https, host and port of the OTLP/gRPC receiver.
     pub url: String,
+    /// Where it is queried, for `ao-aggregator verify`; by default port 3200 of the same host.
+    pub query_url: Option<String>,
     /// Sent as `x-scope-orgid`; none by default.
     pub tenant: Option<String>,
     /// Further gRPC metadata, such as `authorization`.
@@ -49,6 +51,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             url: "http://127.0.0.1:4317".to_owned(),
+            query_url: None,
             tenant: None,
             headers: BTreeMap::new(),
             timeout: Span::secs(30),

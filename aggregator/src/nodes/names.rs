@@ -1,0 +1,127 @@
+//! The nodes' names by agent, in one small file: `{"<agent's id in hex>": "<node>"}`.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// More agents than one aggregator serves; the names of further ones are known only while they are connected.
+const MAX_NAMES: usize = 20_000;
+/// Between two attempts to write.
+const RETRY: Duration = Duration::from_secs(10);
+
+/// See the module. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Names {
+    path: PathBuf,
+    known: Arc<Mutex<BTreeMap<String, String>>>,
+    changed: Arc<Notify>,
+}
+
+impl Names {
+    /// Those in the file; none where there is no file, or where it is damaged: agents greet again. Blocking.
+    pub(super) fn load(path: &Path) -> Self {
+        let known = match std::fs::read(path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| error.to_string()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) => Err(error.to_string()),
+        };
+        let known = known.unwrap_or_else(|error| {
+            tracing::warn!(path = %path.display(), error, "cannot read the nodes' names; agents will tell them");
+            BTreeMap::new()
+        });
+        Self { path: path.to_owned(), known: Arc::new(Mutex::new(known)), changed: Arc::default() }
+    }
+
+    pub(super) fn get(&self, agent: &[u8; 16]) -> Option<String> {
+        self.lock().get(&hex(agent)).cloned()
+    }
+
+    /// An agent has told its node's name.
+    pub(super) fn note(&self, agent: [u8; 16], node: &str) {
+        let mut known = self.lock();
+        let agent = hex(&agent);
+        let is_new = known.get(&agent).is_none_or(|name| name != node);
+        if is_new && (known.len() < MAX_NAMES || known.contains_key(&agent)) {
+            known.insert(agent, node.to_owned());
+            self.changed.notify_one();
+        }
+    }
+
+    /// Writes the file at every change, until the shutdown.
+    pub(super) async fn keep(self, shutdown: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = shutdown.cancelled() => return,
+            }
+            let names = self.clone();
+            match tokio::task::spawn_blocking(move || names.write()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    let path = self.path.display();
+                    tracing::warn!(%path, %error, "cannot keep the nodes' names; trying again in {RETRY:?}");
+                    self.changed.notify_one();
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY) => {}
+                        () = shutdown.cancelled() => return,
+                    }
+                }
+                // The runtime ends.
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn write(&self) -> io::Result<()> {
+        let text = serde_json::to_string(&*self.lock()).map_err(io::Error::other)?;
+        let new = self.path.with_extension("json.new");
+        let mut file = std::fs::File::create(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_data()?;
+        std::fs::rename(&new, &self.path)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// An agent's id as it is shown.
+fn hex(agent: &[u8; 16]) -> String {
+    format!("{:032x}", u128::from_be_bytes(*agent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: two agents tell their names, one of them a new one later; the process ends; the file is damaged.
+    /// Guarantees: the next process knows the newest names; damage costs them until the agents greet, and no more.
+    #[tokio::test]
+    async fn names_outlive_the_process() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("nodes.json");
+        let names = Names::load(&path);
+        for (agent, node) in [(1, "web-1"), (2, "web-2"), (1, "web-one")] {
+            names.note([agent; 16], node);
+        }
+        let shutdown = CancellationToken::new();
+        let keeping = tokio::spawn(names.keep(shutdown.clone()));
+        while !path.is_file() {
+            tokio::task::yield_now().await;
+        }
+        shutdown.cancel();
+        keeping.await.expect("kept");
+        let names = Names::load(&path);
+        assert_eq!(names.get(&[1; 16]).as_deref(), Some("web-one"));
+        assert_eq!(names.get(&[2; 16]).as_deref(), Some("web-2"));
+        assert_eq!(names.get(&[3; 16]), None);
+        std::fs::write(&path, "{").expect("written");
+        assert_eq!(Names::load(&path).get(&[1; 16]), None);
+    }
+}
