@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use ao_common::admin::{self, Admin, BindError};
 use ao_common::health::Health;
-use ao_common::journal::Journal;
 use ao_common::shutdown::Tasks;
 use ao_common::telemetry::LogHandle;
 use ao_proto::model::FileId;
@@ -26,9 +25,9 @@ use crate::context::{Context, Node};
 use crate::enrich::Enricher;
 use crate::logs::LogsStats;
 use crate::logs::metrics::LogsCollector;
-use crate::metrics::{Metrics, SpoolCollector};
+use crate::metrics::Metrics;
 use crate::net::{self, Prober};
-use crate::spool::{self, SpoolError};
+use crate::spool::{self, LedgerCollector, Opened, SpoolCollector, SpoolError};
 use crate::uplink::Uplink;
 use crate::{canary, collector, directives, latency, logs, otlp, own, path};
 
@@ -104,7 +103,7 @@ pub async fn run(
     let node = Arc::new(node);
     let opened = spool::open(&config.data_dir, &config.spool, Arc::clone(&metrics))?;
     let log_stats = Arc::<LogsStats>::default();
-    let registry = registry(&metrics, &opened.journal, &log_stats);
+    let registry = registry(&metrics, &opened, &log_stats);
 
     let kept = directives::load(&config.data_dir);
     let (directives, held) = watch::channel(Arc::new(kept));
@@ -198,11 +197,12 @@ async fn watch_over(sources: &mut Tasks, middle: &mut Tasks, out: &mut Tasks, sh
     }
 }
 
-fn registry(metrics: &Metrics, journal: &Journal, log_stats: &Arc<LogsStats>) -> admin::SharedRegistry {
+fn registry(metrics: &Metrics, spool: &Opened, log_stats: &Arc<LogsStats>) -> admin::SharedRegistry {
     let mut registry = Registry::default();
     ao_common::process::register(&mut registry, "ao-agent", env!("CARGO_PKG_VERSION"));
     metrics.register(&mut registry);
-    registry.register_collector(Box::new(SpoolCollector(journal.clone())));
+    registry.register_collector(Box::new(SpoolCollector(spool.journal.clone())));
+    registry.register_collector(Box::new(LedgerCollector(Arc::clone(&spool.ledger))));
     registry.register_collector(Box::new(LogsCollector(Arc::clone(log_stats))));
     Arc::new(Mutex::new(registry))
 }

@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ao_common::units::{Size, Span};
+use ao_proto::model::FileId;
 use ao_proto::v1::Directives;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
@@ -62,6 +63,8 @@ pub struct Batcher {
     tables: HashMap<(&'static str, String), (SeriesTable, Instant)>,
     logs: HashMap<&'static str, LogBatch>,
     spans: HashMap<&'static str, SpanBatch>,
+    /// Files that are gone, with lines that wait for their pod.
+    forgotten: Vec<FileId>,
     /// When the oldest open frame must be closed.
     close_at: Option<Instant>,
     /// When spans that are waited for must be closed.
@@ -85,6 +88,7 @@ impl Batcher {
             tables: HashMap::new(),
             logs: HashMap::new(),
             spans: HashMap::new(),
+            forgotten: Vec::new(),
             close_at: None,
             close_spans_at: None,
         }
@@ -135,14 +139,19 @@ impl Batcher {
         match event {
             Event::Metrics(set) => self.add_set(&set).await,
             Event::Logs(chunk) => {
+                if let Some(span) = &chunk.file {
+                    // Emptied and begun anew.
+                    self.forgotten.retain(|file| *file != span.file);
+                }
                 let ready = self.enricher.logs(chunk);
                 self.add_logs(ready).await;
             }
             Event::Spans(chunk) => self.add_spans(chunk).await,
             Event::Forget(file) => {
-                self.logs.entry("logs").or_default().forget(file);
-                self.open();
+                self.forgotten.push(file);
+                self.forget();
             }
+            Event::Unread(bytes) => self.spool.unread("logs", bytes),
         }
     }
 
@@ -163,7 +172,27 @@ impl Batcher {
         self.tables.retain(|_, (_, used)| now.duration_since(*used) < TABLE_IDLE);
     }
 
+    /// Checkpoints go behind the last line: not while lines of theirs wait for their pod.
+    fn forget(&mut self) {
+        let (held, go): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.forgotten).into_iter().partition(|file| self.enricher.holds(*file));
+        self.forgotten = held;
+        for file in go {
+            self.logs.entry("logs").or_default().forget(file);
+            self.open();
+        }
+    }
+
     async fn add_logs(&mut self, chunks: Vec<LogChunk>) {
+        if !chunks.is_empty() {
+            self.add_chunks(chunks).await;
+            if !self.forgotten.is_empty() {
+                self.forget();
+            }
+        }
+    }
+
+    async fn add_chunks(&mut self, chunks: Vec<LogChunk>) {
         for chunk in chunks {
             let source = chunk.source;
             let batch = self.logs.entry(source).or_default();

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use ao_common::units::Span;
-use ao_proto::model::Labels;
+use ao_proto::model::{FileId, Labels};
 use ao_proto::v1::{Directives, Pod};
 use serde::Deserialize;
 use tokio::time::{Duration, Instant};
@@ -98,6 +98,11 @@ impl Enricher {
             out.extend(self.give_up(oldest.pod.clone()));
         }
         out
+    }
+
+    /// Lines of this file wait.
+    pub(crate) fn holds(&self, file: FileId) -> bool {
+        self.held.iter().any(|(_, chunk)| chunk.file.as_ref().is_some_and(|span| span.file == file))
     }
 
     /// When [`Enricher::due`] has something.

@@ -18,6 +18,8 @@ pub enum Event {
     Spans(SpanChunk),
     /// A log file is gone and read to its end: its checkpoint need not be kept.
     Forget(FileId),
+    /// Bytes of a log file that went before they were read.
+    Unread(u64),
 }
 
 /// Samples of one time from one source. Texts lie in one arena, so that a collection allocates next to nothing.

@@ -123,10 +123,12 @@ fn labels_of(text: &str) -> Vec<(&str, String)> {
 
 #[cfg(test)]
 mod tests {
+    use prometheus_client::metrics::counter::Counter;
+    use prometheus_client::metrics::family::Family;
     use prometheus_client::registry::Registry;
 
     use super::*;
-    use crate::metrics::{Metrics, SourceLabel};
+    use crate::metrics::Metrics;
 
     /// Scenario: families with counts, labels that need escapes among them.
     /// Guarantees: names, labels and values come back as they were.
@@ -135,8 +137,10 @@ mod tests {
         let metrics = Metrics::default();
         let mut registry = Registry::default();
         metrics.register(&mut registry);
-        let odd = SourceLabel { source: "a\"b\\c,d=\"\n".to_owned() };
-        metrics.read_records.get_or_create(&odd).inc_by(7);
+        let odd = "a\"b\\c,d=\"\n".to_owned();
+        let read = Family::<[(&str, String); 1], Counter>::default();
+        read.get_or_create(&[("source", odd.clone())]).inc_by(7);
+        registry.register("ao_odd", "A label that needs escapes", read);
         metrics.connected.set(1);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
@@ -147,8 +151,8 @@ mod tests {
                 |s: &&crate::event::SampleText| set.text(&set.families[s.family as usize].name) == name;
             set.samples.iter().find(is_it).unwrap()
         };
-        let read = find("ao_ledger_read_records_total");
-        assert_eq!(set.labels_of(read).collect::<Vec<_>>(), [("source", odd.source.as_str())]);
+        let read = find("ao_odd_total");
+        assert_eq!(set.labels_of(read).collect::<Vec<_>>(), [("source", odd.as_str())]);
         assert_eq!((read.value, find("ao_uplink_connected").value), (7.0, 1.0));
     }
 }

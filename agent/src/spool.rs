@@ -9,23 +9,29 @@
 //! | `fold` | what outlives older segments |
 //! | `checkpoints` | how far each log file is |
 //! | `acks` | how far the aggregator has acknowledged |
+//! | `ledger` | what became of every record |
+//! | `counts` | its part that goes with the cursor |
 
 mod acks;
 mod api;
 mod checkpoints;
+mod counts;
 mod fold;
 mod lane;
+mod ledger;
+mod metrics;
 mod writer;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ao_common::journal::{Class, Journal, JournalError, Options};
+use ao_common::journal::{Class as Log, Journal, JournalError, Options};
 use ao_common::units::{Size, Span};
 use ao_proto::class::{self, CLASSES};
 use ao_proto::model::FileId;
 use ao_proto::queue::{self, Lane, QUEUES};
+use ao_proto::v1::Class;
 use serde::Deserialize;
 use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc};
@@ -34,12 +40,16 @@ use tracing::warn;
 
 use crate::metrics::Metrics;
 use crate::spool::checkpoints::Checkpoints;
-use crate::spool::fold::{Fold, Shared};
+use crate::spool::counts::CountsError;
+use crate::spool::fold::Fold;
 use crate::spool::lane::Choice;
 use crate::spool::writer::{Waiting, Writer};
 
 pub use crate::spool::acks::Acks;
-pub(crate) use crate::spool::api::Draft;
+pub(crate) use crate::spool::api::{Count, Draft, Fate, Frame};
+pub use crate::spool::ledger::Ledger;
+pub(crate) use crate::spool::ledger::Newest;
+pub use crate::spool::metrics::{LedgerCollector, SpoolCollector};
 
 /// Section `spool`.
 #[derive(Clone, Debug, Deserialize)]
@@ -81,6 +91,9 @@ pub enum SpoolError {
     /// The journal in it.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The ledger beside it.
+    #[error(transparent)]
+    Counts(#[from] CountsError),
 }
 
 /// What is known once the spool is open.
@@ -91,6 +104,8 @@ pub struct Opened {
     pub journal: Journal,
     /// To report to what the aggregator has.
     pub acks: Arc<Acks>,
+    /// What became of every record.
+    pub ledger: Arc<Ledger>,
     /// This agent's id: drawn once, kept in the data folder.
     pub agent: [u8; 16],
     /// How far each log file is in the spool.
@@ -105,6 +120,7 @@ pub struct Spool {
     drafts: Vec<mpsc::Sender<Waiting>>,
     room: Arc<Semaphore>,
     writers: JoinSet<()>,
+    acks: Arc<Acks>,
 }
 
 /// Frames of a class that wait for the disk, and bytes of all that wait.
@@ -120,27 +136,28 @@ pub fn open(data_dir: &Path, config: &Config, metrics: Arc<Metrics>) -> Result<O
     std::fs::create_dir_all(data_dir).map_err(folder)?;
     let agent = agent_id(&data_dir.join("agent-id")).map_err(folder)?;
     let checkpoints: Vec<Arc<Checkpoints>> = CLASSES.iter().map(|_| Arc::default()).collect();
-    let shared: Vec<Arc<Shared>> = QUEUES.iter().map(|_| Arc::default()).collect();
-    let logs = QUEUES.iter().zip(&shared).map(|(queue, shared)| {
+    let ledger = Arc::<Ledger>::default();
+    let logs = QUEUES.iter().enumerate().map(|(number, queue)| {
         let class = class::number(queue.class.into()).unwrap_or_default();
-        let fold = Fold {
-            lane: queue.lane,
-            shared: Arc::clone(shared),
-            checkpoints: Arc::clone(&checkpoints[class]),
-            metrics: Arc::clone(&metrics),
-        };
-        Class { name: queue.name(), fold: Box::new(fold) }
+        let (ledger, checkpoints) = (Arc::clone(&ledger), Arc::clone(&checkpoints[class]));
+        let fold = Fold { queue: number, ledger, checkpoints };
+        Log { name: queue.name(), fold: Box::new(fold) }
     });
     let options = Options {
         segment_bytes: config.segment.0,
         segment_age: config.segment_age.0,
         budget_bytes: config.budget.0,
     };
-    let journal = Journal::open(&data_dir.join("spool"), logs.collect(), options)?;
-    let acks = Arc::new(Acks::open(&journal)?);
-    let mut epochs: Vec<u64> = shared.iter().flat_map(|shared| shared.lock().epochs.clone()).collect();
-    let mut spool =
-        Spool { drafts: Vec::new(), room: Arc::new(Semaphore::new(WAITING_BYTES)), writers: JoinSet::new() };
+    let path = data_dir.join("spool");
+    let journal = Journal::open(&path, logs.collect(), options)?;
+    let acks = Arc::new(Acks::open(&journal, &path, Arc::clone(&ledger))?);
+    let mut epochs: Vec<u64> = (0..QUEUES.len()).flat_map(|n| ledger.book(n).epochs.clone()).collect();
+    let mut spool = Spool {
+        drafts: Vec::new(),
+        room: Arc::new(Semaphore::new(WAITING_BYTES)),
+        writers: JoinSet::new(),
+        acks: Arc::clone(&acks),
+    };
     for (class, checkpoints) in CLASSES.iter().zip(&checkpoints) {
         let queues = Lane::ALL.map(|lane| queue::number((*class).into(), lane.number()).unwrap_or_default());
         let mine = Lane::ALL.map(|_| (rand::random(), 1));
@@ -162,7 +179,7 @@ pub fn open(data_dir: &Path, config: &Config, metrics: Arc<Metrics>) -> Result<O
         spool.writers.spawn(writer.run(drafts));
     }
     let checkpoints = Arc::new(checkpoints.iter().flat_map(|files| files.all()).collect());
-    Ok(Opened { spool, journal, acks, agent, checkpoints, epochs })
+    Ok(Opened { spool, journal, acks, ledger, agent, checkpoints, epochs })
 }
 
 impl Spool {
@@ -176,6 +193,12 @@ impl Spool {
             // A writer ends only behind its sender, unless it has failed.
             warn!("the spool's writer has ended; a frame was not taken");
         }
+    }
+
+    /// Bytes of log files that went before they were read: in the ledger read and dropped.
+    pub(crate) fn unread(&self, source: &str, bytes: u64) {
+        let queue = queue::number(Class::Logs.into(), Lane::Fresh.number()).unwrap_or_default();
+        self.acks.unread(queue, source, Count { records: 0, bytes });
     }
 
     /// Waits until all is on disk.

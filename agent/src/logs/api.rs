@@ -66,6 +66,8 @@ pub struct LogsStats {
     pub finished: AtomicU64,
     /// Files that went while they were not held open, their last bytes possibly unread.
     pub abandoned: AtomicU64,
+    /// Bytes of such files, and of emptied ones, that were seen and not read.
+    pub unread_bytes: AtomicU64,
     /// Cuts within lines longer than `max_line`: each makes one line more, no byte is lost.
     pub cuts: AtomicU64,
     /// Partial lines whose rest did not come in time, handed over as lines of their own.

@@ -39,6 +39,11 @@ impl Collector for LogsCollector {
             ),
             ("files_finished", "Files that are gone and were read to their end", &s.finished),
             ("files_abandoned", "Files that went, their last bytes possibly unread", &s.abandoned),
+            (
+                "unread_bytes",
+                "Bytes of files that went or were emptied before they were read",
+                &s.unread_bytes,
+            ),
             ("cuts", "Cuts within lines longer than max_line", &s.cuts),
             ("partials_split", "Partial lines whose rest did not come in time", &s.partials_split),
             ("invalid_utf8_lines", "Lines with bytes that are not UTF-8", &s.invalid_utf8),

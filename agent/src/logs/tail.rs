@@ -35,6 +35,8 @@ pub(super) struct Tail {
     pub pos: u64,
     /// Its size when its end was reached.
     pub size: u64,
+    /// The largest that it was seen to be, by whoever looked.
+    pub seen: u64,
     pub place: Place,
     /// Waits for its turn.
     pub queued: bool,
@@ -119,6 +121,7 @@ impl Tail {
             id: None,
             pos: 0,
             size: 0,
+            seen: 0,
             place,
             queued: false,
             caught_up: false,
@@ -152,6 +155,11 @@ impl Tail {
     /// Its size now; 0 if it is not open.
     pub(super) fn size_now(&self) -> io::Result<u64> {
         self.file.as_ref().map_or(Ok(0), |file| file.metadata().map(|m| m.len()))
+    }
+
+    /// Bytes that were there and were not taken in.
+    pub(super) fn unread(&self) -> u64 {
+        self.seen.max(self.size).saturating_sub(self.pos)
     }
 
     /// Leaves out what is there: goes on behind its last line end.
@@ -195,6 +203,7 @@ impl Tail {
     pub(super) fn restart(&mut self) -> Option<FileId> {
         self.pos = 0;
         self.size = 0;
+        self.seen = 0;
         self.prefix = None;
         self.rewritten = true;
         self.skipped = false;

@@ -1,54 +1,127 @@
-//! How far the aggregator has acknowledged each queue. A task per queue moves its cursor, so that no answer waits for an
-//! fsync; acks that come during one cost one more.
+//! How far the aggregator has acknowledged each queue, and what became of its frames. A task per queue keeps the counts
+//! and moves the cursor, so that no answer waits for an fsync; acks that come during one cost one more.
 
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ao_common::journal::{Cursor, Journal, JournalError, Position};
+use ao_common::journal::{Cursor, Journal, Position};
 use ao_proto::queue::QUEUES;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
+
+use crate::spool::SpoolError;
+use crate::spool::api::{Count, Frame};
+use crate::spool::counts::{self, Counts, Settled, Tally};
+use crate::spool::ledger::{Ledger, Newest};
 
 /// Name of the cursor in each queue of the spool.
 const CURSOR: &str = "uplink";
 
 /// See the module.
 pub struct Acks {
-    /// By queue.
-    acked: [watch::Sender<Position>; QUEUES.len()],
+    ledger: Arc<Ledger>,
+    queues: [Arc<Queue>; QUEUES.len()],
     keepers: Mutex<JoinSet<()>>,
     closing: watch::Sender<bool>,
 }
 
+#[derive(Default)]
+struct Queue {
+    step: Mutex<Step>,
+    changed: Notify,
+}
+
+/// What is to be kept next.
+#[derive(Default)]
+struct Step {
+    end: Position,
+    tally: Tally,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Step> {
+        self.step.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, end: Option<Position>, tally: Tally) {
+        let mut step = self.lock();
+        if end.is_none_or(|end| end <= step.end) && tally.is_empty() {
+            return;
+        }
+        step.end = step.end.max(end.unwrap_or_default());
+        for (source, more) in tally {
+            *step.tally.entry(source).or_default() += more;
+        }
+        self.changed.notify_one();
+    }
+}
+
 impl Acks {
-    /// Opens the cursors.
+    /// Opens the cursors, and the counts beside them, of the spool in this folder.
     ///
     /// # Errors
     /// Where one cannot be opened.
-    pub(crate) fn open(journal: &Journal) -> Result<Self, JournalError> {
+    pub(crate) fn open(journal: &Journal, spool: &Path, ledger: Arc<Ledger>) -> Result<Self, SpoolError> {
         let (closing, closed) = watch::channel(false);
         let mut keepers = JoinSet::new();
-        let acked = std::array::from_fn(|_| watch::channel(Position::default()).0);
-        for (queue, acked) in acked.iter().enumerate() {
-            let cursor = journal.cursor(queue, CURSOR)?;
-            acked.send_replace(cursor.position());
-            keepers.spawn(keep(cursor, acked.subscribe(), closed.clone()));
+        let queues: [Arc<Queue>; QUEUES.len()] = std::array::from_fn(|_| Arc::default());
+        for (number, queue) in queues.iter().enumerate() {
+            let cursor = journal.cursor(number, CURSOR)?;
+            queue.lock().end = cursor.position();
+            let path = counts::path(spool, QUEUES[number].name(), CURSOR);
+            let counts = Counts::open(path, cursor.position())?;
+            let mut book = ledger.book(number);
+            book.adopting = counts.is_new;
+            book.note(&counts.total);
+            drop(book);
+            keepers.spawn(keep(Keeper { cursor, counts }, Arc::clone(queue), closed.clone()));
         }
-        Ok(Self { acked, keepers: Mutex::new(keepers), closing })
+        Ok(Self { ledger, queues, keepers: Mutex::new(keepers), closing })
     }
 
     /// Everything before this is with the aggregator, or will never be taken.
     pub(crate) fn position(&self, queue: usize) -> Position {
-        *self.acked[queue].borrow()
+        self.queues[queue].lock().end
     }
 
-    /// Moves on; never back.
-    pub(crate) fn done(&self, queue: usize, end: Position) {
-        self.acked[queue].send_if_modified(|acked| {
-            let newer = end > *acked;
-            *acked = end.max(*acked);
-            newer
-        });
+    /// Frames, in the order of the log, are done, and with them everything before `end`.
+    pub(crate) fn done(&self, queue: usize, frames: &[Frame], end: Position) {
+        let tally = self.ledger.book(queue).settle(frames);
+        self.queues[queue].add(Some(end), tally);
+    }
+
+    /// For [`Acks::read_out`]: to be asked before the log is read to its end.
+    pub(crate) fn newest(&self, queue: usize) -> Newest {
+        self.ledger.book(queue).newest()
+    }
+
+    /// All up to `newest` was read from the log and is done: what the ledger misses was damaged.
+    pub(crate) fn read_out(&self, queue: usize, newest: Newest, end: Position) {
+        let tally = self.ledger.book(queue).balance(newest);
+        for (source, lost) in &tally {
+            if lost.damaged != Count::default() {
+                let (records, bytes) = (lost.damaged.records, lost.damaged.bytes);
+                warn!(source, records, bytes, "the spool was damaged; these records are lost");
+            }
+        }
+        self.queues[queue].add(Some(end), tally);
+    }
+
+    /// A frame is sent again.
+    pub(crate) fn resent(&self, queue: usize, frame: &Frame) {
+        self.note(queue, &frame.source, Settled { resent: frame.count, ..Settled::default() });
+    }
+
+    /// Bytes of files that went before they were read; of so many lines, where that is known.
+    pub(crate) fn unread(&self, queue: usize, source: &str, count: Count) {
+        self.note(queue, source, Settled { unread: count, ..Settled::default() });
+    }
+
+    fn note(&self, queue: usize, source: &str, settled: Settled) {
+        let tally = Tally::from([(source.to_owned(), settled)]);
+        self.ledger.book(queue).note(&tally);
+        self.queues[queue].add(None, tally);
     }
 
     /// Ends once all that was done is kept.
@@ -59,24 +132,39 @@ impl Acks {
     }
 }
 
-/// Moves a cursor behind the acks.
-async fn keep(mut cursor: Cursor, mut acked: watch::Receiver<Position>, mut closing: watch::Receiver<bool>) {
+struct Keeper {
+    cursor: Cursor,
+    counts: Counts,
+}
+
+/// Keeps the counts and moves the cursor behind the acks.
+async fn keep(mut keeper: Keeper, queue: Arc<Queue>, mut closing: watch::Receiver<bool>) {
     loop {
         tokio::select! {
             biased;
-            changed = acked.changed() => if changed.is_err() { return },
+            () = queue.changed.notified() => {}
             _ = closing.wait_for(|closing| *closing) => return,
         }
-        let to = *acked.borrow_and_update();
-        let moved = tokio::task::spawn_blocking(move || (cursor.advance(to), cursor)).await;
-        match moved {
-            Ok((result, back)) => {
-                cursor = back;
-                if let Err(error) = result {
-                    warn!(%error, "acks are not kept; frames may be sent again after a restart");
-                }
-            }
+        let (end, tally) = {
+            let mut step = queue.lock();
+            (step.end, std::mem::take(&mut step.tally))
+        };
+        match tokio::task::spawn_blocking(move || (keeper.keep(end, &tally), keeper)).await {
+            Ok(((), back)) => keeper = back,
             Err(_) => return,
+        }
+    }
+}
+
+impl Keeper {
+    /// The cursor moves even where the counts cannot be kept: else a full disk would never have room again.
+    fn keep(&mut self, end: Position, tally: &Tally) {
+        let end = end.max(self.cursor.position());
+        if let Err(error) = self.counts.add(end, tally) {
+            warn!(%error, "the ledger's counts are kept with the next acknowledgement");
+        }
+        if let Err(error) = self.cursor.advance(end) {
+            warn!(%error, "acks are not kept; frames may be sent again after a restart");
         }
     }
 }

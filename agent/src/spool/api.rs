@@ -1,4 +1,4 @@
-//! What goes into the spool.
+//! What goes into the spool, and what is counted of it.
 
 use ao_common::journal::Key;
 use ao_proto::model::FileId;
@@ -18,4 +18,65 @@ pub(crate) struct Draft {
     pub(crate) stored: Vec<oneshot::Sender<()>>,
     /// Files whose checkpoints go once the frame is fsynced.
     pub(crate) forget: Vec<FileId>,
+}
+
+/// Records and their payload bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Count {
+    /// Samples, lines or spans.
+    pub(crate) records: u64,
+    /// Payload bytes as read at the source.
+    pub(crate) bytes: u64,
+}
+
+impl std::ops::AddAssign for Count {
+    fn add_assign(&mut self, more: Self) {
+        self.records += more.records;
+        self.bytes += more.bytes;
+    }
+}
+
+/// Never below zero.
+impl std::ops::Sub for Count {
+    type Output = Self;
+
+    fn sub(self, less: Self) -> Self {
+        Self {
+            records: self.records.saturating_sub(less.records),
+            bytes: self.bytes.saturating_sub(less.bytes),
+        }
+    }
+}
+
+/// What the ledger knows of a frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Frame {
+    pub(crate) epoch: u64,
+    pub(crate) sequence: u64,
+    pub(crate) source: String,
+    pub(crate) count: Count,
+    pub(crate) fate: Fate,
+}
+
+/// What the aggregator made of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It has it, or will have: until it says otherwise.
+    #[default]
+    Delivered,
+    /// It will never take it.
+    Refused,
+}
+
+impl Frame {
+    /// Of a header.
+    pub(crate) fn of(header: &FrameHeader) -> Self {
+        Self {
+            epoch: header.epoch,
+            sequence: header.sequence,
+            source: header.source.clone(),
+            count: Count { records: header.records, bytes: header.bytes },
+            fate: Fate::default(),
+        }
+    }
 }

@@ -87,7 +87,7 @@ async fn lanes_change_as_acks_come_or_do_not() {
     );
     // With the mark that a clean end leaves behind the frames.
     let end = read(&opened.journal, LOGS[0], end).1;
-    opened.acks.done(LOGS[0], end);
+    opened.acks.done(LOGS[0], &[], end);
     store(&mut opened.spool, lines(1, last + 10, last + 20)).await;
     assert_eq!(read(&opened.journal, LOGS[0], end).0.len(), 1, "the fresh queue is drained");
     opened.spool.flush().await;

@@ -16,11 +16,11 @@ use tonic::Streaming;
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
-use crate::metrics::{QueueLabel, SourceLabel};
+use crate::metrics::QueueLabel;
 use crate::uplink::api::{SentBefore, Uplink, UplinkError};
 use crate::uplink::connect::{self, PATIENCE};
 use crate::uplink::feed::{self, Shared};
-use crate::uplink::flight::{Flight, Sent};
+use crate::uplink::flight::Flight;
 use crate::uplink::gate::Gate;
 
 /// Messages between the feeders and the transport.
@@ -120,24 +120,23 @@ impl<'a> Call<'a> {
         match message {
             Message::Ack(Ack { epoch, sequence }) => {
                 let Some((queue, done)) = shared.flight().ack(epoch, sequence) else { return Ok(()) };
+                let answered = done.sent.iter().filter(|sent| sent.bytes > 0);
+                let (frames, bytes) = answered.fold((0, 0), |(n, bytes), sent| (n + 1, bytes + sent.bytes));
                 let label = QueueLabel::of(QUEUES[queue]);
-                uplink.metrics.acked_frames.get_or_create(&label).inc_by(done.len() as u64);
-                self.landed(&done);
-                if let Some(last) = done.last() {
-                    shared.acks.done(queue, last.end);
+                uplink.metrics.acked_frames.get_or_create(&label).inc_by(frames);
+                shared.window.add_permits(bytes);
+                if let Some(first) = done.sent.iter().find(|sent| sent.bytes > 0) {
+                    shared.gate.acked(self.lane, bytes, first.at.elapsed());
                 }
+                shared.done(queue, &done);
             }
             Message::Refused(Refused { epoch, sequence, reason }) => {
                 let refused = shared.flight().refused(epoch, sequence);
-                let Some((sent, queue, done)) = refused else { return Ok(()) };
-                warn!(reason, records = sent.records, "the aggregator refused a frame; it is dropped");
-                let label = SourceLabel { source: sent.source.clone() };
-                uplink.metrics.refused_records.get_or_create(&label).inc_by(sent.records);
-                uplink.metrics.refused_bytes.get_or_create(&label).inc_by(sent.payload_bytes);
-                self.landed(std::slice::from_ref(&sent));
-                if let Some(end) = done {
-                    shared.acks.done(queue, end);
-                }
+                let Some((room, queue, done)) = refused else { return Ok(()) };
+                warn!(reason, queue = QUEUES[queue].name(), "the aggregator refused a frame; it is dropped");
+                shared.window.add_permits(room);
+                shared.gate.acked(self.lane, room, Duration::ZERO);
+                shared.done(queue, &done);
             }
             Message::NeedKeyframe(need) => {
                 let keyframe = shared.flight().keyframe(need.keyframe);
@@ -169,15 +168,6 @@ impl<'a> Call<'a> {
             Message::Welcome(_) | Message::ClockAnswer(_) => {}
         }
         Ok(())
-    }
-
-    /// What was under way needs no room any more.
-    fn landed(&self, done: &[Sent]) {
-        let bytes = done.iter().map(|sent| sent.bytes).sum();
-        self.shared.window.add_permits(bytes);
-        if let Some(first) = done.iter().find(|sent| sent.bytes > 0) {
-            self.shared.gate.acked(self.lane, bytes, first.at.elapsed());
-        }
     }
 }
 

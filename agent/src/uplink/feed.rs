@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::metrics::{Metrics, QueueLabel};
-use crate::spool::Acks;
+use crate::spool::{Acks, Frame};
 use crate::uplink::api::SentBefore;
-use crate::uplink::flight::{Flight, Sent};
+use crate::uplink::flight::{Done, Flight, Sent};
 use crate::uplink::gate::Gate;
 
 /// Frames read from the disk at a time, and bytes of them.
@@ -44,6 +44,16 @@ impl Shared {
     pub(crate) fn flight(&self) -> std::sync::MutexGuard<'_, Flight> {
         self.flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Reports what a queue is done with.
+    pub(crate) fn done(&self, queue: usize, done: &Done) {
+        let Some(end) = done.end() else { return };
+        let frames: Vec<Frame> = done.sent.iter().map(|sent| sent.frame.clone()).collect();
+        self.acks.done(queue, &frames, end);
+        if let Some(newest) = done.read_out {
+            self.acks.read_out(queue, newest, end);
+        }
+    }
 }
 
 /// Feeds until the connection ends.
@@ -56,13 +66,14 @@ pub(crate) async fn run(shared: Arc<Shared>, queue: usize) -> Result<(), Journal
     let feeder = Feeder::new(&shared, queue);
     loop {
         durable.borrow_and_update();
+        let newest = shared.acks.newest(queue);
         let (records, back) = read(reader).await?;
         reader = back;
         if records.is_empty() {
             // What was damaged at the end is never acknowledged by itself.
-            let done = shared.flight().read_to(queue, reader.position());
-            if let Some(end) = done {
-                shared.acks.done(queue, end);
+            let under_way = shared.flight().read_out(queue, newest, reader.position());
+            if !under_way {
+                shared.acks.read_out(queue, newest, reader.position());
             }
             if durable.changed().await.is_err() {
                 return Ok(());
@@ -124,34 +135,28 @@ impl<'a> Feeder<'a> {
             }
             shared.gate.enter(self.lane, bytes).await;
         }
-        let under_way = Sent {
-            epoch: header.epoch,
-            sequence: header.sequence,
-            end: record.end,
-            bytes,
-            keyframe: header.keyframe,
-            source: header.source,
-            records: header.records,
-            payload_bytes: header.bytes,
-            at: Instant::now(),
-        };
+        let keyframe_id = header.keyframe;
+        let frame = Frame::of(&header);
+        if !known && shared.sent_before.note(self.queue, record.end) {
+            self.resent.inc();
+            shared.acks.resent(self.queue, &frame);
+        }
+        let under_way =
+            Sent { frame, end: record.end, bytes, keyframe: keyframe_id, at: Instant::now(), last: None };
         // The keyframe goes before the frame, once per call.
         let mut messages = Vec::with_capacity(2);
         let done = {
             let mut flight = shared.flight();
-            if let Some(sealed) = keyframe.filter(|k| !known && flight.is_new_keyframe(header.keyframe, k)) {
+            if let Some(sealed) = keyframe.filter(|k| !known && flight.is_new_keyframe(keyframe_id, k)) {
                 messages.push(Message::Keyframe(sealed));
             }
             flight.push(self.queue, under_way)
         };
-        if let Some(end) = done {
-            shared.acks.done(self.queue, end);
-        }
+        shared.done(self.queue, &done);
         if known {
             self.skipped.inc();
             return true;
         }
-        self.resent.inc_by(u64::from(shared.sent_before.note(self.queue, record.end)));
         messages.push(Message::Frame(record.frame));
         for message in messages {
             let size = size_of(&message);

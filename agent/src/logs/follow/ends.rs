@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::super::api::LogsStats;
 use super::super::identity::Node;
-use super::super::tail::{Place, Turn};
+use super::super::tail::{Place, Tail, Turn};
 use super::Follow;
 use crate::event::Event;
 
@@ -15,14 +15,24 @@ impl Follow {
         LogsStats::add(&self.stats.truncated, 1);
         let Some(tail) = self.tails.get_mut(&node) else { return };
         let (pos, path, tail_stem) = (tail.pos, tail.path.clone(), tail.stem.clone());
+        let unread = tail.unread();
         let Some(old) = tail.restart() else { return self.make_ready(node) };
         if !self.adopt_copy(node, old, pos, &path) {
             if let Some(chain) = self.chains.get_mut(&tail_stem) {
                 chain.joiner.give_up(&mut self.out);
             }
+            self.unread(unread);
             self.out.push(Event::Forget(old));
         }
         self.make_ready(node);
+    }
+
+    /// Bytes that nobody will read any more.
+    fn unread(&mut self, bytes: u64) {
+        if bytes > 0 {
+            LogsStats::add(&self.stats.unread_bytes, bytes);
+            self.out.push(Event::Unread(bytes));
+        }
     }
 
     /// Everything there is was read.
@@ -92,7 +102,9 @@ impl Follow {
     fn finish(&mut self, node: Node) {
         let was_open = self.tails.get(&node).is_some_and(|t| t.file.is_some());
         let id = self.tails.get(&node).and_then(|t| t.id);
+        let unread = self.tails.get(&node).map_or(0, Tail::unread);
         self.drop_tail(node);
+        self.unread(unread);
         self.out.extend(id.map(Event::Forget));
         LogsStats::add(if was_open { &self.stats.finished } else { &self.stats.abandoned }, 1);
     }

@@ -62,6 +62,7 @@ impl Follow {
             self.look_beside(path);
         }
         if let Some(tail) = self.tails.get_mut(&node) {
+            tail.seen = tail.seen.max(meta.len());
             if tail.place == Place::Gone || !self.at.contains_key(&tail.path) {
                 tail.path = path.to_path_buf();
             }
@@ -114,6 +115,7 @@ impl Follow {
         let format = chain.format;
         let mut tail = Tail::new(node, path.to_path_buf(), stem.clone(), file, format);
         let live = tail.place == Place::Live;
+        tail.seen = meta.len();
         tail.existed = starting;
         // One that was rotated away before it was ever seen stands before the one that has its name now.
         let Some(chain) = self.chains.get_mut(&stem) else { return };

@@ -27,6 +27,8 @@ pub(super) struct Rig {
     /// Lines that count once the span comes that covers them.
     parted: Vec<LogChunk>,
     pub forgotten: Vec<FileId>,
+    /// Bytes that the source says nobody will read.
+    pub unread: u64,
     /// Events that may wait before the source has to.
     pub room: usize,
     running: Option<Running>,
@@ -47,8 +49,8 @@ impl Rig {
             linger: Span(Duration::from_millis(200)),
             ..Config::default()
         };
-        let (stats, stored, chunks, parted, forgotten, running) = Default::default();
-        Self { dir, config, stats, stored, chunks, parted, forgotten, room: 64, running }
+        let (stats, stored, chunks, parted, forgotten, unread, running) = Default::default();
+        Self { dir, config, stats, stored, chunks, parted, forgotten, unread, room: 64, running }
     }
 
     /// A path below the rig's folder; the folders on the way are made.
@@ -168,6 +170,7 @@ impl Rig {
                 self.stored.remove(&file);
                 self.forgotten.push(file);
             }
+            Event::Unread(bytes) => self.unread += bytes,
             other => panic!("{other:?}"),
         }
     }

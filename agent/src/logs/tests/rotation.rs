@@ -95,6 +95,32 @@ async fn deleted_unread() {
     assert_eq!(rig.stats.finished.load(Relaxed), 1);
 }
 
+/// Scenario: more files than may be held open wait to be read while the batcher is behind; those that are not open are
+/// deleted.
+/// Guarantees: the bytes that nobody will read are said; with those that were read they are all.
+#[tokio::test]
+async fn deleted_unopened() {
+    let mut rig = Rig::new();
+    rig.room = 1;
+    rig.config.open_files = 1;
+    let text: String = (0..100_000).map(|n| format!("line {n}\n")).collect();
+    for n in 0..4 {
+        rig.append(&format!("files/{n}.log"), &text);
+    }
+    rig.start();
+    rig.one().await;
+    for n in 0..4 {
+        fs::remove_file(rig.path(&format!("files/{n}.log"))).unwrap();
+    }
+    while rig.stats.finished.load(Relaxed) + rig.stats.abandoned.load(Relaxed) < 4 {
+        rig.one().await;
+    }
+    rig.stop().await;
+    let read: u64 = rig.chunks.iter().map(|chunk| chunk.bytes).sum();
+    assert!(rig.unread > 0 && rig.stats.abandoned.load(Relaxed) > 0);
+    assert_eq!(read + rig.unread, 4 * text.len() as u64);
+}
+
 /// Scenario: a file is deleted and made anew by the same name again and again; the file system gives the same inode.
 /// Guarantees: each one's line is read once.
 #[tokio::test]
