@@ -8,6 +8,8 @@ use ao_proto::v1::{Class, FileRange, FrameHeader};
 
 use super::*;
 
+mod kill;
+
 /// A frame of log lines of one file.
 fn lines(file: u8, start: u64, end: u64) -> Draft {
     let header = FrameHeader {
