@@ -4,61 +4,73 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `api` | what it works with, and why a connection ends |
+//! | `addresses` | which aggregator is tried next |
+//! | `patience` | how long it may be silent |
 //! | `connect` | a channel to an address, a stream on a channel |
 //! | `session` | one connection, with a call for each lane |
+//! | `status` | what is going on, in words |
 //! | `call` | one lane's call: hello, feeders, answers |
 //! | `feed` | reads one queue from the spool and sends it within the window |
 //! | `gate` | which lane may send next |
 //! | `flight` | what was sent and is not yet acknowledged |
 
+mod addresses;
 mod api;
 mod call;
 mod connect;
 mod feed;
 mod flight;
 mod gate;
+mod patience;
 mod session;
+mod status;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use ao_common::backoff::Backoff;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use self::addresses::Addresses;
 use self::api::SentBefore;
 pub use self::api::{Config, Uplink, UplinkError};
+use self::patience::Patience;
 
 impl Uplink {
     /// Streams until `shutdown`; then what is in the spool stays there for the next start.
-    pub async fn run(mut self, shutdown: CancellationToken) {
+    pub async fn run(self, shutdown: CancellationToken) {
         let sent_before = Arc::<SentBefore>::default();
-        let mut backoff = Backoff::new(Duration::from_millis(200), self.config.retry.0);
-        let mut turn = 0;
-        while !shutdown.is_cancelled() {
-            let address = self.config.addresses[turn % self.config.addresses.len()].clone();
-            turn += 1;
+        let mut addresses = Addresses::new(self.config.addresses.clone(), self.config.retry.0);
+        // How often in a row acknowledgements were waited for in vain.
+        let mut strained = 0;
+        while let Some((address, at)) = addresses.next(Instant::now()) {
+            let patience = Patience::new(self.config.failover.0, addresses.has_others(), strained);
+            let mut welcomed = || addresses.worked(&address, Instant::now());
+            let attempt = async {
+                tokio::time::sleep_until(at).await;
+                session::run(&self, &address, patience, &sent_before, &mut welcomed).await
+            };
             let ended = tokio::select! {
-                () = shutdown.cancelled() => break,
-                ended = session::run(&self, &address, &sent_before, &mut backoff) => ended,
+                () = shutdown.cancelled() => return,
+                ended = attempt => ended,
             };
             self.metrics.connected.set(0);
+            strained = if matches!(ended, UplinkError::Silent { .. }) { strained + 1 } else { 0 };
             match ended {
-                UplinkError::Moved(addresses) if !addresses.is_empty() => {
-                    info!(?addresses, "moving to other aggregators, as told");
-                    self.config.addresses = addresses;
-                    turn = 0;
+                UplinkError::Moved(to) if !to.is_empty() => {
+                    info!(addresses = ?to, "moving to other aggregators, as told");
+                    addresses.moved(&address, &to, Instant::now());
                 }
                 error => {
-                    let wait = backoff.next();
-                    self.health.not_ready(error.to_string());
-                    warn!(%error, "data waits in the spool; trying again in {wait:?}");
-                    tokio::select! {
-                        () = shutdown.cancelled() => break,
-                        () = tokio::time::sleep(wait) => {}
-                    }
+                    addresses.failed(&address, Instant::now());
+                    let waiting = status::human(status::waiting(&self, None));
+                    self.health.not_ready(format!("{error}; {waiting} wait in the spool"));
+                    warn!(%error, waiting, "data waits in the spool until an aggregator takes it");
                 }
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

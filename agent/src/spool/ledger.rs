@@ -47,6 +47,25 @@ impl Ledger {
         self.0[queue].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Records of one source by what became of them.
+    #[cfg(test)]
+    pub(crate) fn figures(&self, source: &str) -> BTreeMap<&'static str, u64> {
+        let mut figures = BTreeMap::new();
+        for (_, line) in self.lines().iter().filter(|((_, of), _)| of == source) {
+            let settled = line.settled;
+            let named = [
+                ("read", line.read),
+                ("delivered", settled.delivered),
+                ("resent", settled.resent),
+                ("in flight", line.in_flight()),
+            ];
+            for (name, count) in named.into_iter().chain(line.dropped()) {
+                *figures.entry(name).or_default() += count.records;
+            }
+        }
+        figures
+    }
+
     /// By class and source, over both lanes.
     pub(crate) fn lines(&self) -> BTreeMap<(&'static str, String), Line> {
         let mut lines = BTreeMap::<_, Line>::new();

@@ -1,6 +1,7 @@
 //! What the uplink works with, and why a connection ends: for all files of this room.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ao_common::health::Part;
 use ao_common::journal::{Journal, JournalError, Position};
@@ -23,8 +24,10 @@ pub struct Config {
     pub addresses: Vec<String>,
     /// Bytes sent and not yet acknowledged.
     pub window: Size,
-    /// Longest wait between two attempts to connect.
+    /// Longest wait between two attempts to connect to one of them.
     pub retry: Span,
+    /// With several: the time in which an agent whose aggregator dies goes on with another.
+    pub failover: Span,
     /// The backlog's share of the bytes while there is fresh data to send, from 0 to 1; else it has everything.
     pub backlog_share: f64,
 }
@@ -35,6 +38,7 @@ impl Default for Config {
             addresses: vec!["http://127.0.0.1:4417".to_owned()],
             window: Size::mib(16),
             retry: Span::secs(5),
+            failover: Span::secs(5),
             backlog_share: 0.5,
         }
     }
@@ -64,6 +68,14 @@ pub enum UplinkError {
         address: String,
         /// What it says.
         why: String,
+    },
+    /// Frames are under way, and no acknowledgement comes.
+    #[error("the aggregator at {address} has acknowledged nothing for {:.1} s", silent.as_secs_f64())]
+    Silent {
+        /// Where.
+        address: String,
+        /// For so long.
+        silent: Duration,
     },
     /// The spool cannot be read.
     #[error(transparent)]

@@ -18,10 +18,11 @@ use tracing::{info, warn};
 
 use crate::metrics::QueueLabel;
 use crate::uplink::api::{SentBefore, Uplink, UplinkError};
-use crate::uplink::connect::{self, PATIENCE};
+use crate::uplink::connect;
 use crate::uplink::feed::{self, Shared};
 use crate::uplink::flight::Flight;
 use crate::uplink::gate::Gate;
+use crate::uplink::patience::Patience;
 
 /// Messages between the feeders and the transport.
 const OUT: usize = 16;
@@ -34,7 +35,7 @@ pub(crate) struct Call<'a> {
     /// As its welcome names it.
     pub(crate) aggregator: String,
     incoming: Streaming<AggregatorMessage>,
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// Bytes that each lane may have sent and not yet acknowledged.
@@ -51,6 +52,7 @@ impl<'a> Call<'a> {
         uplink: &'a Uplink,
         channel: Channel,
         address: &'a str,
+        patience: Patience,
         lane: Lane,
         gate: &Arc<Gate>,
         sent_before: &Arc<SentBefore>,
@@ -60,12 +62,12 @@ impl<'a> Call<'a> {
         // The hello lies in the channel before the call is made; there is room.
         let hello = AgentMessage { message: Some(agent_message::Message::Hello(hello(uplink, lane))) };
         let _has_room = out.send(hello).await;
-        let mut incoming = connect::stream(channel, address, outgoing).await?;
-        let welcome = match timeout(PATIENCE, incoming.message()).await {
+        let mut incoming = connect::stream(channel, address, patience, outgoing).await?;
+        let welcome = match timeout(patience.greeting, incoming.message()).await {
             Ok(Ok(Some(AggregatorMessage { message: Some(Message::Welcome(welcome)) }))) => welcome,
             Ok(Ok(_)) => return Err(ended("it did not begin with a welcome".to_owned())),
             Ok(Err(status)) => return Err(ended(status.message().to_owned())),
-            Err(_) => return Err(ended(format!("no welcome within {PATIENCE:?}"))),
+            Err(_) => return Err(ended(format!("no welcome within {:?}", patience.greeting))),
         };
         let Welcome { aggregator, have, .. } = welcome;
         let window_bytes = window(uplink);

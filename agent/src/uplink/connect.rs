@@ -1,8 +1,6 @@
 //! From an aggregator's address to a channel, and from a channel to a stream on it. One channel carries all calls to
 //! one aggregator.
 
-use std::time::Duration;
-
 use ao_proto::limits::MAX_MESSAGE_BYTES;
 use ao_proto::v1::ingest_client::IngestClient;
 use ao_proto::v1::{AgentMessage, AggregatorMessage};
@@ -13,22 +11,22 @@ use tonic::Streaming;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::uplink::api::{Uplink, UplinkError};
-
-/// A connection that does not come, a stream that does not greet: given up after this.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-/// A dead peer is noticed within three of these.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
+use crate::uplink::patience::Patience;
 
 /// Connects; the channel may be cloned, one for each call.
 ///
 /// # Errors
 /// [`UplinkError::Address`] and [`UplinkError::Connect`].
-pub(crate) async fn channel(_uplink: &Uplink, address: &str) -> Result<Channel, UplinkError> {
+pub(crate) async fn channel(
+    _uplink: &Uplink,
+    address: &str,
+    patience: Patience,
+) -> Result<Channel, UplinkError> {
     let endpoint = Endpoint::from_shared(address.to_owned())
         .map_err(|_| UplinkError::Address { address: address.to_owned() })?
-        .connect_timeout(PATIENCE)
-        .http2_keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
+        .connect_timeout(patience.greeting)
+        .http2_keep_alive_interval(patience.ping_every)
+        .keep_alive_timeout(patience.ping)
         .keep_alive_while_idle(true)
         .tcp_nodelay(true);
     let failed = |error| UplinkError::Connect { address: address.to_owned(), why: root_cause(&error) };
@@ -42,16 +40,17 @@ pub(crate) async fn channel(_uplink: &Uplink, address: &str) -> Result<Channel, 
 pub(crate) async fn stream(
     channel: Channel,
     address: &str,
+    patience: Patience,
     outgoing: mpsc::Receiver<AgentMessage>,
 ) -> Result<Streaming<AggregatorMessage>, UplinkError> {
     let failed = |why: String| UplinkError::Connect { address: address.to_owned(), why };
     let mut client = IngestClient::new(channel)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    match timeout(PATIENCE, client.stream(ReceiverStream::new(outgoing))).await {
+    match timeout(patience.greeting, client.stream(ReceiverStream::new(outgoing))).await {
         Ok(Ok(response)) => Ok(response.into_inner()),
         Ok(Err(status)) => Err(failed(status.message().to_owned())),
-        Err(_) => Err(failed(format!("no answer within {PATIENCE:?}"))),
+        Err(_) => Err(failed(format!("no answer within {:?}", patience.greeting))),
     }
 }
 

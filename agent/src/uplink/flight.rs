@@ -78,6 +78,11 @@ impl Flight {
         true
     }
 
+    /// When the oldest frame under way was sent.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        self.queues.iter().filter_map(|queue| queue.front()).map(|sent| sent.at).min()
+    }
+
     /// A keyframe that the aggregator asks for.
     pub(crate) fn keyframe(&self, id: u64) -> Option<Bytes> {
         self.keyframes.get(&id).cloned()

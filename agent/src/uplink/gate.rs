@@ -14,6 +14,9 @@ use tokio::time::Instant;
 const CREDIT: f64 = (1 << 20) as f64;
 /// A fresh frame that took longer was behind too much of the backlog.
 const LATE: Duration = Duration::from_millis(500);
+/// What the backlog may add to the time that a frame takes: enough to fill any link. Beside it twice the least time that
+/// was seen, which is the link's and the aggregator's own.
+const ADDED: Duration = Duration::from_millis(250);
 /// Bytes of the backlog that may always be under way, and those with which a connection begins.
 const FLOOR: usize = 256 << 10;
 const BEGIN: usize = 1 << 20;
@@ -36,8 +39,11 @@ struct State {
     under_way: usize,
     limit: usize,
     window: usize,
-    /// When the limit was last lowered.
+    /// The least that a frame of the backlog took.
+    least: Option<Duration>,
+    /// When the limit was last lowered for a fresh frame's sake.
     lowered: Option<Instant>,
+    last_ack: Option<Instant>,
 }
 
 /// The aggregator's wish.
@@ -71,7 +77,9 @@ impl Gate {
             under_way: 0,
             limit: BEGIN.min(window),
             window,
+            least: None,
             lowered: None,
+            last_ack: None,
         };
         Self { state: Mutex::new(state), changed: Notify::new() }
     }
@@ -109,6 +117,11 @@ impl Gate {
     pub(crate) fn acked(&self, lane: Lane, bytes: usize, took: Duration) {
         self.lock().acked(lane, bytes, took, Instant::now());
         self.changed.notify_waiters();
+    }
+
+    /// When anything was last acknowledged.
+    pub(crate) fn last_ack(&self) -> Option<Instant> {
+        self.lock().last_ack
     }
 
     /// The aggregator asks for at most this rate, for a while.
@@ -192,6 +205,7 @@ impl State {
     }
 
     fn acked(&mut self, lane: Lane, bytes: usize, took: Duration, now: Instant) {
+        self.last_ack = Some(now);
         match lane {
             Lane::Fresh if took > LATE => {
                 // Once for each time that the effect can have shown.
@@ -203,9 +217,13 @@ impl State {
             Lane::Fresh => {}
             Lane::Backlog => {
                 self.under_way = self.under_way.saturating_sub(bytes);
-                if self.lowered.is_none_or(|at| now - at > 2 * LATE) {
-                    self.limit = (self.limit + bytes / 2).min(self.window);
-                }
+                let least = self.least.map_or(took, |least| least.min(took));
+                self.least = Some(least);
+                self.limit = if took <= 2 * least + ADDED {
+                    (self.limit + bytes / 2).min(self.window)
+                } else {
+                    self.limit.saturating_sub(bytes / 2).max(FLOOR)
+                };
             }
         }
     }

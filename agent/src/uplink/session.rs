@@ -2,24 +2,31 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
-use ao_common::backoff::Backoff;
 use ao_proto::queue::Lane;
+use tokio::time::interval;
 use tracing::info;
 
 use crate::uplink::api::{SentBefore, Uplink, UplinkError};
 use crate::uplink::call::{self, Call};
-use crate::uplink::connect;
+use crate::uplink::feed::Shared;
 use crate::uplink::gate::Gate;
+use crate::uplink::patience::Patience;
+use crate::uplink::{connect, status};
 
-/// Connects, streams, and says why it ended.
+/// Between two looks at whether acknowledgements come.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Connects, streams, and says why it ended. `welcomed` is told once it is known that the aggregator works.
 pub(crate) async fn run(
     uplink: &Uplink,
     address: &str,
+    patience: Patience,
     sent_before: &Arc<SentBefore>,
-    backoff: &mut Backoff,
+    welcomed: &mut (dyn FnMut() + Send),
 ) -> UplinkError {
-    match connect_and_stream(uplink, address, sent_before, backoff).await {
+    match connect_and_stream(uplink, address, patience, sent_before, welcomed).await {
         Ok(never) => match never {},
         Err(ended) => ended,
     }
@@ -28,20 +35,41 @@ pub(crate) async fn run(
 async fn connect_and_stream(
     uplink: &Uplink,
     address: &str,
+    patience: Patience,
     sent_before: &Arc<SentBefore>,
-    backoff: &mut Backoff,
+    welcomed: &mut (dyn FnMut() + Send),
 ) -> Result<Infallible, UplinkError> {
-    let channel = connect::channel(uplink, address).await?;
+    let channel = connect::channel(uplink, address, patience).await?;
     let gate = Arc::new(Gate::new(uplink.config.backlog_share, call::window(uplink)));
-    let open = |lane| Call::open(uplink, channel.clone(), address, lane, &gate, sent_before);
+    let open = |lane| Call::open(uplink, channel.clone(), address, patience, lane, &gate, sent_before);
     let (fresh, backlog) = tokio::try_join!(open(Lane::Fresh), open(Lane::Backlog))?;
-    info!(address, aggregator = fresh.aggregator, "connected");
-    backoff.reset();
+    let waiting = status::human(status::waiting(uplink, None));
+    info!(address, aggregator = fresh.aggregator, waiting, "connected");
+    welcomed();
     uplink.health.ready();
     uplink.metrics.connected.set(1);
     uplink.metrics.connections.inc();
+    let calls = [Arc::clone(&fresh.shared), Arc::clone(&backlog.shared)];
     tokio::select! {
         ended = fresh.run() => ended,
         ended = backlog.run() => ended,
+        silent = silence(&calls, &gate, patience.acks) => {
+            Err(UplinkError::Silent { address: address.to_owned(), silent })
+        }
+        () = status::keep(uplink, address) => unreachable!("it says what is going on for as long as we stream"),
+    }
+}
+
+/// Resolves when frames are under way and no acknowledgement has come for so long, on any call: such an aggregator is
+/// as dead as one that does not answer pings.
+async fn silence(calls: &[Arc<Shared>], gate: &Gate, patience: Duration) -> Duration {
+    let mut looks = interval(LOOK);
+    loop {
+        let now = looks.tick().await;
+        let Some(oldest) = calls.iter().filter_map(|call| call.flight().oldest()).min() else { continue };
+        let silent = now.saturating_duration_since(oldest.max(gate.last_ack().unwrap_or(oldest)));
+        if silent > patience {
+            return silent;
+        }
     }
 }

@@ -30,12 +30,12 @@ async fn child() {
     for queue in LOGS {
         let (journal, acks) = (opened.journal.clone(), Arc::clone(&opened.acks));
         let mut had = std::fs::OpenOptions::new().create(true).append(true).open(dir.join("had")).unwrap();
-        tokio::task::spawn_blocking(move || {
+        tokio::spawn(async move {
             let mut random = StdRng::from_rng(&mut rand::rng());
             let mut reader = journal.reader(queue, acks.position(queue));
             loop {
                 let pause = if random.random_bool(0.02) { 20 } else { 1 };
-                std::thread::sleep(Duration::from_millis(pause));
+                tokio::time::sleep(Duration::from_millis(pause)).await;
                 for _ in 0..random.random_range(0..8) {
                     let Ok(Some(record)) = reader.read() else { break };
                     let header = frame::open(&record.frame).unwrap().header;

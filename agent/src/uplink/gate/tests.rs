@@ -91,11 +91,42 @@ fn late_acks_hold_the_backlog_back() {
     assert_eq!(state.limit, FLOOR);
     assert_eq!(state.judge(Lane::Backlog, 1 << 20, at(10)), Verdict::Go, "a frame over the limit goes alone");
     assert_eq!(state.judge(Lane::Backlog, 1, at(10)), Verdict::Change);
-    state.acked(Lane::Backlog, 1 << 20, Duration::from_secs(1), at(12));
     for _ in 0..100 {
         state.acked(Lane::Backlog, 1 << 20, Duration::from_millis(5), at(12));
     }
     assert_eq!(state.limit, state.window);
+}
+
+/// Scenario: links of several rates and delays, each with a backlog alone on it.
+/// Guarantees: the link is always full, and what the backlog adds to the delay stays below a second.
+#[test]
+fn the_link_is_full_and_not_more() {
+    const FRAME: usize = 64 << 10;
+    for (rate, delay_ms) in [(1e6, 1), (4e6, 50), (50e6, 2), (50e6, 100), (20e6, 400)] {
+        let start = Instant::now();
+        let delay = Duration::from_millis(delay_ms);
+        let mut state = state(0.5);
+        // Frames on the link: when each is through, and when it was sent.
+        let mut link: std::collections::VecDeque<(Instant, Instant)> = Default::default();
+        let (mut free, mut through, mut worst) = (start, 0.0, Duration::ZERO);
+        for ms in 0..30_000 {
+            let now = start + Duration::from_millis(ms);
+            while let Some((done, sent)) = link.pop_front_if(|(done, _)| *done <= now) {
+                state.acked(Lane::Backlog, FRAME, done - sent, done);
+                if ms > 10_000 {
+                    through += FRAME as f64;
+                    worst = worst.max(done - sent);
+                }
+            }
+            while state.judge(Lane::Backlog, FRAME, now) == Verdict::Go {
+                free = free.max(now) + Duration::from_secs_f64(FRAME as f64 / rate);
+                link.push_back((free + delay, now));
+            }
+        }
+        let window = 16e6_f64 / delay.as_secs_f64();
+        assert!(through / 20.0 > 0.9 * rate.min(window), "{rate}, {delay:?}: {through}");
+        assert!(worst < 3 * delay + Duration::from_millis(750), "{rate}, {delay:?}: {worst:?}");
+    }
 }
 
 /// Scenario: the backlog waits for its share, then the fresh lane has nothing left.

@@ -1,0 +1,243 @@
+//! The uplink over a real spool, against aggregators that die in every way.
+
+mod fake;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ao_common::health::Health;
+use ao_common::units::{Size, Span};
+use ao_proto::v1::{Class, FileRange, FrameHeader};
+use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
+
+use self::fake::Fake;
+use super::*;
+use crate::metrics::{Metrics, QueueLabel};
+use crate::spool::{self, Draft, Opened, Spool};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An agent of a spool and an uplink.
+struct Rig {
+    _dir: tempfile::TempDir,
+    opened: Opened,
+    metrics: Arc<Metrics>,
+    health: Health,
+    /// Frames appended, and when.
+    appended: Vec<Instant>,
+    shutdown: CancellationToken,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Rig {
+    fn new(config: &spool::Config) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let metrics = Arc::<Metrics>::default();
+        let opened = spool::open(dir.path(), config, Arc::clone(&metrics)).unwrap();
+        let (health, shutdown) = (Health::new(), CancellationToken::new());
+        Self { _dir: dir, opened, metrics, health, appended: Vec::new(), shutdown, running: None }
+    }
+
+    fn connect(&mut self, addresses: Vec<String>) {
+        let uplink = Uplink {
+            config: Config { addresses, ..Config::default() },
+            journal: self.opened.journal.clone(),
+            acks: Arc::clone(&self.opened.acks),
+            agent: self.opened.agent,
+            epochs: self.opened.epochs.clone(),
+            node: Arc::default(),
+            directives: Arc::new(watch::channel(Arc::default()).0),
+            canaries: broadcast::Sender::new(1),
+            metrics: Arc::clone(&self.metrics),
+            health: self.health.part("uplink"),
+        };
+        self.running = Some(tokio::spawn(uplink.run(self.shutdown.clone())));
+    }
+
+    /// Frame n is a line at n of one file.
+    async fn append(&mut self, size: usize) {
+        let n = self.appended.len() as u64;
+        self.appended.push(Instant::now());
+        let header = FrameHeader {
+            agent: self.opened.agent.to_vec(),
+            class: Class::Logs.into(),
+            source: "logs".to_owned(),
+            records: 1,
+            bytes: 7,
+            files: vec![FileRange { file: vec![1; 16], start: n, end: n + 1 }],
+            ..FrameHeader::default()
+        };
+        let payload = vec![0; size];
+        let draft = Draft { header, payload, keyframe: None, stored: Vec::new(), forget: Vec::new() };
+        Spool::append(&mut self.opened.spool, draft).await;
+    }
+
+    async fn end(mut self) -> BTreeMap<&'static str, u64> {
+        self.shutdown.cancel();
+        if let Some(running) = self.running.take() {
+            running.await.unwrap();
+        }
+        self.opened.spool.flush().await;
+        self.opened.acks.close().await;
+        self.opened.journal.close().await;
+        self.opened.ledger.figures("logs")
+    }
+
+    fn resent(&self) -> u64 {
+        let of = |lane| {
+            let label = QueueLabel { class: "logs", lane };
+            self.metrics.resent_frames.get_or_create(&label).get()
+        };
+        of("fresh") + of("backlog")
+    }
+
+    fn says(&self) -> String {
+        let part = self.health.snapshot().remove(0);
+        part.not_ready.or(part.trouble).unwrap_or_default()
+    }
+}
+
+/// Which lines it has.
+fn lines(fake: &Fake) -> Vec<u64> {
+    let mut lines: Vec<u64> = fake.lock().frames.values().map(|(header, _)| header.files[0].start).collect();
+    lines.sort_unstable();
+    lines
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Death {
+    /// Its process is killed.
+    Killed,
+    /// It is stopped, or the cable is cut: the connection stays, half open.
+    Frozen,
+    /// It answers pings and acknowledges nothing.
+    Mute,
+}
+
+/// Scenario: an agent with two aggregators sends all the time; the one that it is connected to dies, in three ways.
+/// Guarantees: the other one has new frames within five seconds; no line is lost; what both have was counted as resent.
+#[tokio::test]
+async fn another_aggregator_within_five_seconds() {
+    for death in [Death::Killed, Death::Frozen, Death::Mute] {
+        let (first, second) = (Fake::default(), Fake::default());
+        let (first_at, cable) = first.serve().await;
+        let (second_at, _cable) = second.serve().await;
+        let mut rig = Rig::new(&spool::Config::default());
+        rig.connect(vec![first_at, second_at]);
+        let (mut died, mut back): (Option<Instant>, Option<Instant>) = (None, None);
+        tokio::time::timeout(PATIENCE, async {
+            while lines(&second).len() < 30 {
+                rig.append(2_000).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                if died.is_none() && lines(&first).len() >= 30 {
+                    died = Some(Instant::now());
+                    match death {
+                        Death::Killed => cable.kill(),
+                        Death::Frozen => cable.freeze(),
+                        Death::Mute => first.lock().mute = true,
+                    }
+                }
+                if back.is_none() && !second.lock().frames.is_empty() {
+                    back = Some(Instant::now());
+                }
+            }
+            while rig.opened.ledger.figures("logs")["in flight"] > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await
+        .unwrap();
+        let took = back.unwrap() - died.unwrap();
+        assert!(took < Duration::from_secs(5), "{death:?}: {took:?}");
+        let (sent, resent) = (rig.appended.len() as u64, rig.resent());
+        let (had, has) = (lines(&first), lines(&second));
+        let both = had.iter().filter(|line| has.binary_search(line).is_ok()).count() as u64;
+        assert!(
+            (0..sent).all(|n| had.binary_search(&n).is_ok() || has.binary_search(&n).is_ok()),
+            "{death:?}"
+        );
+        assert!(both <= resent, "{death:?}: {both} are twice, {resent} counted");
+        let figures = rig.end().await;
+        assert_eq!(
+            (figures["read"], figures["delivered"], figures["in flight"]),
+            (sent, sent, 0),
+            "{death:?}"
+        );
+        assert_eq!(figures["resent"], resent, "{death:?}");
+    }
+}
+
+/// Scenario: an aggregator sends its agents to another one.
+/// Guarantees: the agent goes there, and nothing is lost.
+#[tokio::test]
+async fn moves_as_told() {
+    let (first, second) = (Fake::default(), Fake::default());
+    let (first_at, _cable) = first.serve().await;
+    let (second_at, _other) = second.serve().await;
+    first.lock().moves_to = Some(second_at);
+    let mut rig = Rig::new(&spool::Config::default());
+    rig.connect(vec![first_at]);
+    tokio::time::timeout(PATIENCE, async {
+        while lines(&second).len() < 10 {
+            rig.append(100).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    let figures = rig.end().await;
+    assert_eq!(figures["read"], figures["delivered"] + figures["in flight"]);
+}
+
+/// Scenario: 96 MiB of backlog lie in the spool when an aggregator comes, over a link of 16 MiB/s; the agent reads on.
+/// Guarantees: what is new is never two seconds behind; the backlog drains beside it, and the agent says so in words.
+#[tokio::test]
+async fn fresh_first_while_the_backlog_drains() {
+    const FRAME: usize = 128 << 10;
+    let config = spool::Config {
+        fresh_within: Span(Duration::from_millis(1_000)),
+        budget: Size::mib(512),
+        ..spool::Config::default()
+    };
+    let mut rig = Rig::new(&config);
+    rig.append(100).await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    let backlog = 768;
+    for _ in 0..backlog {
+        rig.append(FRAME).await;
+    }
+    let fake = Fake::default();
+    let (address, cable) = fake.serve().await;
+    cable.slow_down(16 << 20);
+    let begin = Instant::now();
+    rig.connect(vec![address]);
+    let mut said = String::new();
+    tokio::time::timeout(PATIENCE, async {
+        while lines(&fake).len() <= backlog || rig.opened.ledger.figures("logs")["in flight"] > 0 {
+            rig.append(10_000).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let says = rig.says();
+            if says.contains("drains in about") {
+                said = says;
+            }
+        }
+    })
+    .await
+    .unwrap();
+    let drained = begin.elapsed();
+    let fresh: Vec<(u64, Instant)> = {
+        let state = fake.lock();
+        let new = |h: &FrameHeader| h.files[0].start > backlog as u64;
+        state.frames.values().filter(|(h, _)| new(h)).map(|(h, at)| (h.files[0].start, *at)).collect()
+    };
+    // What was read before the connection was there belongs to the backlog.
+    let settled = begin + Duration::from_millis(500);
+    let behind = fresh.iter().map(|(n, at)| (rig.appended[*n as usize], *at)).filter(|(at, _)| *at > settled);
+    let worst = behind.map(|(read, came)| came - read).max().unwrap();
+    println!("drained in {drained:?}, fresh data at most {worst:?} behind");
+    assert!(worst < Duration::from_secs(2), "{worst:?} behind");
+    assert!(drained < Duration::from_secs(50), "drained in {drained:?}");
+    assert!(said.contains("connected to http://127.0.0.1") && said.contains("MiB"), "{said:?}");
+    rig.end().await;
+}
