@@ -11,11 +11,14 @@
 //! | `acks` | how far the aggregator has acknowledged |
 //! | `ledger` | what became of every record |
 //! | `counts` | its part that goes with the cursor |
+//! | `metrics` | both as metric families |
+//! | `error` | why it cannot be opened |
 
 mod acks;
 mod api;
 mod checkpoints;
 mod counts;
+mod error;
 mod fold;
 mod lane;
 mod ledger;
@@ -23,30 +26,29 @@ mod metrics;
 mod writer;
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use ao_common::journal::{Class as Log, Journal, JournalError, Options};
+use ao_common::journal::{Class as Log, Journal, Options};
 use ao_common::units::{Size, Span};
 use ao_proto::class::{self, CLASSES};
 use ao_proto::model::FileId;
 use ao_proto::queue::{self, Lane, QUEUES};
 use ao_proto::v1::Class;
 use serde::Deserialize;
-use thiserror::Error;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::metrics::Metrics;
 use crate::spool::checkpoints::Checkpoints;
-use crate::spool::counts::CountsError;
 use crate::spool::fold::Fold;
 use crate::spool::lane::Choice;
 use crate::spool::writer::{Waiting, Writer};
 
 pub use crate::spool::acks::Acks;
 pub(crate) use crate::spool::api::{Count, Draft, Fate, Frame};
+pub use crate::spool::error::SpoolError;
 pub use crate::spool::ledger::Ledger;
 pub(crate) use crate::spool::ledger::Newest;
 pub use crate::spool::metrics::{LedgerCollector, SpoolCollector};
@@ -75,25 +77,6 @@ impl Default for Config {
             fresh_within: Span::secs(2),
         }
     }
-}
-
-/// Why the spool cannot be opened.
-#[derive(Debug, Error)]
-pub enum SpoolError {
-    /// The data folder.
-    #[error("cannot use {path} for the agent's state: {why}; choose another folder with --data-dir", path = .path.display())]
-    Folder {
-        /// Which.
-        path: PathBuf,
-        /// What the system says.
-        why: std::io::Error,
-    },
-    /// The journal in it.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
-    /// The ledger beside it.
-    #[error(transparent)]
-    Counts(#[from] CountsError),
 }
 
 /// What is known once the spool is open.

@@ -10,9 +10,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::spool::SpoolError;
 use crate::spool::api::{Count, Frame};
 use crate::spool::counts::{self, Counts, Settled, Tally};
+use crate::spool::error::SpoolError;
 use crate::spool::ledger::{Ledger, Newest};
 
 /// Name of the cursor in each queue of the spool.

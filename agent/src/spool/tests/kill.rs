@@ -19,8 +19,9 @@ fn small() -> Config {
     Config { segment: Size(16 << 10), fresh_within: Span(Duration::from_millis(3)), ..Config::default() }
 }
 
-/// The process that is killed: reads a file on from its checkpoint, and acknowledges like an aggregator that notes
-/// what it has, at times not at all. Does nothing where the test below has not begun it.
+/// Scenario: the process that the next test kills: reads a file on from its checkpoint, and acknowledges like an
+/// aggregator that notes what it has, at times not at all. Does nothing where that test has not begun it.
+/// Guarantees: none by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let Some(dir) = std::env::var_os(DIR) else { return };
