@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ao_tests::eventually::eventually;
 use ao_tests::loki::Loki;
-use ao_tests::prometheus::Prometheus;
+use ao_tests::prometheus::{Prometheus, get};
 use ao_tests::stack::{NODE, Stack};
 use ao_tests::tempo::Tempo;
 use ao_tests::workspace::{binary, free_addresses};
@@ -128,4 +128,55 @@ async fn the_embedded_store_alone() {
         "{}",
         text(&done.stderr)
     );
+}
+
+/// Scenario: lines and figures have flowed; the agent is stopped; the aggregator is killed and starts again without it.
+/// Guarantees: the ledger is what it was, to the byte, and goes by the node's name, though nobody has told it anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_ledger_outlives_a_kill() {
+    let mut stack = Stack::new();
+    let loki = Loki::start().await;
+    std::fs::write(stack.files().join("app.log"), "a line\n".repeat(5_000)).unwrap();
+    stack.start_aggregator(&format!("{{loki: {{url: \"{}/loki/api/v1/push\"}}}}", loki.url), "").await;
+    stack.start_agent("").await;
+    connected(&stack).await;
+    eventually("5,000 lines", Duration::from_secs(30), async || {
+        let count = loki.lines("app.log").len();
+        if count == 5_000 { Ok(()) } else { Err(format!("{count} lines")) }
+    })
+    .await;
+    stack.agent().stop().await;
+    let before = eventually("all is settled", Duration::from_secs(30), async || {
+        let books = books(&stack).await?;
+        match books.iter().find(|row| is_open(row)) {
+            Some(row) => Err(row.to_string()),
+            None => Ok(books),
+        }
+    })
+    .await;
+    assert!(before.iter().any(|row| row["source"] == "logs" && row["received"]["records"] == 5_000));
+    assert!(before.iter().all(|row| row["node"] == NODE), "{before:?}");
+    stack.aggregator().kill();
+    stack.restart_aggregator().await;
+    let after = books(&stack).await.unwrap();
+    assert_eq!(after, before);
+}
+
+/// The aggregator's half of the ledger.
+async fn books(stack: &Stack) -> Result<Vec<Value>, String> {
+    let (_, text) = get(&format!("http://{}/api/v1/ledger", stack.http)).await?;
+    let ledger: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let row = |row: &Value| {
+        serde_json::json!({
+            "node": row["node"], "source": row["source"], "class": row["class"],
+            "received": row["received"], "sinks": row["sinks"],
+        })
+    };
+    let rows = ledger["rows"].as_array().into_iter().flatten();
+    Ok(rows.filter(|row| row["received"]["records"] != 0).map(row).collect())
+}
+
+fn is_open(row: &Value) -> bool {
+    let nothing = serde_json::json!({ "records": 0, "bytes": 0 });
+    row["sinks"].as_array().into_iter().flatten().any(|fate| fate["in_flight"] != nothing)
 }
