@@ -146,8 +146,9 @@ pub fn open(data_dir: &Path, config: &Config, metrics: Arc<Metrics>) -> Result<O
         let mine = Lane::ALL.map(|_| (rand::random(), 1));
         epochs.extend(mine.map(|(epoch, _)| epoch));
         let fresh = queues[Lane::Fresh.number() as usize];
-        let end = *journal.durable(fresh).borrow();
-        let left = Some(end).filter(|end| *end > acks.position(fresh));
+        // Where that cannot be read, something is.
+        let is_left = !matches!(journal.reader(fresh, acks.position(fresh)).read(), Ok(None));
+        let left = is_left.then(|| *journal.durable(fresh).borrow());
         let writer = Writer {
             journal: journal.clone(),
             acks: Arc::clone(&acks),

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use ao_proto::model::{FileSpan, Labels};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::*;
 use crate::context::Node;
+use crate::event::{Line, PodRef};
 use crate::{enrich, spool};
 
 /// Scenario: frames are closed at an age of minutes; spans come whose sender waits for the disk.
@@ -30,4 +32,53 @@ async fn spans_that_are_waited_for_do_not_wait_for_the_age() {
     drop(events);
     running.await.unwrap();
     opened.journal.close().await;
+}
+
+/// Scenario: lines of a pod that is not known yet wait while their file is deleted and forgotten; another file is begun
+/// anew under the same identity before its old lines have gone on.
+/// Guarantees: the one's checkpoint goes behind its last line, and does not come back; the other's stays.
+#[tokio::test]
+async fn forgotten_behind_the_last_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let metrics = Arc::<Metrics>::default();
+    let opened = spool::open(dir.path(), &spool::Config::default(), Arc::clone(&metrics)).unwrap();
+    let config = enrich::Config { wait: Span(Duration::from_millis(50)), ..enrich::Config::default() };
+    let enricher = Enricher::new(config, Arc::<Node>::default());
+    let config = Config { age: Span(Duration::from_millis(5)), ..Config::default() };
+    let batcher = Batcher::new(config, opened.agent, enricher, opened.spool, metrics);
+    let (events, arriving) = mpsc::channel(8);
+    let (_keep, directives) = watch::channel(Arc::default());
+    let running = tokio::spawn(batcher.run(arriving, directives));
+    let (gone, anew) = (FileId([1; 16]), FileId([2; 16]));
+    let chunk = |file, start, end| {
+        let pod = PodRef { uid: "u".into(), namespace: "n".into(), name: "p".into(), container: "c".into() };
+        Event::Logs(LogChunk {
+            source: "logs",
+            labels: Labels::default(),
+            pod: Some(pod),
+            file: Some(FileSpan { file, start, end }),
+            bytes: end - start,
+            lines: vec![Line { len: 1, ..Line::default() }],
+            text: "x".to_owned(),
+        })
+    };
+    for event in [
+        chunk(gone, 0, 10),
+        chunk(anew, 0, 20),
+        Event::Forget(gone),
+        Event::Forget(anew),
+        chunk(anew, 0, 5),
+        Event::Unread(33),
+    ] {
+        events.send(event).await.unwrap();
+    }
+    drop(events);
+    running.await.unwrap();
+    opened.acks.close().await;
+    opened.journal.close().await;
+    let opened = spool::open(dir.path(), &spool::Config::default(), Arc::default()).unwrap();
+    let dropped = opened.ledger.lines()[&("logs", "logs".to_owned())].settled.unread;
+    assert_eq!((dropped.records, dropped.bytes), (0, 33));
+    assert_eq!(opened.checkpoints.get(&anew), Some(&5));
+    opened.acks.close().await;
 }

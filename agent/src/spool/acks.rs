@@ -72,7 +72,7 @@ impl Acks {
             let path = counts::path(spool, QUEUES[number].name(), CURSOR);
             let counts = Counts::open(path, cursor.position())?;
             let mut book = ledger.book(number);
-            book.adopting = counts.is_new;
+            book.adopting = counts.is_new && !book.logged.is_empty();
             book.note(&counts.total);
             drop(book);
             keepers.spawn(keep(Keeper { cursor, counts }, Arc::clone(queue), closed.clone()));

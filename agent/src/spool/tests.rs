@@ -117,3 +117,88 @@ async fn forgotten_and_known_again() {
     let opened = open(dir.path(), &config(), Arc::default()).unwrap();
     assert_eq!(opened.checkpoints[&FileId([1; 16])], 20);
 }
+
+/// Scenario: all is acknowledged, and the agent starts again.
+/// Guarantees: new data is fresh at once.
+#[tokio::test]
+async fn nothing_left_is_fresh() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open(dir.path(), &config(), Arc::default()).unwrap();
+    store(&mut opened.spool, lines(1, 0, 10)).await;
+    let (frames, end) = read(&opened.journal, LOGS[0], Position::default());
+    opened.acks.done(LOGS[0], &[Frame::of(&frames[0])], end);
+    opened.spool.flush().await;
+    opened.acks.close().await;
+    opened.journal.close().await;
+    let mut opened = open(dir.path(), &config(), Arc::default()).unwrap();
+    store(&mut opened.spool, lines(1, 10, 20)).await;
+    assert_eq!(read(&opened.journal, LOGS[0], end).0.len(), 1);
+    assert_eq!(opened.ledger.figures("logs")["in flight"], 1);
+    opened.acks.close().await;
+}
+
+/// Scenario: a folder of a build without lanes and without counts of what was delivered; its rest is sent.
+/// Guarantees: it is read on; what was delivered before is not taken for damaged.
+#[tokio::test]
+async fn a_folder_of_an_older_build() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open(dir.path(), &config(), Arc::default()).unwrap();
+    for n in 0..4 {
+        store(&mut opened.spool, lines(1, n, n + 1)).await;
+    }
+    let mut reader = opened.journal.reader(LOGS[0], Position::default());
+    let first = reader.read().unwrap().unwrap();
+    opened.acks.done(LOGS[0], &[], first.end);
+    opened.spool.flush().await;
+    opened.acks.close().await;
+    opened.journal.close().await;
+    for queue in QUEUES {
+        let folder = dir.path().join("spool").join(queue.name());
+        std::fs::remove_file(folder.join("uplink.counts")).unwrap();
+        if queue.lane == Lane::Backlog {
+            std::fs::remove_dir_all(folder).unwrap();
+        }
+    }
+    let opened = open(dir.path(), &config(), Arc::default()).unwrap();
+    assert_eq!(opened.checkpoints[&FileId([1; 16])], 4);
+    let newest = opened.acks.newest(LOGS[0]);
+    let (frames, end) = read(&opened.journal, LOGS[0], opened.acks.position(LOGS[0]));
+    let frames: Vec<Frame> = frames.iter().map(Frame::of).collect();
+    assert_eq!(frames.len(), 3);
+    opened.acks.done(LOGS[0], &frames, end);
+    opened.acks.read_out(LOGS[0], newest, end);
+    let figures = opened.ledger.figures("logs");
+    assert_eq!((figures["read"], figures["delivered"], figures["damaged"]), (4, 4, 0));
+    opened.acks.close().await;
+}
+
+/// Scenario: a byte of a frame in the middle of the spool is flipped while nobody reads it; the rest is sent.
+/// Guarantees: the frame's records are in the ledger as damaged, once all else is through.
+#[tokio::test]
+async fn what_is_damaged_is_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut opened = open(dir.path(), &config(), Arc::default()).unwrap();
+    for n in 0..4 {
+        let mut draft = lines(1, 10 * n, 10 * n + 10);
+        draft.payload = vec![0xab; 500];
+        store(&mut opened.spool, draft).await;
+    }
+    let mut reader = opened.journal.reader(LOGS[0], Position::default());
+    reader.read().unwrap();
+    let second = reader.read().unwrap().unwrap();
+    drop(reader);
+    let name = format!("{:016x}.seg", second.position.segment);
+    let path = dir.path().join("spool").join("logs").join(name);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[second.end.offset as usize - 100] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let newest = opened.acks.newest(LOGS[0]);
+    let (frames, end) = read(&opened.journal, LOGS[0], Position::default());
+    let frames: Vec<Frame> = frames.iter().map(Frame::of).collect();
+    assert_eq!(frames.len(), 3);
+    opened.acks.done(LOGS[0], &frames, end);
+    opened.acks.read_out(LOGS[0], newest, end);
+    let line = opened.ledger.lines()[&("logs", "logs".to_owned())];
+    assert_eq!((line.settled.damaged, line.in_flight()), (Count { records: 1, bytes: 10 }, Count::default()));
+    opened.acks.close().await;
+}
