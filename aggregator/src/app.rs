@@ -62,7 +62,15 @@ pub async fn run(
     let doors = admin::bind(config.http.listen, "the aggregator's HTTP server", "http.listen").await?;
     let agents = admin::bind(config.ingest.listen, "the agents' streams", "ingest.listen").await?;
     let ledger = Ledger::default();
-    let (journal, memory) = journal::open(&config.data_dir, &config.journal, &ledger)?;
+    let store = Store::new(&config.sinks.embedded);
+    let places = verify::places(&config.sinks, &store)?;
+    let mut sinks = sink::open(&config.sinks)?;
+    sinks.push(Arc::new(store.clone()));
+    for sink in &sinks {
+        sink.classes().iter().for_each(|class| ledger.open(sink.name(), *class));
+    }
+    let names: Vec<_> = sinks.iter().map(|sink| sink.name()).collect();
+    let (journal, memory) = journal::open(&config.data_dir, &config.journal, &ledger, &names)?;
     let (nodes, plans) = (Nodes::open(&config.data_dir), Plans::default());
     let metrics = Arc::new(Metrics::default());
     let mut registry = Registry::default();
@@ -73,13 +81,6 @@ pub async fn run(
 
     let back_ends = CancellationToken::new();
     let mut back = Tasks::new();
-    let store = Store::new(&config.sinks.embedded);
-    let places = verify::places(&config.sinks, &store)?;
-    let mut sinks = sink::open(&config.sinks)?;
-    sinks.push(Arc::new(store.clone()));
-    for sink in &sinks {
-        sink.classes().iter().for_each(|class| ledger.open(sink.name(), *class));
-    }
     let ground = Ground {
         dir: &config.data_dir,
         journal: &journal,

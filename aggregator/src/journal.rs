@@ -1,5 +1,6 @@
 //! The aggregator's journals: one per queue (a class in a lane), with the memory of which frames are in them.
 
+mod cursors;
 mod fold;
 mod ranges;
 
@@ -16,6 +17,7 @@ use crate::ledger::Ledger;
 
 pub use ao_proto::class::CLASSES;
 pub use ao_proto::queue::{self, QUEUES, Queue};
+pub use cursors::{late_number, reader_of};
 pub use fold::{Known, Memory, Stream};
 pub use ranges::Ranges;
 
@@ -37,7 +39,7 @@ impl Default for Config {
     }
 }
 
-/// Opens the journals under `data_dir`. Blocking. What is returned beside the journal knows every frame in it.
+/// Opens the journals under `data_dir`, for these sinks. Blocking. What is returned beside the journal knows every frame in it.
 ///
 /// # Errors
 /// Where the folder cannot be used, or another aggregator uses it.
@@ -45,11 +47,12 @@ pub fn open(
     data_dir: &Path,
     config: &Config,
     ledger: &Ledger,
+    sinks: &[&'static str],
 ) -> Result<(Journal, Arc<Memory>), JournalError> {
     let memory = Arc::new(Memory::default());
     let queues = QUEUES.iter().enumerate().map(|(number, queue)| Class {
         name: queue.name(),
-        fold: Box::new(Fold::new(number, Arc::clone(&memory), ledger.clone())),
+        fold: Box::new(Fold::new(number, Arc::clone(&memory), ledger.clone(), sinks)),
     });
     let options = Options {
         segment_bytes: config.segment.0,

@@ -5,11 +5,13 @@
 //! | `api` | a row, a family |
 //! | `wire` | bytes and time per sample and per log line |
 //! | `pipeline` | what the real processes cost |
+//! | `lanes` | how a backlog drains beside new data |
 //!
 //! A family is one file and two lines below.
 
 mod api;
 
+mod lanes;
 mod pipeline;
 mod wire;
 
@@ -21,8 +23,11 @@ use clap::Parser as _;
 use crate::api::{Family, Row};
 
 /// Every family, in the order in which they run.
-const FAMILIES: &[Family] =
-    &[Family { name: "wire", run: wire::run }, Family { name: "pipeline", run: pipeline::run }];
+const FAMILIES: &[Family] = &[
+    Family { name: "wire", run: wire::run },
+    Family { name: "pipeline", run: pipeline::run },
+    Family { name: "lanes", run: lanes::run },
+];
 
 /// Measures the product beside its peers.
 #[derive(clap::Parser)]

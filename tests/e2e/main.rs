@@ -12,4 +12,5 @@ mod run_local;
 mod traces;
 mod verify;
 mod weather;
+mod windows;
 mod writer;

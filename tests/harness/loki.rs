@@ -1,9 +1,10 @@
-//! A server that holds Loki's push protocol: it decodes with the message definitions that Loki's project generates
+//! A server that holds Loki's push protocol and its window of time for each stream: it decodes with the message definitions that Loki's project generates
 //! (crate `loki-api`; structured metadata, which is younger than it, by our own), records, and answers by script.
 //! Queries are answered from what was recorded, whatever the script says.
 
 mod query;
 
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -43,12 +44,43 @@ pub struct Recorded {
     pub lines: Vec<Line>,
     /// Bodies of accepted requests.
     pub bodies: Vec<Bytes>,
+    /// Lines that were more than [`WINDOW_NS`] behind the newest of their stream, in order: not taken, and the sender is
+    /// told only where they were alone in their request; none is expected.
+    pub dropped: Vec<Line>,
     /// Requests that broke the protocol, with what is wrong; none is expected.
     pub violations: Vec<String>,
     /// All requests.
     pub requests: usize,
     /// A request with a line of this text is answered 400 as a whole.
     refuse: Option<String>,
+    /// Newest time of each stream.
+    newest: HashMap<String, i64>,
+}
+
+/// Half of Loki's default max_chunk_age (pkg/ingester/stream.go).
+pub const WINDOW_NS: i64 = 3_600_000_000_000;
+
+impl Recorded {
+    /// Takes a request as Loki's ingesters do. A sentence where it is not taken wholly and the sender is told: a push of
+    /// several streams is answered as if all was well.
+    fn take(&mut self, lines: Vec<Line>, body: Bytes) -> Option<String> {
+        let request = self.bodies.len();
+        let streams: HashSet<String> = lines.iter().map(|line| line.labels.clone()).collect();
+        let mut told = None;
+        for line in lines {
+            let newest = self.newest.entry(line.labels.clone()).or_insert(i64::MIN);
+            let oldest = newest.saturating_sub(WINDOW_NS);
+            if line.at_ns < oldest {
+                told = (streams.len() == 1).then(|| format!("entry too far behind in {}", line.labels));
+                self.dropped.push(Line { request, ..line });
+                continue;
+            }
+            *newest = line.at_ns.max(*newest);
+            self.lines.push(Line { request, ..line });
+        }
+        self.bodies.push(body);
+        told
+    }
 }
 
 /// A running server; ends when dropped.
@@ -147,18 +179,10 @@ async fn handle(
     if refuse.is_some_and(|text| lines.iter().any(|line| line.text == text)) {
         return Ok(plain(400, "an entry cannot be taken"));
     }
-    let take = || {
-        let mut recorded = lock();
-        let request = recorded.bodies.len();
-        recorded.lines.extend(lines.into_iter().map(|line| Line { request, ..line }));
-        recorded.bodies.push(body);
-    };
+    let take = || lock().take(lines, body);
     let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
     match script.next() {
-        Reply::Accept => {
-            take();
-            Ok(plain(204, ""))
-        }
+        Reply::Accept => Ok(take().map_or_else(|| plain(204, ""), |why| plain(400, &why))),
         Reply::Status(status, headers, text) => {
             let mut response = plain(status, &text);
             for (name, value) in headers {
@@ -169,11 +193,11 @@ async fn handle(
         Reply::Hang => std::future::pending().await,
         Reply::Reset => Err(reset()),
         Reply::AcceptAndReset => {
-            take();
+            let _unheard = take();
             Err(reset())
         }
         Reply::AcceptAndHang => {
-            take();
+            let _unheard = take();
             std::future::pending().await
         }
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub(super) use ao_common::clock::now_ms;
 
-use crate::sink::api::{Decoded, DropReason, Sink, Telemetry};
+use crate::sink::api::{Decoded, DropReason, Lane, Sink, Telemetry};
 
 /// How far ahead of the clock records may be.
 #[derive(Clone, Copy, Debug)]
@@ -32,12 +32,12 @@ pub(super) struct Verdict {
 }
 
 /// Judges a frame as of `now_ms`.
-pub(super) fn check(frame: &Decoded, sink: &dyn Sink, ahead: Ahead, now_ms: i64) -> Verdict {
+pub(super) fn check(frame: &Decoded, sink: &dyn Sink, lane: Lane, ahead: Ahead, now_ms: i64) -> Verdict {
     let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     let oldest = sink.policy().max_age.map_or(i64::MIN, |age| now_ms.saturating_sub(millis(age)));
     let (soon, far) =
         (now_ms.saturating_add(millis(ahead.max_ahead)), now_ms.saturating_add(millis(ahead.max_hold)));
-    let mut verdict = Verdict { left_out: sink.check(frame).into_iter().collect(), not_before: None };
+    let mut verdict = Verdict { left_out: sink.check(frame, lane).into_iter().collect(), not_before: None };
     for_each_time(&frame.telemetry, |record, at_ms| {
         if verdict.left_out.contains_key(&record) {
             return;
@@ -104,7 +104,7 @@ mod tests {
             Policy { max_age: Some(Duration::from_secs(3_600)), ..Policy::default() }
         }
 
-        fn check(&self, _frame: &Decoded) -> Vec<(u32, DropReason)> {
+        fn check(&self, _frame: &Decoded, _lane: Lane) -> Vec<(u32, DropReason)> {
             vec![(0, DropReason::Invalid)]
         }
 
@@ -117,7 +117,13 @@ mod tests {
     const AHEAD: Ahead = Ahead { max_ahead: Duration::from_secs(60), max_hold: Duration::from_secs(600) };
 
     fn judge(telemetry: Telemetry) -> Verdict {
-        check(&Decoded { header: <_>::default(), end: <_>::default(), telemetry }, &Hour, AHEAD, NOW)
+        check(
+            &Decoded { header: <_>::default(), end: <_>::default(), telemetry },
+            &Hour,
+            Lane::Fresh,
+            AHEAD,
+            NOW,
+        )
     }
 
     /// Scenario: lines around every limit, seconds from now.

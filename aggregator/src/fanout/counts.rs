@@ -2,10 +2,15 @@
 //! request's counts are appended under its end before the cursor moves there, and on opening those behind the cursor are
 //! left out, since their request is done again.
 //!
+//! One thing is not exact: where the journal gives up, for want of disk, the very frames that a request was made of, and
+//! the process dies between the cursor's step and the note that these are counted there already, they count twice.
+//!
+//! `resent` is what may have been sent twice: a request under way at a crash counts as sent again whether or not it had
+//! left.
+//!
 //! The file `NAME.counts` has a JSON object a line, the first one the sum of those before it:
 //! `{"end": [segment, offset], "counts": [["agent", "source", class, "delivered", "", records, bytes], ...]}`
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -14,14 +19,12 @@ use ao_common::journal::Position;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::tally::{Tally, add_to};
 use crate::ledger::{Account, Count, Entry};
 use crate::sink::api::DropReason;
 
 /// A file that grew by this much since it was summed up is summed up again.
 const MAX_GROWTH: u64 = 1 << 20;
-
-/// Counts by the ledger's lines.
-pub(super) type Tally = BTreeMap<(Account, Entry), Count>;
 
 /// The file cannot be used.
 #[derive(Debug, Error)]
@@ -70,7 +73,7 @@ impl Counts {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(failed("read")(error)),
         };
-        let mut total = Tally::new();
+        let (mut total, mut last) = (Tally::new(), Position::default());
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let Ok(line) = serde_json::from_slice::<Line>(line) else {
                 tracing::warn!(path = %path.display(), "a damaged line of the ledger's file is skipped");
@@ -79,11 +82,12 @@ impl Counts {
             if line.end > (position.segment, position.offset) {
                 continue;
             }
+            last = last.max(Position { segment: line.end.0, offset: line.end.1 });
             for (key, count) in line.counts.iter().filter_map(|stored| read(stored, sink)) {
-                add(&mut total, key, count);
+                add_to(&mut total, key, count);
             }
         }
-        let file = sum_up(&path, position, &total).map_err(failed("write"))?;
+        let file = sum_up(&path, last, &total).map_err(failed("write"))?;
         Ok(Self { path, file, total, growth: 0 })
     }
 
@@ -92,20 +96,38 @@ impl Counts {
         &self.total
     }
 
-    /// Appends a request's counts; it survives a crash of the process, as the cursor's own note of it. Blocking.
+    /// Appends a request's counts, which add up; it survives a crash of the process, as the cursor's own note of it. Blocking.
     ///
     /// # Errors
     /// Where the disk refuses; then it may be called again.
-    pub(super) fn append(&mut self, end: Position, tally: &Tally) -> Result<(), CountsError> {
+    pub(super) fn append(&mut self, end: Position, tallies: &[&Tally]) -> Result<(), CountsError> {
+        let mut sum = Tally::new();
+        for (key, count) in tallies.iter().copied().flatten() {
+            add_to(&mut sum, key.clone(), *count);
+        }
         let failed = |source| CountsError { operation: "write", path: self.path.clone(), source };
         // Before it and not behind: what an earlier attempt wrote in part is then a line by itself.
-        let line = format!("\n{}", line(end, tally).map_err(failed)?);
+        let line = format!("\n{}", line(end, &sum).map_err(failed)?);
         self.file.write_all(line.as_bytes()).map_err(failed)?;
-        self.growth += line.len() as u64;
-        for (key, count) in tally {
-            add(&mut self.total, key.clone(), *count);
+        self.growth = self.growth.saturating_add(line.len() as u64);
+        for (key, count) in sum {
+            add_to(&mut self.total, key, count);
         }
         Ok(())
+    }
+
+    /// Puts right what was appended for a request: `right` instead of `wrong`. It is in the file after [`Counts::tidy`].
+    pub(super) fn correct(&mut self, wrong: &Tally, right: &Tally) {
+        for (key, count) in wrong {
+            if let Some(line) = self.total.get_mut(key) {
+                line.records = line.records.saturating_sub(count.records);
+                line.bytes = line.bytes.saturating_sub(count.bytes);
+            }
+        }
+        for (key, count) in right {
+            add_to(&mut self.total, key.clone(), *count);
+        }
+        self.growth = u64::MAX;
     }
 
     /// Sums the file up if it has grown; `position` is the cursor's. Blocking.
@@ -120,13 +142,6 @@ impl Counts {
         }
         Ok(())
     }
-}
-
-/// Adds to a line of the tally.
-pub(super) fn add(tally: &mut Tally, key: (Account, Entry), count: Count) {
-    let line = tally.entry(key).or_default();
-    line.records += count.records;
-    line.bytes += count.bytes;
 }
 
 /// Replaces the file by one of one line, and opens it for more.
@@ -197,13 +212,27 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let mut counts = open(dir.path(), 0);
         for (end, records) in [(10, 1), (20, 2), (30, 4)] {
-            counts.append(at(end), &tally(records)).expect("written");
+            counts.append(at(end), &[&tally(records)]).expect("written");
         }
         drop(counts);
         let mut counts = open(dir.path(), 20);
         assert_eq!(*counts.total(), tally(3));
-        counts.append(at(30), &tally(4)).expect("written");
+        counts.append(at(30), &[&tally(4)]).expect("written");
         assert_eq!(*open(dir.path(), 30).total(), tally(7));
+    }
+
+    /// Scenario: a part of a counted request turns out to be counted elsewhere.
+    /// Guarantees: what it is replaced by counts, now and for the next process.
+    #[test]
+    fn put_right() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut counts = open(dir.path(), 0);
+        counts.append(at(10), &[&tally(1), &tally(2)]).expect("written");
+        counts.append(at(20), &[&tally(8)]).expect("written");
+        counts.correct(&tally(8), &tally(4));
+        assert_eq!(*counts.total(), tally(7));
+        counts.tidy(at(20)).expect("written");
+        assert_eq!(*open(dir.path(), 20).total(), tally(7));
     }
 
     /// Scenario: a line was written in part when the disk was full, and then again.
@@ -212,9 +241,9 @@ mod tests {
     fn a_torn_line() {
         let dir = tempfile::tempdir().expect("a folder");
         let mut counts = open(dir.path(), 0);
-        counts.append(at(10), &tally(1)).expect("written");
+        counts.append(at(10), &[&tally(1)]).expect("written");
         counts.file.write_all(b"\n{\"end\":[2,").expect("written");
-        counts.append(at(20), &tally(2)).expect("written");
+        counts.append(at(20), &[&tally(2)]).expect("written");
         assert_eq!(*open(dir.path(), 20).total(), tally(3));
     }
 
@@ -225,7 +254,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let mut counts = open(dir.path(), 0);
         for end in 1..=10_000 {
-            counts.append(at(end), &tally(1)).expect("written");
+            counts.append(at(end), &[&tally(1)]).expect("written");
             counts.tidy(at(end)).expect("written");
         }
         let size = fs::metadata(dir.path().join("loki-logs.counts")).expect("a file").len();

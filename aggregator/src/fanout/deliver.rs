@@ -66,6 +66,8 @@ pub(super) struct Courier {
     pub(super) patience: Patience,
     pub(super) report: Report,
     pub(super) shutdown: CancellationToken,
+    /// Time that was not spent working.
+    pub(super) waited: Duration,
 }
 
 /// A part of the batch on its way.
@@ -194,9 +196,18 @@ impl Courier {
     ///
     /// # Errors
     /// At the shutdown.
-    pub(super) async fn wait(&self, time: Duration) -> Result<(), Stopped> {
+    pub(super) async fn wait(&mut self, time: Duration) -> Result<(), Stopped> {
+        self.waited += time;
+        self.until_shutdown(tokio::time::sleep(time)).await
+    }
+
+    /// Does something that ends at the shutdown.
+    ///
+    /// # Errors
+    /// At the shutdown.
+    pub(super) async fn until_shutdown(&self, something: impl Future<Output = ()>) -> Result<(), Stopped> {
         tokio::select! {
-            () = tokio::time::sleep(time) => Ok(()),
+            () = something => Ok(()),
             () = self.shutdown.cancelled() => Err(Stopped),
         }
     }
@@ -226,17 +237,6 @@ impl Piece {
 }
 
 impl Settled {
-    /// Everything was delivered.
-    pub(super) fn is_empty(&self) -> bool {
-        self.refused.is_empty() && self.unnamed.is_empty()
-    }
-
-    /// With what was not delivered of the next request.
-    pub(super) fn join(&mut self, next: Self) {
-        self.refused.extend(next.refused);
-        self.unnamed.extend(next.unnamed);
-    }
-
     fn add(&mut self, batch: &Batch, accepted: Accepted) {
         let why: Arc<str> = accepted.why.into();
         for (place, record) in accepted.refused {

@@ -133,8 +133,8 @@ impl WorkerMetrics {
         self.all.resent.get_or_create(&OfSink { sink: self.sink }).inc_by(count);
     }
 
-    pub(super) fn dropped(&self, reason: DropReason, count: u64) {
-        let label = OfReason { sink: self.sink, reason: reason.name() };
+    pub(super) fn dropped(&self, reason: &'static str, count: u64) {
+        let label = OfReason { sink: self.sink, reason };
         self.all.dropped.get_or_create(&label).inc_by(count);
     }
 

@@ -1,7 +1,6 @@
 //! One worker's voice: what it does goes to the ledger, the metrics, the status for the console, the readiness and the
 //! log, from one place, so that they agree.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ao_common::health::Part;
@@ -9,11 +8,11 @@ use ao_common::journal::Position;
 use ao_proto::v1::FrameHeader;
 
 use super::check::now_ms;
-use super::counts::{self, Tally};
 use super::metrics::WorkerMetrics;
 use super::status::{Entry as StatusEntry, State};
-use crate::ledger::{Account, Count, Entry, Ledger};
-use crate::sink::api::{Batch, DropReason, Lane, Refusal};
+use super::tally::{self, Tally};
+use crate::ledger::{Count, Entry, Ledger};
+use crate::sink::api::{Batch, Lane, Refusal};
 
 /// See the module.
 pub(super) struct Report {
@@ -25,8 +24,8 @@ pub(super) struct Report {
     pub(super) status: StatusEntry,
     pub(super) health: Part,
     pub(super) state: State,
-    /// What was counted since it was last taken.
-    pub(super) tally: Tally,
+    /// What was sent again since this was last taken.
+    pub(super) resent: Tally,
 }
 
 impl Report {
@@ -104,31 +103,23 @@ impl Report {
         let agent = hex(&header.agent);
         tracing::error!(sink, class, lane, agent, sequence = header.sequence, %error, "a frame cannot be decoded: dropped");
         self.metrics.undecodable();
-        self.drop(header, DropReason::Undecodable, Count::of(header));
     }
 
-    /// A frame is done: what was dropped of its `records`, the others delivered.
-    pub(super) fn settled(
-        &mut self,
-        header: &FrameHeader,
-        records: u64,
-        dropped: &BTreeMap<DropReason, u64>,
-    ) {
-        let mut left = Count::of(header);
-        let mut rest = records;
-        for (reason, count) in dropped {
-            // In shares of what is left, so that the last one takes all of it where nothing was delivered.
-            let part = |of: u64| (u128::from(of) * u128::from(*count) / u128::from(rest.max(1))) as u64;
-            let share = Count { records: part(left.records), bytes: part(left.bytes) };
-            rest = rest.saturating_sub(*count);
-            left.records -= share.records.min(left.records);
-            left.bytes -= share.bytes.min(left.bytes);
-            self.drop(header, *reason, share);
-        }
-        if left != Count::default() {
-            self.count(header, Entry::Delivered(self.sink), left);
-            self.metrics.records(left.records);
-            self.status.update(|status| status.records += left.records);
+    /// What became of a run.
+    pub(super) fn settled(&mut self, tally: &Tally) {
+        for ((account, entry), count) in tally {
+            self.ledger.add_to(account.clone(), *entry, *count);
+            match entry {
+                Entry::Delivered(_) => {
+                    self.metrics.records(count.records);
+                    self.status.update(|status| status.records += count.records);
+                }
+                Entry::Dropped(_, reason) => {
+                    self.metrics.dropped(reason, count.records);
+                    self.status.update(|status| status.dropped_records += count.records);
+                }
+                Entry::Received | Entry::Resent(_) => {}
+            }
         }
     }
 
@@ -139,7 +130,8 @@ impl Report {
             let records = part.records.len() as u64;
             let bytes = u128::from(header.bytes) * u128::from(records) / u128::from(header.records.max(1));
             let count = Count { records, bytes: (bytes as u64).min(header.bytes) };
-            self.count(header, Entry::Resent(self.sink), count);
+            self.ledger.add(header, Entry::Resent(self.sink), count);
+            tally::add(&mut self.resent, header, Entry::Resent(self.sink), count);
             self.metrics.resent(records);
             self.status.update(|status| status.resent_records += records);
         }
@@ -152,17 +144,6 @@ impl Report {
             status.position = (position.segment, position.offset);
             status.lag_bytes = lag_bytes;
         });
-    }
-
-    fn count(&mut self, header: &FrameHeader, entry: Entry, count: Count) {
-        self.ledger.add(header, entry, count);
-        counts::add(&mut self.tally, (Account::of(header), entry), count);
-    }
-
-    fn drop(&mut self, header: &FrameHeader, reason: DropReason, count: Count) {
-        self.count(header, Entry::Dropped(self.sink, reason.name()), count);
-        self.metrics.dropped(reason, count.records);
-        self.status.update(|status| status.dropped_records += count.records);
     }
 }
 

@@ -7,7 +7,7 @@ use ao_proto::v1::Class;
 use futures_util::future::BoxFuture;
 
 use crate::sink::api::{
-    Accepted, Answer, Batch, Decoded, DropReason, Policy, Refusal, RetryKind, Sink, Telemetry,
+    Accepted, Answer, Batch, Decoded, DropReason, Lane, Policy, Refusal, RetryKind, Sink, Telemetry,
 };
 
 /// What the backend does with its n-th request, of these records; `None`: it never answers.
@@ -20,8 +20,11 @@ pub(super) struct Scripted {
     /// Whether a test request passes.
     pub(super) well: bool,
     pub(super) max_records: usize,
+    pub(super) fresh_first: bool,
     /// Records that must not be sent.
     pub(super) left_out: Vec<(u32, DropReason)>,
+    /// Requests of this lane are never answered.
+    pub(super) hangs: Mutex<Option<Lane>>,
     pub(super) seen: Mutex<Vec<Request>>,
 }
 
@@ -33,6 +36,7 @@ pub(super) struct Request {
     /// The lines: what a real sink would encode.
     pub(super) body: String,
     pub(super) accepted: bool,
+    pub(super) lane: Lane,
 }
 
 impl Scripted {
@@ -48,7 +52,9 @@ impl Scripted {
             script: Box::new(script),
             well: true,
             max_records: 5_000,
+            fresh_first: true,
             left_out: Vec::new(),
+            hangs: Mutex::default(),
             seen: Mutex::default(),
         }
     }
@@ -56,6 +62,17 @@ impl Scripted {
     /// All requests so far.
     pub(super) fn requests(&self) -> Vec<Request> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on requests of this lane are never answered.
+    pub(super) fn hang(&self, lane: Option<Lane>) {
+        *self.hangs.lock().unwrap_or_else(PoisonError::into_inner) = lane;
+    }
+
+    /// Accepted lines of a lane, in order.
+    pub(super) fn lines(&self, lane: Lane) -> Vec<String> {
+        let accepted = self.requests().into_iter().filter(|request| request.accepted && request.lane == lane);
+        accepted.flat_map(|request| request.body.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
     }
 
     /// How often each record was accepted.
@@ -80,10 +97,10 @@ impl Sink for Scripted {
     }
 
     fn policy(&self) -> Policy {
-        Policy { max_records: self.max_records, ..Policy::default() }
+        Policy { max_records: self.max_records, fresh_first: self.fresh_first, ..Policy::default() }
     }
 
-    fn check(&self, _frame: &Decoded) -> Vec<(u32, DropReason)> {
+    fn check(&self, _frame: &Decoded, _lane: Lane) -> Vec<(u32, DropReason)> {
         self.left_out.clone()
     }
 
@@ -92,9 +109,10 @@ impl Sink for Scripted {
             let records: Vec<u32> = batch.parts.iter().flat_map(|part| part.records.clone()).collect();
             let answer = {
                 let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-                let answer = (self.script)(seen.len(), &records);
+                let hangs = *self.hangs.lock().unwrap_or_else(PoisonError::into_inner) == Some(batch.lane);
+                let answer = if hangs { None } else { (self.script)(seen.len(), &records) };
                 let accepted = matches!(answer, Some(Ok(_)));
-                seen.push(Request { records, body: body(batch), accepted });
+                seen.push(Request { records, body: body(batch), accepted, lane: batch.lane });
                 answer
             };
             match answer {

@@ -12,8 +12,8 @@ use crate::sink::api::{Decoded, Policy};
 pub(super) struct Run {
     /// Those that could be decoded.
     pub(super) frames: Vec<Arc<Decoded>>,
-    /// Those that could not.
-    pub(super) undecodable: Vec<Undecodable>,
+    /// Those that could not, each with its end.
+    pub(super) undecodable: Vec<(Position, Undecodable)>,
     /// Where the next run begins.
     pub(super) end: Position,
 }
@@ -29,6 +29,8 @@ impl Run {
 pub(super) struct Tap {
     reader: Reader,
     keyframes: Keyframes,
+    /// Frames that begin here or behind it are not ours.
+    end: Option<Position>,
     carried: Option<Taken>,
 }
 
@@ -39,8 +41,8 @@ struct Taken {
 }
 
 impl Tap {
-    pub(super) fn new(reader: Reader, keyframes: Keyframes) -> Self {
-        Self { reader, keyframes, carried: None }
+    pub(super) fn new(reader: Reader, keyframes: Keyframes, end: Option<Position>) -> Self {
+        Self { reader, keyframes, end, carried: None }
     }
 
     /// What is there, within the policy's bounds; one frame that is larger by itself comes alone.
@@ -87,6 +89,9 @@ impl Tap {
             return Ok(Some(carried));
         }
         let Some(record) = self.reader.read()? else { return Ok(None) };
+        if self.end.is_some_and(|end| record.position >= end) {
+            return Ok(None);
+        }
         Ok(Some(self.decode(&record)))
     }
 
@@ -104,7 +109,7 @@ impl Run {
         self.end = taken.end;
         match taken.frame {
             Ok(frame) => self.frames.push(Arc::new(frame)),
-            Err(undecodable) => self.undecodable.push(undecodable),
+            Err(undecodable) => self.undecodable.push((taken.end, undecodable)),
         }
     }
 }

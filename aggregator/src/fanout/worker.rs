@@ -2,40 +2,58 @@
 //! request's bounds, delivers, counts, moves the cursor. It shares nothing with other workers that could make it wait.
 //!
 //! ```text
-//! read -> check -> (wait for the clock) -> intent, Cursor::begin -> deliver -> dead letters, counts -> Cursor::advance
+//! (leave behind what is late) -> read -> check -> (wait for the clock) -> intent, Cursor::begin -> deliver
+//!     -> dead letters, counts -> Cursor::advance -> (leave the fresh worker its share)
 //! ```
 //!
 //! A request that was under way at a crash is built again from the same frames with the same records left out, and sent
 //! before anything else. A frame that is larger than a request goes in several, each noted before it is sent.
 
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use ao_common::journal::{Cursor, Journal, Position};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
+use super::arrivals::Arrivals;
 use super::check::{self, Ahead, Verdict, now_ms};
 use super::counts::Counts;
 use super::dead_letter::DeadLetters;
+use super::decode::Keyframes;
 use super::deliver::{Courier, Settled, Stopped, cut};
-use super::intent::{Intent, LeftOut};
+use super::intent::{Intent, LeftOut, Noted};
+use super::lag::bytes_between;
+use super::outcome::Outcome;
+use super::ranges::{self, Range, Ranges};
+use super::share::Share;
 use super::status::State;
 use super::tap::{Run, Tap};
-use crate::sink::api::{Batch, DropReason, Part};
+use crate::sink::api::{Batch, Lane, Part};
 
 /// See the module.
 pub(super) struct Worker {
     pub(super) courier: Courier,
+    pub(super) lane: Lane,
+    pub(super) share: Arc<Share>,
     pub(super) ahead: Ahead,
     pub(super) journal: Journal,
     /// The queue's number in the journal.
     pub(super) queue: usize,
     pub(super) durable: watch::Receiver<Position>,
+    pub(super) keyframes: Keyframes,
     pub(super) letters: Arc<DeadLetters>,
+    /// Of a fresh worker that may leave behind what is late.
+    pub(super) arrivals: Option<Arc<Arrivals>>,
+    /// What it leaves behind, or, for the late worker, what there is to drain.
+    pub(super) ranges: Arc<Ranges>,
+    /// The backend has taken a request since the start.
+    pub(super) proven: bool,
     /// Everything before it is done.
     pub(super) position: Position,
-    /// Not here only while it is on a blocking thread.
+    /// Where the range ends that is drained.
+    pub(super) end: Option<Position>,
+    /// Not here only while it is on a blocking thread, or while the late worker has nothing to do.
     pub(super) desk: Option<Box<Desk>>,
 }
 
@@ -50,63 +68,130 @@ pub(super) struct Desk {
 /// What the disk made impossible, as a sentence.
 type Trouble = Box<dyn std::error::Error + Send + Sync>;
 
+/// Whether there may be more to do.
+#[derive(PartialEq)]
+enum Step {
+    More,
+    Drained,
+}
+
 impl Worker {
+    /// Where it works from now on.
+    pub(super) fn take_place(&mut self, cursor: Cursor, intent: Intent, counts: Counts) {
+        (self.position, self.end) = (cursor.position(), cursor.end());
+        let tap = Tap::new(self.journal.reader(self.queue, self.position), self.keyframes.clone(), self.end);
+        self.desk = Some(Box::new(Desk { tap, cursor, intent, counts }));
+    }
+
     /// Works until the shutdown.
     pub(super) async fn run(mut self) {
         self.courier.report.enter(State::Ok);
+        // At the shutdown.
+        let _stopped = self.drain().await;
+    }
+
+    /// Works until the end of the cursor's range; one that has none is drained at the shutdown only.
+    pub(super) async fn drain(&mut self) -> Result<(), Stopped> {
         self.report_position();
-        let Ok(pending) = self.disk(|desk| Ok(desk.cursor.pending())).await else { return };
-        if let Some(end) = pending
-            && let Err(Stopped) = self.resume(end).await
-        {
-            return;
+        let pending = self.disk(|desk| Ok(desk.cursor.pending())).await?;
+        if let Some(end) = pending {
+            self.resume(end).await?;
         }
-        while let Ok(()) = self.step().await {}
+        while self.step().await? == Step::More {}
+        Ok(())
     }
 
     /// One run of frames, or waits for one.
-    async fn step(&mut self) -> Result<(), Stopped> {
+    async fn step(&mut self) -> Result<Step, Stopped> {
         if self.courier.shutdown.is_cancelled() {
             return Err(Stopped);
         }
+        self.leave_behind().await?;
+        let (begin, waited) = (Instant::now(), self.courier.waited);
         // Marked as seen before reading: what comes meanwhile wakes us.
         self.durable.borrow_and_update();
         let policy = self.courier.sink.policy();
         let run = self.disk(move |desk| Ok(desk.tap.run(policy)?)).await?;
+        if self.lane == Lane::Fresh {
+            self.share.fresh(!run.is_empty());
+        }
         if run.is_empty() {
+            if let Some(end) = self.end {
+                self.disk(move |desk| Ok(desk.cursor.advance(end)?)).await?;
+                return Ok(Step::Drained);
+            }
             tokio::select! {
-                changed = self.durable.changed() => return changed.map_err(|_| Stopped),
+                changed = self.durable.changed() => return changed.map(|()| Step::More).map_err(|_| Stopped),
                 () = self.courier.shutdown.cancelled() => return Err(Stopped),
             }
         }
         let left_out = self.check(&run).await?;
-        self.request(run, left_out, 0).await
+        self.request(run, Noted { left_out, ..Noted::default() }).await?;
+        if self.lane != Lane::Fresh {
+            let worked = begin.elapsed().saturating_sub(self.courier.waited - waited);
+            let share = self.share.clone();
+            self.courier.until_shutdown(share.pause(worked)).await?;
+        }
+        Ok(Step::More)
+    }
+
+    /// Leaves what came long ago to the late worker, and goes on with what comes now: once the backend takes requests, and
+    /// with none under way.
+    async fn leave_behind(&mut self) -> Result<(), Stopped> {
+        let late = self.arrivals.as_ref().is_some_and(|arrivals| arrivals.is_late(self.position));
+        if !late || !self.proven || !self.ranges.has_room() {
+            return Ok(());
+        }
+        let (journal, queue, keyframes) = (self.journal.clone(), self.queue, self.keyframes.clone());
+        let (sink, to) = (self.courier.sink.name(), *self.durable.borrow());
+        let range = self.disk(move |desk| {
+            let name = ranges::next_name(&journal, queue, sink);
+            let cursor = desk.cursor.leave_behind(&name, to)?;
+            desk.tap = Tap::new(journal.reader(queue, to), keyframes.clone(), None);
+            Ok(Range { name, cursor })
+        });
+        let range = range.await?;
+        let bytes = bytes_between(&self.journal, self.queue, self.position, to);
+        tracing::warn!(
+            sink,
+            cursor = range.name,
+            bytes,
+            "the sink is behind: what is new goes first from here on"
+        );
+        self.ranges.push(range);
+        self.position = to;
+        self.report_position();
+        Ok(())
     }
 
     /// The request that was under way when the last process ended.
     async fn resume(&mut self, end: Position) -> Result<(), Stopped> {
-        let (run, (mut left_out, done)) =
+        let (run, mut noted) =
             self.disk(move |desk| Ok((desk.tap.run_to(end)?, desk.intent.read(end)))).await?;
-        left_out.resize(run.frames.len(), LeftOut::new());
-        if let Some(in_flight) = self.requests(&run, &left_out, done).first() {
+        if noted.left_out.len() != run.frames.len() {
+            // Nothing was left out, or the journal has given up a part of it meanwhile and nothing fits any more.
+            noted = Noted { left_out: vec![LeftOut::new(); run.frames.len()], ..Noted::default() };
+        }
+        if let Some(in_flight) = self.requests(&run, &noted).first() {
             self.courier.report.resent(in_flight);
         }
-        self.request(Run { end, ..run }, left_out, done).await
+        self.request(Run { end, ..run }, noted).await
     }
 
     /// What is still to be sent of a run, request by request.
-    fn requests(&self, run: &Run, left_out: &[LeftOut], done: u64) -> Vec<Batch> {
-        let (_, rest) = batch(run, left_out).split_at(usize::try_from(done).unwrap_or(usize::MAX));
+    fn requests(&self, run: &Run, noted: &Noted) -> Vec<Batch> {
+        let done = usize::try_from(noted.done).unwrap_or(usize::MAX);
+        let (_, rest) = batch(run, &noted.left_out, self.lane).split_at(done);
         cut(rest, self.courier.sink.policy().max_records)
     }
 
     /// What is to be left out of each frame; waits for what is ahead of the clock.
     async fn check(&mut self, run: &Run) -> Result<Vec<LeftOut>, Stopped> {
-        let sink = self.courier.sink.clone();
+        let (sink, lane) = (self.courier.sink.clone(), self.lane);
         loop {
             let now = now_ms();
             let verdicts: Vec<Verdict> =
-                run.frames.iter().map(|frame| check::check(frame, &*sink, self.ahead, now)).collect();
+                run.frames.iter().map(|frame| check::check(frame, &*sink, lane, self.ahead, now)).collect();
             let Some(not_before) = verdicts.iter().filter_map(|verdict| verdict.not_before).max() else {
                 return Ok(verdicts.into_iter().map(|verdict| verdict.left_out).collect());
             };
@@ -118,34 +203,63 @@ impl Worker {
         }
     }
 
-    /// Delivers a run but for the records that are `done`, and moves the cursor behind it.
-    async fn request(&mut self, run: Run, left_out: Vec<LeftOut>, mut done: u64) -> Result<(), Stopped> {
+    /// Delivers a run but for what is noted as done, and moves the cursor behind it.
+    async fn request(&mut self, run: Run, mut noted: Noted) -> Result<(), Stopped> {
         let end = run.end;
-        let mut settled = Settled::default();
-        let requests = self.requests(&run, &left_out, done);
-        for (place, request) in requests.into_iter().enumerate() {
-            // What was refused is known to this process alone until the run is through: behind it nothing counts as done.
-            if settled.is_empty() {
-                let noted = left_out.clone();
-                self.disk(move |desk| {
-                    desk.intent.note(end, &noted, done)?;
-                    if place == 0 {
-                        desk.cursor.begin(end)?;
-                    }
-                    Ok(())
-                })
-                .await?;
-            }
-            done += request.records() as u64;
-            settled.join(self.courier.deliver(request).await?);
+        for (place, request) in self.requests(&run, &noted).into_iter().enumerate() {
+            let note = noted.clone();
+            self.disk(move |desk| {
+                desk.intent.note(end, &note)?;
+                if place == 0 {
+                    desk.cursor.begin(end)?;
+                }
+                Ok(())
+            })
+            .await?;
+            noted.done += request.records() as u64;
+            let settled = self.courier.deliver(request).await?;
+            noted.add(&run.frames, settled);
         }
+        let left_out = std::mem::take(&mut noted.left_out);
+        let settled = noted.settled(&run.frames);
         self.bury(&settled).await;
-        self.count(&run, &left_out, &settled);
-        let tally = std::mem::take(&mut self.courier.report.tally);
-        self.disk(move |desk| Ok(desk.counts.append(end, &tally)?)).await?;
-        self.disk(move |desk| Ok(desk.cursor.advance(end)?)).await?;
-        self.disk(move |desk| Ok(desk.counts.tidy(end)?)).await?;
-        self.position = end;
+        self.close(Outcome { run, left_out, settled }).await
+    }
+
+    /// Counts a run that is through, and moves the cursor behind it.
+    async fn close(&mut self, outcome: Outcome) -> Result<(), Stopped> {
+        let (sink, start, end) = (self.courier.sink.clone(), self.position, outcome.run.end);
+        let outcome = Arc::new(outcome);
+        let run = outcome.clone();
+        let resent = std::mem::take(&mut self.courier.report.resent);
+        let mut tally = outcome.tally(sink.name(), Position::default());
+        let (mut counted, mut moved) = (false, false);
+        let tally = self.disk(move |desk| {
+            sink.keep()?;
+            // Each step once, however often the disk refuses what comes behind it.
+            if !counted {
+                desk.counts.append(end, &[&tally, &resent])?;
+                counted = true;
+            }
+            if !moved {
+                let stood = desk.cursor.advance(end)?;
+                moved = true;
+                if stood > start {
+                    // The journal gave up a part of it meanwhile, and has counted that.
+                    let right = run.tally(sink.name(), stood);
+                    desk.counts.correct(&tally, &right);
+                    tally = right;
+                }
+            }
+            desk.counts.tidy(end)?;
+            Ok(tally.clone())
+        });
+        let tally = tally.await?;
+        for (_, undecodable) in &outcome.run.undecodable {
+            self.courier.report.undecodable(&undecodable.0, &undecodable.1);
+        }
+        self.courier.report.settled(&tally);
+        (self.position, self.proven) = (end, true);
         self.courier.report.enter(State::Ok);
         self.report_position();
         Ok(())
@@ -168,31 +282,6 @@ impl Worker {
         let written = tokio::task::spawn_blocking(move || letters.write(sink, now_ms(), &refused)).await;
         if let Ok(Err(error)) = written {
             tracing::error!(sink, %error, "refused records are lost");
-        }
-    }
-
-    /// Every frame of the run into the ledger: dropped, or else delivered.
-    fn count(&mut self, run: &Run, left_out: &[LeftOut], settled: &Settled) {
-        for undecodable in &run.undecodable {
-            self.courier.report.undecodable(&undecodable.0, &undecodable.1);
-        }
-        let mut dropped: HashMap<*const _, BTreeMap<DropReason, u64>> = HashMap::new();
-        for (frame, left_out) in run.frames.iter().zip(left_out) {
-            let of_frame = dropped.entry(Arc::as_ptr(frame)).or_default();
-            for reason in left_out.values() {
-                *of_frame.entry(*reason).or_default() += 1;
-            }
-        }
-        let refused = settled.refused.iter().map(|one| (&one.frame, one.reason, 1));
-        let unnamed = settled.unnamed.iter().map(|(frame, count)| (frame, DropReason::Refused, *count));
-        for (frame, reason, count) in refused.chain(unnamed) {
-            *dropped.entry(Arc::as_ptr(frame)).or_default().entry(reason).or_default() += count;
-        }
-        for frame in &run.frames {
-            let none = BTreeMap::new();
-            let of_frame = dropped.get(&Arc::as_ptr(frame)).unwrap_or(&none);
-            let records = frame.telemetry.records().len() as u64;
-            self.courier.report.settled(&frame.header, records, of_frame);
         }
     }
 
@@ -231,27 +320,22 @@ impl Worker {
         }
     }
 
-    fn report_position(&self) {
-        let position = self.position;
-        let durable = *self.durable.borrow();
-        let lag = if durable.segment <= position.segment {
-            durable.offset.saturating_sub(position.offset)
-        } else {
-            let stats = self.journal.stats(self.queue);
-            let mean = stats.bytes / stats.segments.max(1);
-            (mean.saturating_mul(durable.segment - position.segment) + durable.offset)
-                .saturating_sub(position.offset)
-        };
-        self.courier.report.position(position, lag);
+    pub(super) fn report_position(&self) {
+        let to = self.end.unwrap_or_else(|| *self.durable.borrow());
+        let mut lag = bytes_between(&self.journal, self.queue, self.position, to);
+        if self.lane == Lane::Late {
+            lag += self.ranges.bytes(&self.journal, self.queue);
+        }
+        self.courier.report.position(self.position, lag);
     }
 }
 
 /// The run without what is left out of it.
-fn batch(run: &Run, left_out: &[LeftOut]) -> Batch {
+fn batch(run: &Run, left_out: &[LeftOut], lane: Lane) -> Batch {
     let parts = run.frames.iter().zip(left_out).map(|(frame, left_out)| {
         let mut records = frame.telemetry.records();
         records.retain(|record| !left_out.contains_key(record));
         Part { frame: frame.clone(), records }
     });
-    Batch { parts: parts.filter(|part| !part.records.is_empty()).collect() }
+    Batch { lane, parts: parts.filter(|part| !part.records.is_empty()).collect() }
 }

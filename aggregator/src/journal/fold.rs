@@ -2,7 +2,7 @@
 //! its older segments.
 
 use std::collections::hash_map::Entry as Slot;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ao_common::journal;
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use prost::Message;
 use tracing::error;
 
+use crate::journal::cursors::reader_of;
 use crate::journal::ranges::Ranges;
 use crate::ledger::{Count, Entry, Ledger};
 
@@ -137,6 +138,8 @@ struct Stored {
     streams: Vec<StoredStream>,
     #[prost(message, repeated, tag = "2")]
     counts: Vec<StoredCount>,
+    #[prost(message, repeated, tag = "3")]
+    shed: Vec<StoredCount>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -160,6 +163,9 @@ struct StoredCount {
     records: u64,
     #[prost(uint64, tag = "4")]
     bytes: u64,
+    /// Of what was shed: the sink that had not read it.
+    #[prost(string, tag = "5")]
+    sink: String,
 }
 
 /// Keeps [`Memory`] and the ledger in step with one queue of the journal.
@@ -167,20 +173,54 @@ pub(crate) struct Fold {
     queue: usize,
     memory: Arc<Memory>,
     ledger: Ledger,
-    received: BTreeMap<(Vec<u8>, String), Count>,
+    /// Those that are configured.
+    sinks: Vec<&'static str>,
+    /// By agent, source, and, of what was shed, the sink.
+    received: Counts,
+    shed: Counts,
 }
 
+type Counts = BTreeMap<(Vec<u8>, String, String), Count>;
+
+/// Where nobody reads a queue.
+const NOBODY: &str = "journal";
+
 impl Fold {
-    pub(crate) fn new(queue: usize, memory: Arc<Memory>, ledger: Ledger) -> Self {
-        Self { queue, memory, ledger, received: BTreeMap::new() }
+    pub(crate) fn new(queue: usize, memory: Arc<Memory>, ledger: Ledger, sinks: &[&'static str]) -> Self {
+        let sinks = [sinks, &[NOBODY]].concat();
+        Self { queue, memory, ledger, sinks, received: Counts::new(), shed: Counts::new() }
     }
 
-    fn count(&mut self, header: &FrameHeader, count: Count) {
-        let total = self.received.entry((header.agent.clone(), header.source.clone())).or_default();
-        total.records += count.records;
-        total.bytes += count.bytes;
+    fn receive(&mut self, header: &FrameHeader, count: Count) {
+        add(&mut self.received, header, "", count);
         self.ledger.add(header, Entry::Received, count);
     }
+
+    fn drop(&mut self, header: &FrameHeader, sink: &str, count: Count) {
+        add(&mut self.shed, header, sink, count);
+        // That of a sink which is not configured now is kept, and shown once it is again.
+        if let Some(sink) = self.sinks.iter().find(|known| **known == sink) {
+            self.ledger.add(header, Entry::Dropped(sink, "shed"), count);
+        }
+    }
+}
+
+fn add(counts: &mut Counts, header: &FrameHeader, sink: &str, count: Count) {
+    let key = (header.agent.clone(), header.source.clone(), sink.to_owned());
+    let total = counts.entry(key).or_default();
+    total.records += count.records;
+    total.bytes += count.bytes;
+}
+
+fn store(counts: &Counts) -> Vec<StoredCount> {
+    let stored = |((agent, source, sink), count): (&(Vec<u8>, String, String), &Count)| StoredCount {
+        agent: agent.clone(),
+        source: source.clone(),
+        records: count.records,
+        bytes: count.bytes,
+        sink: sink.clone(),
+    };
+    counts.iter().map(stored).collect()
 }
 
 impl journal::Fold for Fold {
@@ -203,10 +243,16 @@ impl journal::Fold for Fold {
             }
         }
         drop(state);
-        for c in stored.counts {
-            let class = QUEUES[self.queue].class.into();
+        let class = QUEUES[self.queue].class.into();
+        let read = |c: StoredCount| {
             let header = FrameHeader { agent: c.agent, source: c.source, class, ..FrameHeader::default() };
-            self.count(&header, Count { records: c.records, bytes: c.bytes });
+            (header, c.sink, Count { records: c.records, bytes: c.bytes })
+        };
+        for (header, _, count) in stored.counts.into_iter().map(read) {
+            self.receive(&header, count);
+        }
+        for (header, sink, count) in stored.shed.into_iter().map(read) {
+            self.drop(&header, &sink, count);
         }
     }
 
@@ -217,12 +263,16 @@ impl journal::Fold for Fold {
             let mut state = self.memory.lock();
             state.logged[self.queue].entry(stream).or_default().insert(opened.header.sequence);
         }
-        self.count(&opened.header, Count::of(&opened.header));
+        self.receive(&opened.header, Count::of(&opened.header));
     }
 
-    fn shed(&mut self, sealed: &[u8], _unread_by: &[&str]) {
-        if let Ok(opened) = frame::open(&Bytes::copy_from_slice(sealed)) {
-            self.ledger.add(&opened.header, Entry::Dropped("journal", "shed"), Count::of(&opened.header));
+    fn shed(&mut self, sealed: &[u8], unread_by: &[&str]) {
+        let Ok(opened) = frame::open(&Bytes::copy_from_slice(sealed)) else { return };
+        // A sink may have left it behind twice over a crash: it is owed once.
+        let sinks: BTreeSet<&str> = unread_by.iter().map(|cursor| reader_of(cursor)).collect();
+        let nobody = sinks.is_empty().then_some(NOBODY);
+        for sink in sinks.into_iter().chain(nobody) {
+            self.drop(&opened.header, sink, Count::of(&opened.header));
         }
     }
 
@@ -233,13 +283,8 @@ impl journal::Fold for Fold {
             epoch: stream.epoch,
             ranges: ranges.iter().flat_map(|(first, last)| [first, last]).collect(),
         });
-        let counts = self.received.iter().map(|((agent, source), count)| StoredCount {
-            agent: agent.clone(),
-            source: source.clone(),
-            records: count.records,
-            bytes: count.bytes,
-        });
-        Stored { streams: streams.collect(), counts: counts.collect() }.encode_to_vec()
+        let (counts, shed) = (store(&self.received), store(&self.shed));
+        Stored { streams: streams.collect(), counts, shed }.encode_to_vec()
     }
 }
 
@@ -300,14 +345,57 @@ mod tests {
             bytes: 160,
             ..FrameHeader::default()
         };
-        let mut before = Fold::new(0, Arc::default(), Ledger::default());
+        let mut before = Fold::new(0, Arc::default(), Ledger::default(), &[]);
         before.apply(&frame::seal(&header, &[]));
         let ledger = Ledger::default();
         let memory = Arc::new(Memory::default());
-        let mut after = Fold::new(0, Arc::clone(&memory), ledger.clone());
+        let mut after = Fold::new(0, Arc::clone(&memory), ledger.clone(), &[]);
         after.restore(&before.snapshot());
         memory.all_durable();
         assert_eq!(memory.claim(STREAM, 0, 9), Known::Durable);
         assert_eq!(ledger.lines()[0].2, Count { records: 10, bytes: 160 });
+    }
+
+    /// Scenario: a frame is shed that one sink has read, one has not, and a third has left behind; then one that nobody
+    /// reads; the state is stored and restored where the third sink is no longer configured, and where it is again.
+    /// Guarantees: it counts as dropped for those that were owed it, once each, over restarts.
+    #[test]
+    fn shed_for_those_that_had_not_read_it() {
+        use journal::Fold as _;
+        let header = FrameHeader {
+            agent: vec![7; 16],
+            class: QUEUES[0].class.into(),
+            records: 10,
+            bytes: 160,
+            ..FrameHeader::default()
+        };
+        let sealed = frame::seal(&header, &[]);
+        let open = |sinks: &[&'static str], state: Option<Vec<u8>>| {
+            let ledger = Ledger::default();
+            let mut fold = Fold::new(0, Arc::default(), ledger.clone(), sinks);
+            if let Some(state) = state {
+                fold.restore(&state);
+            }
+            (fold, ledger)
+        };
+        let dropped = |ledger: &Ledger| -> Vec<_> {
+            let mut sinks = Vec::new();
+            for (_, entry, count) in ledger.lines() {
+                let Entry::Dropped(sink, "shed") = entry else { continue };
+                sinks.push((sink, count.records, count.bytes));
+            }
+            sinks
+        };
+        let (mut fold, ledger) = open(&["embedded", "loki", "tempo"], None);
+        fold.apply(&sealed);
+        fold.shed(&sealed, &["loki.late.3", "tempo", "loki.late.12"]);
+        fold.apply(&sealed);
+        fold.shed(&sealed, &[]);
+        let all = [("journal", 10, 160), ("loki", 10, 160), ("tempo", 10, 160)];
+        assert_eq!(dropped(&ledger), all);
+        let (fold, ledger) = open(&["embedded", "loki"], Some(fold.snapshot()));
+        assert_eq!(dropped(&ledger), all[..2]);
+        let (_, ledger) = open(&["embedded", "loki", "tempo"], Some(fold.snapshot()));
+        assert_eq!(dropped(&ledger), all);
     }
 }

@@ -1,6 +1,8 @@
 //! What a sink is given, and what it answers. A sink turns a [`Batch`] into its backend's request and the backend's
 //! answer into an [`Answer`]; waiting, retrying, bisecting, counting and the journal's cursor are the fan-out's.
 
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use ao_proto::metrics::{Keyframe, MetricsFrame};
 use ao_proto::v1::{Class, FrameHeader};
 use futures_util::future::BoxFuture;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use thiserror::Error;
 
 /// A store that telemetry goes to. Shared by one worker per class, so everything takes `&self`.
 pub trait Sink: Send + Sync + 'static {
@@ -23,8 +26,24 @@ pub trait Sink: Send + Sync + 'static {
     fn policy(&self) -> Policy;
 
     /// Records of a frame that must not be sent, beyond what [`Policy`] says, each once, in ascending order.
-    fn check(&self, _frame: &Decoded) -> Vec<(u32, DropReason)> {
+    fn check(&self, _frame: &Decoded, _lane: Lane) -> Vec<(u32, DropReason)> {
         Vec::new()
+    }
+
+    /// Names the folder for what the sink must know after a restart; once, before anything is sent. Blocking.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    fn keep_in(&self, _dir: &Path) -> Result<(), KeepError> {
+        Ok(())
+    }
+
+    /// Stores what the requests that were accepted so far have changed of it; before their cursor moves. Blocking.
+    ///
+    /// # Errors
+    /// Where the disk refuses; it is called again then.
+    fn keep(&self) -> Result<(), KeepError> {
+        Ok(())
     }
 
     /// Sends the batch as one request, which the same batch always encodes to the same bytes. May be dropped at any
@@ -35,6 +54,18 @@ pub trait Sink: Send + Sync + 'static {
     fn test(&self) -> BoxFuture<'_, Answer> {
         Box::pin(async { Ok(Accepted::default()) })
     }
+}
+
+/// What a sink must know after a restart cannot be stored.
+#[derive(Debug, Error)]
+#[error("cannot {operation} {path}, which a sink needs after a restart: {source}", path = path.display())]
+pub struct KeepError {
+    /// "read", "write".
+    pub operation: &'static str,
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
 }
 
 /// Which of a sink's workers sends: each has its own place in the journal, and its own streams where a backend wants
@@ -71,11 +102,13 @@ pub struct Policy {
     pub max_bytes: usize,
     /// Older records are dropped{too_old}; `None`: no bound.
     pub max_age: Option<Duration>,
+    /// What was not taken in time waits in a lane of its own while what is new is sent. Where not, all stays in order.
+    pub fresh_first: bool,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { max_records: 5_000, max_bytes: 1 << 20, max_age: None }
+        Self { max_records: 5_000, max_bytes: 1 << 20, max_age: None, fresh_first: true }
     }
 }
 
@@ -105,6 +138,8 @@ pub enum Telemetry {
 /// What one request is made of, in the journal's order.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
+    /// Whose request it is.
+    pub lane: Lane,
     /// None is empty.
     pub parts: Vec<Part>,
 }
@@ -277,7 +312,8 @@ impl Batch {
 
     /// The first `count` records, and the others. The same batch always parts in the same way.
     pub fn split_at(self, count: usize) -> (Self, Self) {
-        let (mut first, mut rest) = (Self::default(), Self::default());
+        let empty = || Self { lane: self.lane, parts: Vec::new() };
+        let (mut first, mut rest) = (empty(), empty());
         let mut left = count;
         for mut part in self.parts {
             let behind = part.records.split_off(left.min(part.records.len()));
@@ -306,7 +342,7 @@ mod tests {
             let frame = Decoded { header: <_>::default(), end: <_>::default(), telemetry };
             Part { frame: Arc::new(frame), records }
         };
-        Batch { parts: vec![frame(3), frame(1), frame(2)] }
+        Batch { parts: vec![frame(3), frame(1), frame(2)], ..Batch::default() }
     }
 
     /// Scenario: a batch is parted at every place, the ends included.

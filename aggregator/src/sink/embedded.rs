@@ -142,7 +142,8 @@ impl Sink for Store {
     }
 
     fn policy(&self) -> Policy {
-        Policy { max_records: 100_000, max_bytes: 8 << 20, ..Policy::default() }
+        // It takes all at once, so that nothing of it is late.
+        Policy { max_records: 100_000, max_bytes: 8 << 20, fresh_first: false, ..Policy::default() }
     }
 
     fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Answer> {

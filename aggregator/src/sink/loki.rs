@@ -8,12 +8,14 @@
 //!
 //! A 204 alone is no proof: a push of several streams can be answered so while Loki drops lines that are more than half
 //! its max_chunk_age behind the newest of their stream. So what may be refused is never sent.
+//! Within a lane the lines of a stream come in the order in which they were read.
 
 mod encode;
 mod newest;
 mod refused;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use ao_common::units::Span;
 use ao_proto::v1::Class;
@@ -21,7 +23,9 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use serde::Deserialize;
 
-use super::api::{Accepted, Answer, Batch, Decoded, DropReason, Policy, Refusal, Sink, Telemetry};
+use super::api::{
+    Accepted, Answer, Batch, Decoded, DropReason, KeepError, Lane, Policy, Refusal, Sink, Telemetry,
+};
 use super::http::{Client, HttpError, Options};
 use newest::Newest;
 
@@ -92,6 +96,7 @@ impl Loki {
                 max_records: config.max_records.max(1),
                 max_bytes: usize::try_from(config.max_bytes.0).unwrap_or(usize::MAX),
                 max_age: Some(config.max_age.0),
+                fresh_first: true,
             },
             newest: Newest::new(config.max_behind.0),
         })
@@ -111,10 +116,9 @@ impl Sink for Loki {
         self.policy
     }
 
-    fn check(&self, frame: &Decoded) -> Vec<(u32, DropReason)> {
+    fn check(&self, frame: &Decoded, lane: Lane) -> Vec<(u32, DropReason)> {
         let Telemetry::Logs(logs) = &frame.telemetry else { return Vec::new() };
-        let streams: Vec<_> =
-            logs.streams.iter().map(|labels| encode::selector(labels, frame.header.lane)).collect();
+        let streams: Vec<_> = logs.streams.iter().map(|labels| encode::selector(labels, lane)).collect();
         let floors: Vec<_> = streams.iter().map(|s| s.as_ref().map(|s| self.newest.floor(s))).collect();
         let judged = logs.entries.iter().zip(0..).filter_map(|(entry, number)| {
             match floors.get(entry.stream as usize).copied().flatten() {
@@ -123,6 +127,14 @@ impl Sink for Loki {
             }
         });
         judged.collect()
+    }
+
+    fn keep_in(&self, dir: &Path) -> Result<(), KeepError> {
+        self.newest.keep_in(dir)
+    }
+
+    fn keep(&self) -> Result<(), KeepError> {
+        self.newest.keep()
     }
 
     fn send<'a>(&'a self, batch: &'a Batch) -> BoxFuture<'a, Answer> {

@@ -22,7 +22,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::api::{Answer, Batch, Decoded, DropReason, Policy, Refusal, RetryKind, Sink, Telemetry};
+use super::api::{Answer, Batch, Decoded, DropReason, Lane, Policy, Refusal, RetryKind, Sink, Telemetry};
 use super::http::{Client, HttpError, Options};
 use labels::Validity;
 use metadata::Metadata;
@@ -54,6 +54,9 @@ pub struct Config {
     pub max_records: usize,
     /// Older samples are dropped{too_old}; a little under the receiver's out-of-order window (50 h in our chart).
     pub max_age: Span,
+    /// After an outage of the receiver new samples go first, and the older ones beside them: this needs a receiver that
+    /// takes samples out of order. Where not, all stay in order.
+    pub fresh_first: bool,
     /// How often the families' metadata is sent again.
     pub metadata_every: Span,
 }
@@ -68,6 +71,7 @@ impl Default for Config {
             timeout: Span::secs(30),
             max_records: 5_000,
             max_age: Span::secs(49 * 3_600),
+            fresh_first: true,
             metadata_every: Span::secs(600),
         }
     }
@@ -100,6 +104,7 @@ impl Prometheus {
                 max_records: config.max_records.max(1),
                 max_bytes: usize::MAX,
                 max_age: Some(config.max_age.0),
+                fresh_first: config.fresh_first,
             },
             validity: Validity::default(),
             metadata: Metadata::new(config.metadata_every.0),
@@ -138,7 +143,7 @@ impl Sink for Prometheus {
         self.policy
     }
 
-    fn check(&self, frame: &Decoded) -> Vec<(u32, DropReason)> {
+    fn check(&self, frame: &Decoded, _lane: Lane) -> Vec<(u32, DropReason)> {
         let Telemetry::Metrics(keyframe, metrics) = &frame.telemetry else { return Vec::new() };
         let invalid = self.validity.invalid(keyframe, || self.metadata.learn(keyframe));
         let present = invalid.iter().filter(|series| metrics.absent.binary_search(series).is_err());

@@ -17,7 +17,9 @@ use tonic::metadata::{AsciiMetadataKey, AsciiMetadataValue, MetadataMap};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use super::answer;
-use super::api::{Accepted, Answer, Batch, Decoded, DropReason, Policy, Refusal, RetryKind, Sink, Telemetry};
+use super::api::{
+    Accepted, Answer, Batch, Decoded, DropReason, Lane, Policy, Refusal, RetryKind, Sink, Telemetry,
+};
 use super::http::{HttpError, parse_url};
 
 /// Where Debian, Alpine and the distroless images keep the certificates that the machine trusts.
@@ -126,6 +128,7 @@ impl Tempo {
                 max_records: config.max_records.max(1),
                 max_bytes: usize::try_from(config.max_bytes.0).unwrap_or(usize::MAX),
                 max_age: config.max_age.map(|age| age.0),
+                fresh_first: true,
             },
         })
     }
@@ -185,7 +188,7 @@ impl Sink for Tempo {
         self.policy
     }
 
-    fn check(&self, frame: &Decoded) -> Vec<(u32, DropReason)> {
+    fn check(&self, frame: &Decoded, _lane: Lane) -> Vec<(u32, DropReason)> {
         let Telemetry::Spans(message) = &frame.telemetry else { return Vec::new() };
         let spans = message.resource_spans.iter().flat_map(|r| &r.scope_spans).flat_map(|s| &s.spans);
         let invalid = (0..).zip(spans).filter(|(_, span)| !has_ids(span));

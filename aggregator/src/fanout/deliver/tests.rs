@@ -23,7 +23,7 @@ fn batch(lines: usize) -> Batch {
         Telemetry::Logs(LogFrame { entries: vec![LogEntry::default(); lines], ..LogFrame::default() });
     let records = telemetry.records();
     let frame = Arc::new(Decoded { header: <_>::default(), end: <_>::default(), telemetry });
-    Batch { parts: vec![crate::sink::api::Part { frame, records }] }
+    Batch { parts: vec![crate::sink::api::Part { frame, records }], ..Batch::default() }
 }
 
 struct Stand {
@@ -44,7 +44,7 @@ fn stand(sink: &Arc<Scripted>) -> Stand {
         status: statuses.add("scripted", "logs", Lane::Fresh),
         health: health.part("sink scripted"),
         state: State::Ok,
-        tally: <_>::default(),
+        resent: <_>::default(),
     };
     let patience = Patience {
         retry_base: Duration::from_secs(1),
@@ -52,7 +52,8 @@ fn stand(sink: &Arc<Scripted>) -> Stand {
         held_every: Duration::from_secs(60),
         drain: Duration::from_secs(5),
     };
-    let courier = Courier { sink: sink.clone(), patience, report, shutdown: CancellationToken::new() };
+    let (shutdown, waited) = (CancellationToken::new(), Duration::ZERO);
+    let courier = Courier { sink: sink.clone(), patience, report, shutdown, waited };
     Stand { courier, health, statuses, ledger }
 }
 

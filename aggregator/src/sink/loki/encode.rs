@@ -9,11 +9,11 @@ use ao_proto::loki::{EntryAdapter, LabelPairAdapter, PushRequest, StreamAdapter,
 use ao_proto::model::Labels;
 use prost::Message;
 
-use crate::sink::api::{Batch, RecordRef, Telemetry};
+use crate::sink::api::{Batch, Lane, RecordRef, Telemetry};
 
-/// Lane of frames that come late; they go to a stream of their own, so that fresh lines do not make them "too far
+/// Every lane but the fresh one has streams of its own, with this label, so that fresh lines do not make theirs "too far
 /// behind".
-const BACKLOG: u32 = 1;
+const LABEL: &str = "lane";
 
 /// A stream of a request, borrowed from the batch.
 pub(super) struct Stream<'a> {
@@ -52,14 +52,14 @@ pub(super) fn streams(batch: &Batch) -> Vec<Stream<'_>> {
             let slot = match slots[stream] {
                 Some(slot) => slot,
                 None => {
-                    let Some(selector) = selector(&frame.streams[stream], part.frame.header.lane) else {
+                    let Some(selector) = selector(&frame.streams[stream], batch.lane) else {
                         continue;
                     };
                     let slot = match by_selector.entry(selector) {
                         Slot::Occupied(slot) => *slot.get(),
                         Slot::Vacant(slot) => {
                             let labels = &frame.streams[stream];
-                            let added = part.frame.header.lane == BACKLOG && labels.get("lane").is_none();
+                            let added = batch.lane != Lane::Fresh && labels.get(LABEL).is_none();
                             streams.push(Stream {
                                 selector: slot.key().clone(),
                                 labels: labels.pairs().len() + usize::from(added),
@@ -111,18 +111,18 @@ fn timestamp(at_ns: i64) -> Timestamp {
     Timestamp { seconds: at_ns.div_euclid(1_000_000_000), nanos: at_ns.rem_euclid(1_000_000_000) as i32 }
 }
 
-/// Labels as Loki's parser takes them, the backlog's with a label of its own; `None` where Loki would refuse them: there
+/// Labels as Loki's parser takes them, with one of the lane but for the fresh one's; `None` where Loki would refuse them: there
 /// is no label, or a name is not `[a-zA-Z_][a-zA-Z0-9_]*` (Loki pkg/logql/syntax, which is Prometheus' lexer).
-pub(super) fn selector(labels: &Labels, lane: u32) -> Option<String> {
+pub(super) fn selector(labels: &Labels, lane: Lane) -> Option<String> {
     let pairs = labels.pairs();
     if pairs.is_empty() || !labels.iter().all(|(name, _)| is_name(name)) {
         return None;
     }
-    let backlog = (lane == BACKLOG).then_some(("lane", "backlog"));
-    let before = labels.iter().filter(|(name, _)| backlog.is_none() || *name < "lane");
-    let behind = labels.iter().filter(|(name, _)| backlog.is_some() && *name > "lane");
+    let own = (lane != Lane::Fresh).then_some((LABEL, lane.name()));
+    let before = labels.iter().filter(|(name, _)| own.is_none() || *name < LABEL);
+    let behind = labels.iter().filter(|(name, _)| own.is_some() && *name > LABEL);
     let mut text = String::from("{");
-    for (name, value) in before.chain(backlog).chain(behind) {
+    for (name, value) in before.chain(own).chain(behind) {
         let comma = if text.len() == 1 { "" } else { ", " };
         text.push_str(comma);
         text.push_str(name);

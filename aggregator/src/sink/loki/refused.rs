@@ -118,7 +118,7 @@ mod tests {
         let telemetry = Telemetry::Logs(frame);
         let records = telemetry.records();
         let frame = Arc::new(Decoded { header: <_>::default(), end: <_>::default(), telemetry });
-        Batch { parts: vec![Part { frame, records }] }
+        Batch { parts: vec![Part { frame, records }], ..Batch::default() }
     }
 
     /// Scenario: the texts that Loki is known to answer with.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use ao_proto::logs::{LogEntry, LogFrame};
 use ao_proto::loki::PushRequest;
 use ao_proto::model::Labels;
-use ao_proto::v1::FrameHeader;
 use prost::Message;
 
 use super::*;
@@ -15,7 +14,7 @@ use crate::sink::http::double::{answer, server};
 const HOUR: i64 = 3_600_000_000_000;
 
 /// A part of lines (stream, time, text), with a pair of metadata on each.
-fn part(streams: &[Labels], lane: u32, lines: &[(u32, i64, &str)]) -> Part {
+fn part(streams: &[Labels], lines: &[(u32, i64, &str)]) -> Part {
     let mut frame = LogFrame { streams: streams.to_vec(), ..<_>::default() };
     for (stream, at_ns, text) in lines {
         frame.entries.push(LogEntry { stream: *stream, at_ns: *at_ns, len: text.len() as u32, metadata: 1 });
@@ -24,8 +23,7 @@ fn part(streams: &[Labels], lane: u32, lines: &[(u32, i64, &str)]) -> Part {
     }
     let telemetry = Telemetry::Logs(frame);
     let records = telemetry.records();
-    let header = FrameHeader { lane, ..<_>::default() };
-    Part { frame: Arc::new(Decoded { header, end: <_>::default(), telemetry }), records }
+    Part { frame: Arc::new(Decoded { header: <_>::default(), end: <_>::default(), telemetry }), records }
 }
 
 fn labels(app: &str) -> Labels {
@@ -54,10 +52,10 @@ fn decode(batch: &Batch) -> Vec<(String, Vec<Line>)> {
 /// Guarantees: each stream once, its lines in order of time with their metadata, the others as they were.
 #[test]
 fn streams_stand_once_and_in_order() {
-    let mut first = part(&[labels("a"), labels("b")], 0, &[(0, 30, "x"), (1, 10, "y"), (0, 20, "z")]);
-    let second = part(&[labels("b"), labels("a")], 0, &[(0, 5, "u"), (1, -1, "v")]);
+    let mut first = part(&[labels("a"), labels("b")], &[(0, 30, "x"), (1, 10, "y"), (0, 20, "z")]);
+    let second = part(&[labels("b"), labels("a")], &[(0, 5, "u"), (1, -1, "v")]);
     first.records = vec![0, 2];
-    let batch = Batch { parts: vec![first, second] };
+    let batch = Batch { parts: vec![first, second], ..Batch::default() };
     let entry = |at, line: &str, metadata: &str| (at, line.to_owned(), metadata.to_owned());
     assert_eq!(
         decode(&batch),
@@ -78,18 +76,20 @@ fn streams_stand_once_and_in_order() {
 fn selectors() {
     let odd = Labels::from_pairs([("a", "q\" b\\ n\n t\t z\u{200b} \u{fc}")]);
     assert_eq!(
-        encode::selector(&odd, 0).expect("valid"),
+        encode::selector(&odd, Lane::Fresh).expect("valid"),
         "{a=\"q\\\" b\\\\ n\\n t\\u0009 z\u{200b} \u{fc}\"}"
     );
-    let backlog = encode::selector(&labels("a"), 1);
+    let backlog = encode::selector(&labels("a"), Lane::Backlog);
     assert_eq!(backlog.as_deref(), Some("{app=\"a\", lane=\"backlog\", node=\"n1\"}"));
+    let late = encode::selector(&labels("a"), Lane::Late);
+    assert_eq!(late.as_deref(), Some("{app=\"a\", lane=\"late\", node=\"n1\"}"));
     let own = Labels::from_pairs([("lane", "x"), ("z", "1")]);
-    assert_eq!(encode::selector(&own, 1).as_deref(), Some("{lane=\"backlog\", z=\"1\"}"));
-    assert_eq!(encode::selector(&own, 0).as_deref(), Some("{lane=\"x\", z=\"1\"}"));
+    assert_eq!(encode::selector(&own, Lane::Backlog).as_deref(), Some("{lane=\"backlog\", z=\"1\"}"));
+    assert_eq!(encode::selector(&own, Lane::Fresh).as_deref(), Some("{lane=\"x\", z=\"1\"}"));
     for bad in ["a.b", "9a", "a:b", ""] {
-        assert_eq!(encode::selector(&Labels::from_pairs([(bad, "v")]), 0), None, "{bad}");
+        assert_eq!(encode::selector(&Labels::from_pairs([(bad, "v")]), Lane::Fresh), None, "{bad}");
     }
-    assert_eq!(encode::selector(&Labels::default(), 0), None);
+    assert_eq!(encode::selector(&Labels::default(), Lane::Fresh), None);
 }
 
 /// Scenario: a stream was accepted up to a time; later frames of both lanes reach further back.
@@ -98,13 +98,47 @@ fn selectors() {
 fn never_too_far_behind() {
     let sink = Loki::new(&Config::default()).expect("a client");
     let streams = [labels("a"), Labels::from_pairs([("b-c", "v")])];
-    let old = part(&streams, 0, &[(0, HOUR - 1, "x"), (0, HOUR, "y"), (1, HOUR, "z")]);
-    assert_eq!(sink.check(&old.frame), [(2, DropReason::Invalid)]);
-    let new = Batch { parts: vec![part(&[labels("a")], 0, &[(0, 2 * HOUR, "n"), (0, 9 * HOUR, "refused")])] };
+    let old = part(&streams, &[(0, HOUR - 1, "x"), (0, HOUR, "y"), (1, HOUR, "z")]);
+    assert_eq!(sink.check(&old.frame, Lane::Fresh), [(2, DropReason::Invalid)]);
+    let new = Batch {
+        parts: vec![part(&[labels("a")], &[(0, 2 * HOUR, "n"), (0, 9 * HOUR, "refused")])],
+        ..Batch::default()
+    };
     sink.newest.note(&encode::streams(&new), &[(0, 1)]);
-    assert_eq!(sink.check(&old.frame), [(0, DropReason::TooOld), (2, DropReason::Invalid)]);
-    let backlog = part(&[labels("a")], 1, &[(0, 0, "x")]);
-    assert_eq!(sink.check(&backlog.frame), []);
+    assert_eq!(sink.check(&old.frame, Lane::Fresh), [(0, DropReason::TooOld), (2, DropReason::Invalid)]);
+    let behind = part(&[labels("a")], &[(0, 0, "x")]);
+    for lane in [Lane::Backlog, Lane::Late] {
+        assert_eq!(sink.check(&behind.frame, lane), []);
+    }
+}
+
+/// Scenario: a stream was accepted up to a time; the process ends; the next one gets a line from two hours before.
+/// Guarantees: it is still known to be too far behind; what was not stored before the end is not.
+#[test]
+fn never_too_far_behind_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let open = || {
+        let sink = Loki::new(&Config::default()).expect("a client");
+        sink.keep_in(dir.path()).expect("a file");
+        sink
+    };
+    let batch = |at| Batch { parts: vec![part(&[labels("a")], &[(0, at, "x")])], ..Batch::default() };
+    let too_old = |sink: &Loki, at| sink.check(&batch(at).parts[0].frame, Lane::Fresh).len() == 1;
+    let sink = open();
+    sink.newest.note(&encode::streams(&batch(3 * HOUR)), &[]);
+    sink.keep().expect("written");
+    sink.newest.note(&encode::streams(&batch(2 * HOUR)), &[]);
+    sink.newest.note(&encode::streams(&batch(9 * HOUR)), &[]);
+    assert!(too_old(&sink, 8 * HOUR - 1) && !too_old(&sink, 8 * HOUR));
+    let sink = open();
+    assert!(too_old(&sink, 2 * HOUR - 1) && !too_old(&sink, 2 * HOUR));
+    for hour in 3..50_000 {
+        sink.newest.note(&encode::streams(&batch(hour)), &[]);
+        sink.newest.note(&encode::streams(&batch(3 * HOUR + hour)), &[]);
+        sink.keep().expect("written");
+    }
+    assert!(std::fs::metadata(dir.path().join("loki.newest")).expect("a file").len() < 1 << 20);
+    assert!(too_old(&open(), 2 * HOUR + 49_998));
 }
 
 /// Scenario: Loki takes a push but for a line that is too long, then a whole one, then says something unknown.
@@ -122,7 +156,10 @@ async fn answers_over_the_wire() {
     let (address, mut requests) = server(deeds).await;
     let config = Config { url: format!("http://{address}/loki/api/v1/push"), ..Config::default() };
     let sink = Loki::new(&config).expect("a client");
-    let batch = Batch { parts: vec![part(&[labels("a")], 0, &[(0, HOUR, "ok"), (0, 9 * HOUR, "too long")])] };
+    let batch = Batch {
+        parts: vec![part(&[labels("a")], &[(0, HOUR, "ok"), (0, 9 * HOUR, "too long")])],
+        ..Batch::default()
+    };
     let accepted = sink.send(&batch).await.expect("taken but for one");
     assert_eq!(accepted.refused, [(0, 1)]);
     assert_eq!(sink.newest.floor("{app=\"a\", node=\"n1\"}"), 0);

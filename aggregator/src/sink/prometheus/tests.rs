@@ -50,7 +50,7 @@ fn series_stand_once_and_in_order() {
         part(&new, absent),
         part(&new, frame(4_000, &[5.0, 6.0])),
     ];
-    let batch = Batch { parts };
+    let batch = Batch { parts, ..Batch::default() };
     let series = decode(&encode::write_request(&batch));
     let names: Vec<_> = series.iter().map(|s| s.labels[0].value.as_str()).collect();
     assert_eq!(names, ["a", "b", "c"]);
@@ -74,7 +74,8 @@ fn values_are_bit_exact() {
     let bits = [STALE_NAN, 0x7ff8_0000_0000_0001, f64::INFINITY.to_bits(), (-0.0_f64).to_bits(), 0, 1];
     let names: Vec<String> = (0..bits.len()).map(|n| format!("m{n}")).collect();
     let keyframe = keyframe(&names.iter().map(String::as_str).collect::<Vec<_>>());
-    let batch = Batch { parts: vec![part(&keyframe, frame(-5, &bits.map(f64::from_bits)))] };
+    let batch =
+        Batch { parts: vec![part(&keyframe, frame(-5, &bits.map(f64::from_bits)))], ..Batch::default() };
     let series = decode(&encode::write_request(&batch));
     let back: Vec<_> = series.iter().flat_map(samples).collect();
     assert_eq!(back, bits.map(|bits| (-5, bits)));
@@ -94,7 +95,7 @@ fn a_part_of_a_frame() {
     let keyframe = keyframe(&["a", "b", "c"]);
     let mut part = part(&keyframe, MetricsFrame { exemplars, ..frame(1_000, &[1.0, 2.0, 3.0]) });
     part.records = vec![1, 2];
-    let series = decode(&encode::write_request(&Batch { parts: vec![part] }));
+    let series = decode(&encode::write_request(&Batch { parts: vec![part], ..Batch::default() }));
     assert_eq!(series.len(), 2);
     assert_eq!(series[0].exemplars.len(), 1);
     assert_eq!((series[0].exemplars[0].value, series[0].exemplars[0].timestamp), (0.5, 900));
@@ -110,7 +111,7 @@ fn invalid_series_are_named() {
     let keyframe = keyframe(&["a", "b-c", "d.e"]);
     let frame = MetricsFrame { absent: vec![2], ..frame(1_000, &[0.0; 3]) };
     let part = part(&keyframe, frame);
-    assert_eq!(sink.check(&part.frame), [(1, DropReason::Invalid)]);
+    assert_eq!(sink.check(&part.frame, Lane::Fresh), [(1, DropReason::Invalid)]);
 }
 
 /// Scenario: families are learnt, changed and learnt again.
@@ -151,7 +152,10 @@ async fn answers_over_the_wire() {
     let config = Config { url: format!("http://{address}/api/v1/write"), ..Config::default() };
     let sink = Prometheus::new(&config).expect("a client");
     let keyframe = keyframe(&["a"]);
-    let batch = Batch { parts: vec![part(&keyframe, frame(1_000, &[f64::from_bits(STALE_NAN)]))] };
+    let batch = Batch {
+        parts: vec![part(&keyframe, frame(1_000, &[f64::from_bits(STALE_NAN)]))],
+        ..Batch::default()
+    };
     assert!(sink.send(&batch).await.is_ok());
     assert_eq!(sink.send(&batch).await.expect_err("refused").kind(), "refused");
     assert_eq!(sink.send(&batch).await.expect_err("ill").kind(), "server_error");

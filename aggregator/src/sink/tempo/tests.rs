@@ -44,14 +44,17 @@ fn only_chosen_spans_are_merged() {
         part(message(&[2]), &[]),
         part(message(&[1, 1]), &[0, 1]),
     ];
-    let merged = merge(&Batch { parts });
+    let merged = merge(&Batch { parts, ..Batch::default() });
     let names: Vec<Vec<Vec<&str>>> = merged
         .resource_spans
         .iter()
         .map(|r| r.scope_spans.iter().map(|s| s.spans.iter().map(|s| s.name.as_str()).collect()).collect())
         .collect();
     assert_eq!(names, [vec![vec!["s1"], vec!["s4", "s5"]], vec![vec!["s0"], vec!["s1"]]]);
-    assert_eq!(merge(&Batch { parts: vec![part(message(&[2, 1]), &[0, 1, 2])] }), message(&[2, 1]));
+    assert_eq!(
+        merge(&Batch { parts: vec![part(message(&[2, 1]), &[0, 1, 2])], ..Batch::default() }),
+        message(&[2, 1])
+    );
 }
 
 /// Scenario: ids that are too short, empty or zero.
@@ -63,7 +66,10 @@ async fn spans_without_ids_are_named() {
     spans[0].trace_id.truncate(8);
     spans[2].span_id = vec![0; 8];
     let sink = Tempo::new(&Config::default()).expect("a client");
-    assert_eq!(sink.check(&part(bad, &[]).frame), [(1, DropReason::Invalid), (3, DropReason::Invalid)]);
+    assert_eq!(
+        sink.check(&part(bad, &[]).frame, Lane::Fresh),
+        [(1, DropReason::Invalid), (3, DropReason::Invalid)]
+    );
 }
 
 /// Scenario: addresses, headers and certificates with mistakes in them.
@@ -130,7 +136,7 @@ async fn answers_over_the_wire() {
         ..Config::default()
     };
     let tempo = Tempo::new(&config(Some("team-a"))).expect("a client");
-    let batch = |spans: &[u32]| Batch { parts: vec![part(message(&[4]), spans)] };
+    let batch = |spans: &[u32]| Batch { parts: vec![part(message(&[4]), spans)], ..Batch::default() };
     assert_eq!(tempo.send(&batch(&[0])).await, Ok(Accepted::default()));
     let partial = Accepted { refused_unnamed: 1, why: "too big".to_owned(), ..Accepted::default() };
     assert_eq!(tempo.send(&batch(&[0, 1])).await, Ok(partial));

@@ -75,21 +75,24 @@ impl Cursor {
     }
 
     /// Moves on, fsynced, and clears what is pending. Never back: a position that the cursor has passed (since what it
-    /// stood in was shed) changes nothing; never beyond its end. Blocking.
+    /// stood in was shed) changes nothing; never beyond its end. Returns where it stood: what lies before was counted as
+    /// shed, if it is more than its holder had done. Blocking.
     ///
     /// # Errors
     /// Where the cursor's file cannot be written; the cursor has then not moved.
-    pub fn advance(&mut self, to: Position) -> Result<(), JournalError> {
+    pub fn advance(&mut self, to: Position) -> Result<Position, JournalError> {
         let mut mark = self.mark();
         mark.pending = None;
         mark.pass(to);
         self.store(mark, true)?;
+        let mut stood = to;
         self.update(|now| {
+            stood = now.position;
             now.pending = None;
             now.pass(mark.position);
         });
         self.sweep();
-        Ok(())
+        Ok(stood)
     }
 
     /// Leaves what lies between here and `to` to a new bounded cursor, and goes on at `to`. Both are durable then; a

@@ -51,7 +51,7 @@ impl Delivery {
         self.begun = cursor.begin(end).is_ok().then_some(end);
         if done {
             match cursor.advance(end) {
-                Ok(()) => {
+                Ok(_) => {
                     self.done.extend(ids);
                     (self.at, self.begun) = (end, None);
                 }
