@@ -11,13 +11,14 @@ use ao_common::telemetry::LogHandle;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::api::{About, ApiState};
 use crate::config::Config;
 use crate::console;
 use crate::control::{self, Plans};
 use crate::fanout::{self, FanoutError, Ground};
+use crate::identity::{Identity, IdentityError};
 use crate::ingest::{self, Ingest};
 use crate::journal;
 use crate::ledger::Ledger;
@@ -44,6 +45,9 @@ pub enum AppError {
     /// Where a sink is queried.
     #[error(transparent)]
     Place(#[from] PlaceError),
+    /// Certificates.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The fan-out.
     #[error(transparent)]
     Fanout(#[from] FanoutError),
@@ -78,6 +82,7 @@ pub async fn run(
     metrics.register(&mut registry);
     let inventory = Inventory { journal: journal.clone(), ledger: ledger.clone(), nodes: nodes.clone() };
     registry.register_collector(Box::new(inventory));
+    let identity = identity(&config, &mut registry)?;
 
     let back_ends = CancellationToken::new();
     let mut back = Tasks::new();
@@ -101,6 +106,7 @@ pub async fn run(
         &ledger,
         nodes.clone(),
         plans.clone(),
+        identity.clone(),
         metrics,
         ingest_ends.clone(),
     );
@@ -108,6 +114,9 @@ pub async fn run(
     let mut front = Tasks::new();
     front.spawn("pressure", ingest.pressure(&config.journal, &config.data_dir));
     back.spawn("nodes", nodes.clone().keep(back_ends.clone()));
+    if let Some(identity) = identity {
+        front.spawn("identity", identity.run(health.part("identity"), ingest_ends.clone()));
+    }
     front.spawn("ingest", async move {
         if let Err(error) = ingest::serve(ingest, agents).await {
             error!(%error, "the agents' door has closed");
@@ -155,6 +164,19 @@ pub async fn run(
     back.drain(DRAIN).await;
     journal.close().await;
     Ok(())
+}
+
+/// `None` where plaintext was asked for.
+fn identity(config: &Config, registry: &mut Registry) -> Result<Option<Arc<Identity>>, IdentityError> {
+    if config.ingest.plaintext {
+        warn!("ingest.plaintext: streams are neither encrypted nor authenticated");
+        return Ok(None);
+    }
+    let mut names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).to_vec();
+    names.extend(Some(ao_common::process::host_name()).filter(|name| name.is_ascii()));
+    let listen = config.ingest.listen.ip();
+    names.extend((!listen.is_unspecified()).then(|| listen.to_string()));
+    Identity::open(&config.data_dir, &config.identity, names, registry).map(Arc::new).map(Some)
 }
 
 /// Waits for the shutdown; a task that ends before it is an error of ours, said loudly.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ao_common::telemetry;
 use serde::Deserialize;
 
-use crate::{control, fanout, ingest, journal, sink};
+use crate::{control, fanout, identity, ingest, journal, sink};
 
 /// The whole file. An empty one works: the embedded store and the console, and nothing else to install.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +22,8 @@ pub struct Config {
     pub http: Http,
     /// Where agents connect.
     pub ingest: ingest::Config,
+    /// Who they are: the CA and enrolment.
+    pub identity: identity::Config,
     /// What is kept, and how much of it.
     pub journal: journal::Config,
     /// What the nodes are told.
@@ -54,6 +56,7 @@ impl Default for Config {
             log: telemetry::Config::default(),
             http: Http::default(),
             ingest: ingest::Config::default(),
+            identity: identity::Config::default(),
             journal: journal::Config::default(),
             control: control::Config::default(),
             sinks: sink::Config::default(),

@@ -3,6 +3,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `door` | connections: how many, and which make room for others |
+//! | `handshake` | TLS on a connection, and who is at its other end |
 //! | `meter` | memory of messages on their way in, over all streams |
 //! | `api` | the configuration |
 //! | `shared` | what the streams share |
@@ -18,6 +19,7 @@ mod api;
 mod content;
 mod door;
 mod guests;
+mod handshake;
 mod keyframes;
 mod meter;
 mod pressure;
@@ -40,7 +42,8 @@ use tonic::{Request, Response, Status, Streaming};
 pub use api::Config;
 pub use shared::Ingest;
 
-use door::{Conn, House};
+use door::House;
+use handshake::Caller;
 use meter::{Meter, Metered, Room};
 use session::Messages;
 
@@ -58,6 +61,9 @@ pub async fn serve(ingest: Ingest, listener: TcpListener) -> Result<(), tonic::t
     let shutdown = ingest.shutdown.clone();
     let house = House::new(ingest.config.max_connections, Arc::clone(&ingest.metrics));
     let room = Room::new(ingest.config.memory.0, Arc::clone(&ingest.metrics));
+    let identity = ingest.identity.clone();
+    let incoming = door::accept(listener, house);
+    let incoming = handshake::all(incoming, identity, Arc::clone(&ingest.metrics), shutdown.clone());
     let service = IngestServer::new(ingest)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
@@ -69,7 +75,7 @@ pub async fn serve(ingest: Ingest, listener: TcpListener) -> Result<(), tonic::t
         .initial_connection_window_size(Some(2 * WINDOW))
         .max_concurrent_streams(Some(MAX_CALLS))
         .add_service(Metered { service, room })
-        .serve_with_incoming_shutdown(door::accept(listener, house), shutdown.cancelled_owned())
+        .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
         .await
 }
 
@@ -82,14 +88,26 @@ type Answers = Pin<Box<dyn Stream<Item = Result<AggregatorMessage, Status>> + Se
 impl Service for Ingest {
     type StreamStream = Answers;
 
-    async fn enroll(&self, _request: Request<EnrollRequest>) -> Result<Response<EnrollResponse>, Status> {
-        Err(Status::unimplemented("this aggregator has no certificate authority"))
+    async fn enroll(&self, request: Request<EnrollRequest>) -> Result<Response<EnrollResponse>, Status> {
+        let none = "this aggregator speaks plaintext (ingest.plaintext): nobody enrols here";
+        let identity = self.identity.as_ref().ok_or_else(|| Status::unimplemented(none))?;
+        let peer = request.extensions().get::<Caller>().map(|caller| caller.peer.clone()).unwrap_or_default();
+        identity.enroll(&peer, request.into_inner()).await.map(Response::new)
     }
 
     async fn stream(
         &self,
         mut request: Request<Streaming<AgentMessage>>,
     ) -> Result<Response<Answers>, Status> {
+        let caller = request.extensions_mut().remove::<Caller>();
+        let (conn, peer) = caller.map(|caller| (caller.conn, caller.peer)).unzip();
+        let certified = match &self.identity {
+            Some(identity) => {
+                let checked = identity.caller(&peer.unwrap_or_default());
+                Some(checked.map_err(|refusal| self.refuse(&refusal))?)
+            }
+            None => None,
+        };
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             self.metrics.refused("streams");
             let text = "this aggregator has as many streams as ingest.max_streams allows";
@@ -98,10 +116,9 @@ impl Service for Ingest {
         let (answers, outgoing) = tokio::sync::mpsc::channel(session::ANSWERS);
         let ingest = self.clone();
         let meter = request.extensions_mut().remove::<Meter>().unwrap_or_default();
-        let conn = request.extensions_mut().remove::<Arc<Conn>>();
         tokio::spawn(async move {
             let messages = Messages { stream: request.into_inner(), meter };
-            if let Err(status) = session::run(&ingest, messages, conn.as_deref(), &answers).await {
+            if let Err(status) = session::run(&ingest, certified, messages, conn.as_deref(), &answers).await {
                 tracing::warn!(reason = status.message(), "a stream ends");
                 // The agent may have gone, or not read: it then ends with its connection.
                 if let Err(SendTimeoutError::Timeout(_)) = answers.send_timeout(Err(status), LAST_WORD).await

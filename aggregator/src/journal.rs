@@ -64,14 +64,14 @@ pub fn open(
     Ok((journal, memory))
 }
 
-/// The journal's name for the keyframe that a frame needs: the agent is part of it, so that no agent can put a
-/// keyframe in another's way. `None` where the frame needs none.
+/// The journal's name for the keyframe that a frame needs: a cryptographic digest with the agent's id in it, which
+/// its certificate proves, so that no agent can put a keyframe in another's way. `None` where the frame needs none.
 pub fn keyframe_key(header: &FrameHeader) -> Option<Key> {
     if header.keyframe == 0 {
         return None;
     }
-    let agent = header.agent.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    Some(u128::from(agent) << 64 | u128::from(header.keyframe))
+    let mut named = header.agent.clone();
+    named.extend(header.keyframe.to_be_bytes());
+    let digest = ao_common::tls::sha256(&named);
+    Some(digest.iter().take(16).fold(0, |key, byte| key << 8 | u128::from(*byte)))
 }

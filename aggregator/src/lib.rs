@@ -15,6 +15,7 @@ pub mod api;
 pub mod console;
 pub mod control;
 
+pub mod identity;
 pub mod ingest;
 
 pub mod fanout;

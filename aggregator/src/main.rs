@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ao_aggregator::cli::{Cli, Command};
 use ao_aggregator::sink::embedded::Store;
-use ao_aggregator::{app, config::Config, sink, verify};
+use ao_aggregator::{app, config::Config, identity, sink, verify};
 use ao_common::{shutdown, telemetry};
 use clap::Parser;
 
@@ -20,6 +20,10 @@ fn main() -> ExitCode {
     };
     if let Some(data_dir) = cli.data_dir {
         config.data_dir = data_dir;
+    }
+    if let Some(Command::Identity(command)) = &cli.command {
+        let done = identity::run_command(command, &config.data_dir, std::io::stdout().lock());
+        return done.map_or_else(|reason| fail(1, &reason), |()| ExitCode::SUCCESS);
     }
     let log = match telemetry::init(&config.log) {
         Ok(log) => log,

@@ -32,7 +32,7 @@ struct NodeLabel {
 }
 
 /// Why connections, streams, messages and frames are refused or ended.
-const REASONS: [&str; 16] = [
+const REASONS: [&str; 17] = [
     "connections",
     "silent",
     "streams",
@@ -43,6 +43,7 @@ const REASONS: [&str; 16] = [
     "size",
     "slow",
     "damaged",
+    "handshake",
     "identity",
     "epochs",
     "keyframes",
@@ -67,6 +68,7 @@ pub struct Metrics {
     /// 0 easy, 1 tight, 2 full.
     pub level: Gauge,
     refused: Family<ReasonLabel, Counter>,
+    refused_streams: Family<ReasonLabel, Counter>,
 }
 
 impl Metrics {
@@ -82,9 +84,16 @@ impl Metrics {
         let text = "How much room the journal has: 0 enough, 1 the backlog is throttled, 2 all is";
         r.register("throttled_level", text, self.level.clone());
         r.register("refused", "Streams and frames refused, by reason", self.refused.clone());
+        let text = "Streams refused or ended for their identity, by reason";
+        r.register("refused_streams", text, self.refused_streams.clone());
         for reason in REASONS {
             let _zero = self.refused.get_or_create(&ReasonLabel { reason });
         }
+    }
+
+    /// Counts a stream that was refused or ended for its identity's sake.
+    pub fn refused_stream(&self, reason: &'static str) {
+        self.refused_streams.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// Counts a refusal; the reason is of the closed set above.

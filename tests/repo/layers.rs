@@ -36,7 +36,7 @@ const AGENT: &[(Layer, &[&str])] = &[
         Layer::Source,
         &["canary", "collector", "container", "logs", "latency", "path", "probe", "scrape", "otlp", "own"],
     ),
-    (Layer::Way, &["directives", "enrich", "batch", "spool", "uplink"]),
+    (Layer::Way, &["directives", "enrich", "batch", "spool", "identity", "uplink"]),
     (Layer::Ground, &["event", "context", "metrics", "net"]),
 ];
 
@@ -44,7 +44,7 @@ const AGGREGATOR: &[(Layer, &[&str])] = &[
     (Layer::Main, &["main"]),
     (Layer::App, &["app", "cli"]),
     (Layer::Config, &["config"]),
-    (Layer::Way, &["ingest", "control", "fanout", "sink", "verify", "api", "console"]),
+    (Layer::Way, &["identity", "ingest", "control", "fanout", "sink", "verify", "api", "console"]),
     (Layer::Ground, &["canaries", "journal", "ledger", "metrics", "nodes"]),
 ];
 

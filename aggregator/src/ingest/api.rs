@@ -11,6 +11,8 @@ use serde::Deserialize;
 pub struct Config {
     /// Where agents connect.
     pub listen: SocketAddr,
+    /// No encryption and no check of who speaks: for labs alone, and only where agents say `http://` too.
+    pub plaintext: bool,
     /// Connections at one time; beyond it those that have not greeted make room.
     pub max_connections: usize,
     /// Streams at one time (two for each agent); more are refused.
@@ -29,6 +31,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 4417)),
+            plaintext: false,
             max_connections: 1024,
             max_streams: 2048,
             max_agents: 4096,

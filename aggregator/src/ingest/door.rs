@@ -162,6 +162,11 @@ impl<S> Guarded<S> {
         Self { socket, peer, conn, closed, look: Box::pin(tokio::time::sleep(IDLE)), seen: 0 }
     }
 
+    /// Where the other end is.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
     fn check(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.closed.as_mut().poll(cx).is_ready() {
             return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it makes room for another one"));

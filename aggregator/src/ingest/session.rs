@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ao_common::clock::now_ms;
 use ao_common::journal::{Append, Key};
+use ao_common::tls::read::NodeCertificate;
 use ao_proto::frame::{self, Opened};
 use ao_proto::limits::{MAX_EPOCHS, MAX_NAME_BYTES, MAX_WELCOME_RANGES, WIRE_VERSION};
 use ao_proto::queue::{self, Lane};
@@ -19,6 +20,7 @@ use tokio::sync::mpsc::error::SendTimeoutError;
 use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
+use crate::identity::{Presence, Refusal};
 use crate::ingest::acks::{self, Due};
 use crate::ingest::content::Reason;
 use crate::ingest::door::Conn;
@@ -63,6 +65,7 @@ impl Messages {
 /// The status with which the stream is ended.
 pub(crate) async fn run(
     ingest: &Ingest,
+    caller: Option<NodeCertificate>,
     mut messages: Messages,
     conn: Option<&Conn>,
     answers: &Answers,
@@ -70,6 +73,13 @@ pub(crate) async fn run(
     let refused = |_: &Status| ingest.metrics.refused("hello");
     let hello = hello(&mut messages).await.inspect_err(refused)?;
     let agent = check(&hello).inspect_err(refused)?;
+    // First of all: the agent's id counts only where the certificate says it too.
+    let presence = match (&ingest.identity, caller) {
+        (Some(identity), Some(caller)) => {
+            Some(identity.admit(&caller, &hello).map_err(|refusal| ingest.refuse(&refusal))?)
+        }
+        _ => None,
+    };
     let stay = ingest.guests.greet(agent, hello.lane, ingest.config.max_agents);
     let stay = stay.inspect_err(|_| ingest.metrics.refused("agents"))?;
     messages.meter.greeted();
@@ -85,6 +95,7 @@ pub(crate) async fn run(
 
     let session = Session {
         ingest,
+        presence,
         agent,
         lane: hello.lane,
         answers,
@@ -215,8 +226,18 @@ async fn say(answers: &Answers, message: Message) -> Result<(), Status> {
     }
 }
 
+/// Waits until the agent's certificate no longer holds.
+async fn must_end(presence: &mut Option<Presence>) -> Refusal {
+    match presence {
+        Some(presence) => presence.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
 struct Session<'a> {
     ingest: &'a Ingest,
+    /// The agent's right to be here; `None` in plaintext.
+    presence: Option<Presence>,
     agent: [u8; 16],
     lane: u32,
     answers: &'a Answers,
@@ -259,6 +280,7 @@ impl Session<'_> {
                 }
                 // The answering task ends early only where the journal cannot be written, or nobody reads.
                 () = self.due.closed() => return Ok(()),
+                refusal = must_end(&mut self.presence) => return Err(self.ingest.refuse(&refusal)),
                 message = messages.next() => message?,
             };
             let Some((message, held)) = message else { return Ok(()) };

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::canaries::Canaries;
 use crate::control::Plans;
+use crate::identity::{Identity, Refusal};
 use crate::ingest::api::Config;
 use crate::ingest::content::Content;
 use crate::ingest::guests::Guests;
@@ -31,6 +32,8 @@ pub struct Ingest {
     pub plans: Plans,
     /// What is asked of them.
     pub canaries: Canaries,
+    /// Who they are; `None`: plaintext, everybody is taken at their word.
+    pub identity: Option<Arc<Identity>>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Our name in Welcome.
@@ -64,6 +67,13 @@ impl Ingest {
         self.pressure.clone().watch(ground, self.shutdown.clone())
     }
 
+    /// Counts and logs a refusal; the answer to the peer.
+    pub(crate) fn refuse(&self, refusal: &Refusal) -> tonic::Status {
+        self.metrics.refused_stream(refusal.reason);
+        tracing::warn!(reason = refusal.reason, text = refusal.text, "a stream is refused");
+        refusal.status()
+    }
+
     /// With all that follows from the configuration; the ledger knows the agents of earlier processes.
     #[allow(clippy::too_many_arguments)]
     pub fn new(
@@ -74,6 +84,7 @@ impl Ingest {
         ledger: &Ledger,
         nodes: Nodes,
         plans: Plans,
+        identity: Option<Arc<Identity>>,
         metrics: Arc<Metrics>,
         shutdown: CancellationToken,
     ) -> Self {
@@ -90,6 +101,7 @@ impl Ingest {
             nodes,
             plans,
             canaries: Canaries::default(),
+            identity,
             metrics,
             name,
             shutdown,

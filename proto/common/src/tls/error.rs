@@ -57,3 +57,40 @@ impl TlsError {
         Self::File { what: "write", path: path.to_owned(), cause }
     }
 }
+
+/// What lies at the bottom of a transport's error, in words where it is about certificates.
+pub fn explain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    loop {
+        // An io::Error hides the error that it carries from `source`.
+        let carried = cause.downcast_ref::<io::Error>().and_then(|error| error.get_ref());
+        let tls = carried.and_then(|carried| carried.downcast_ref::<rustls::Error>());
+        if let Some(tls) = tls.or_else(|| cause.downcast_ref::<rustls::Error>()) {
+            return words(tls);
+        }
+        match cause.source() {
+            Some(below) => cause = below,
+            None => return cause.to_string(),
+        }
+    }
+}
+
+fn words(error: &rustls::Error) -> String {
+    use rustls::{CertificateError as Bad, Error};
+    match error {
+        Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature) => {
+            "its certificate is not signed by the CA that this agent was given".to_owned()
+        }
+        Error::InvalidCertificate(why @ (Bad::NotValidForName | Bad::NotValidForNameContext { .. })) => {
+            format!("{why}; add the name that the agent uses to identity.names at the aggregator")
+        }
+        Error::InvalidCertificate(
+            why @ (Bad::Expired
+            | Bad::ExpiredContext { .. }
+            | Bad::NotValidYet
+            | Bad::NotValidYetContext { .. }),
+        ) => format!("its {why}; is this host's clock right?"),
+        Error::InvalidMessage(_) => "it does not speak TLS (it may have ingest.plaintext: true)".to_owned(),
+        other => other.to_string(),
+    }
+}
