@@ -23,6 +23,7 @@ use crate::batch::Batcher;
 use crate::config::Config;
 use crate::context::{Context, Node};
 use crate::enrich::Enricher;
+use crate::identity::{Identity, IdentityError};
 use crate::logs::LogsStats;
 use crate::logs::metrics::LogsCollector;
 use crate::metrics::Metrics;
@@ -47,6 +48,9 @@ pub enum AppError {
     /// The spool.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The node's key and certificate.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The prober.
     #[error("{0}; leave out net.mode for the best that the machine allows")]
     Prober(#[from] net::OpenError),
@@ -149,7 +153,15 @@ pub async fn run(
 
     let mut out = Tasks::new();
     let out_ends = CancellationToken::new();
+    let identity = Identity::open(
+        &config.data_dir,
+        &config.aggregator.tls,
+        (&node.cluster, &node.name, opened.agent),
+        config.aggregator.plaintext(),
+        health.part("identity"),
+    )?;
     let uplink = Uplink {
+        identity,
         config: config.aggregator.clone(),
         journal: opened.journal.clone(),
         acks: Arc::clone(&opened.acks),

@@ -68,19 +68,26 @@ impl Config {
     pub fn check(&self) -> Result<(), String> {
         if self.aggregator.addresses.is_empty() {
             return Err(
-                "aggregator.addresses is empty: name at least one, such as http://127.0.0.1:4417".to_owned()
+                "aggregator.addresses is empty: name at least one, such as https://127.0.0.1:4417".to_owned()
             );
         }
+        let schemes = ["https://", "http://"];
         for address in &self.aggregator.addresses {
-            let host = address.strip_prefix("http://").unwrap_or_default();
+            let host = schemes.iter().find_map(|scheme| address.strip_prefix(scheme)).unwrap_or_default();
             if host.is_empty() || !host.contains(':') {
                 return Err(format!(
-                    "aggregator.addresses: {address:?} is not an address such as http://127.0.0.1:4417"
+                    "aggregator.addresses: {address:?} is not an address such as https://127.0.0.1:4417"
                 ));
             }
         }
         if !(0.0..=1.0).contains(&self.aggregator.backlog_share) {
             return Err("aggregator.backlog_share must be from 0 to 1".to_owned());
+        }
+        let plain = self.aggregator.addresses.iter().filter(|address| address.starts_with("http://")).count();
+        if plain != 0 && plain != self.aggregator.addresses.len() {
+            return Err(
+                "aggregator.addresses: either all are https:// or, in a lab, all are http://".to_owned()
+            );
         }
         self.collectors.collectors(None).map_err(|error| error.to_string())?;
         let most = Size::mib(4);

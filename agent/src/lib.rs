@@ -22,6 +22,7 @@ pub mod path;
 pub mod batch;
 pub mod directives;
 pub mod enrich;
+pub mod identity;
 pub mod spool;
 pub mod uplink;
 

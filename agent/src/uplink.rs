@@ -53,6 +53,7 @@ impl Uplink {
             let ended = tokio::select! {
                 () = shutdown.cancelled() => return,
                 ended = attempt => ended,
+                () = connect::renewed(&self, &address, patience) => UplinkError::Renewed,
             };
             self.metrics.connected.set(0);
             strained = if matches!(ended, UplinkError::Silent { .. }) { strained + 1 } else { 0 };
@@ -61,6 +62,7 @@ impl Uplink {
                     info!(addresses = ?to, "moving to other aggregators, as told");
                     addresses.moved(&address, &to, Instant::now());
                 }
+                UplinkError::Renewed => info!("connecting anew, with the new certificate"),
                 error => {
                     addresses.failed(&address, Instant::now());
                     let waiting = status::human(status::waiting(&self, None));

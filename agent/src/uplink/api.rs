@@ -13,6 +13,7 @@ use thiserror::Error;
 use tokio::sync::{broadcast, watch};
 
 use crate::context::Node;
+use crate::identity::{self, Identity, IdentityError};
 use crate::metrics::Metrics;
 use crate::spool::Acks;
 
@@ -20,8 +21,10 @@ use crate::spool::Acks;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Aggregators, tried in turn: `http://host:4417`.
+    /// Aggregators, tried in turn: `https://host:4417`; `http://` is for labs alone, and the aggregator must say `ingest.plaintext`.
     pub addresses: Vec<String>,
+    /// What this node enrols with.
+    pub tls: identity::Config,
     /// Bytes sent and not yet acknowledged.
     pub window: Size,
     /// Longest wait between two attempts to connect to one of them.
@@ -35,7 +38,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            addresses: vec!["http://127.0.0.1:4417".to_owned()],
+            addresses: vec!["https://127.0.0.1:4417".to_owned()],
+            tls: identity::Config::default(),
             window: Size::mib(16),
             retry: Span::secs(5),
             failover: Span::secs(5),
@@ -44,11 +48,18 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Whether the configuration itself asks for connections without encryption.
+    pub fn plaintext(&self) -> bool {
+        self.addresses.iter().any(|address| address.starts_with("http://"))
+    }
+}
+
 /// Why a connection ended. All are retried.
 #[derive(Debug, Error)]
 pub enum UplinkError {
     /// Not an address.
-    #[error("{address:?} is not an aggregator's address such as http://aggregator:4417")]
+    #[error("{address:?} is not an aggregator's address such as https://aggregator:4417")]
     Address {
         /// As configured.
         address: String,
@@ -61,6 +72,26 @@ pub enum UplinkError {
         /// What the transport says.
         why: String,
     },
+    /// An aggregator named another one without encryption.
+    #[error("{address} is not encrypted; only addresses of the configuration may be http://")]
+    Plaintext {
+        /// As it was named.
+        address: String,
+    },
+    /// No certificate.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The aggregator does not take the certificate.
+    #[error("the aggregator at {address} refused this node's certificate: {why}")]
+    Refused {
+        /// Where.
+        address: String,
+        /// Its sentence.
+        why: String,
+    },
+    /// A new certificate is there; the old one's connection has ended.
+    #[error("the certificate was renewed")]
+    Renewed,
     /// The aggregator ended or refused the stream.
     #[error("the aggregator at {address} ended the stream: {why}")]
     Ended {
@@ -97,6 +128,8 @@ pub struct Uplink {
     pub agent: [u8; 16],
     /// Epochs that may still be in the spool.
     pub epochs: Vec<u64>,
+    /// Key and certificate.
+    pub identity: Identity,
     /// Who.
     pub node: Arc<Node>,
     /// Where directives go; its value is what this agent holds.

@@ -62,11 +62,11 @@ impl<'a> Call<'a> {
         // The hello lies in the channel before the call is made; there is room.
         let hello = AgentMessage { message: Some(agent_message::Message::Hello(hello(uplink, lane))) };
         let _has_room = out.send(hello).await;
-        let mut incoming = connect::stream(channel, address, patience, outgoing).await?;
+        let mut incoming = connect::stream(uplink, channel, address, patience, outgoing).await?;
         let welcome = match timeout(patience.greeting, incoming.message()).await {
             Ok(Ok(Some(AggregatorMessage { message: Some(Message::Welcome(welcome)) }))) => welcome,
             Ok(Ok(_)) => return Err(ended("it did not begin with a welcome".to_owned())),
-            Ok(Err(status)) => return Err(ended(status.message().to_owned())),
+            Ok(Err(status)) => return Err(connect::ended(uplink, address, &status)),
             Err(_) => return Err(ended(format!("no welcome within {:?}", patience.greeting))),
         };
         let Welcome { aggregator, have, .. } = welcome;
@@ -105,7 +105,7 @@ impl<'a> Call<'a> {
                     // A message of a newer version.
                     Ok(Some(_)) => {}
                     Ok(None) => return Err(ended("it closed the stream".to_owned())),
-                    Err(status) => return Err(ended(status.message().to_owned())),
+                    Err(status) => return Err(connect::ended(self.uplink, &address, &status)),
                 },
                 Some(feeder) = feeders.join_next() => {
                     if let Ok(result) = feeder {
