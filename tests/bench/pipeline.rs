@@ -91,7 +91,7 @@ fn lines(file: usize) -> String {
 async fn samples_per_cpu_second() -> Result<Row, Box<dyn Error>> {
     let taken = Arc::new(AtomicU64::new(0));
     let url = receiver(Arc::clone(&taken)).await?;
-    let mut stack = Stack::new();
+    let mut stack = Stack::plaintext();
     stack.start_aggregator(&format!("{{prometheus: {{url: \"{url}\"}}}}"), "").await;
     let idle = cpu_seconds(stack.aggregator().id())?;
     send_frames(stack.ingest).await?;

@@ -5,6 +5,7 @@
 mod bad_input;
 mod console;
 mod directives;
+mod identity;
 mod logs;
 mod metrics;
 mod restart;

@@ -25,6 +25,10 @@ pub struct Stack {
     pub admin: SocketAddr,
     /// The agent's OTLP receiver.
     pub otlp: SocketAddr,
+    /// Neither encryption nor identities, where a test speaks the protocol by itself.
+    pub plaintext: bool,
+    /// The agent's section `aggregator.tls`, where it is not the aggregator's own bootstrap file.
+    pub tls: Option<String>,
     aggregator: Option<Process>,
     agent: Option<Process>,
     // Last, so that a failed test can still show its logs.
@@ -48,7 +52,15 @@ impl Stack {
             std::fs::create_dir_all(folder.path().join(name)).expect("a folder can be made");
         }
         let [ingest, http, admin, otlp] = free_addresses();
-        Self { folder, ingest, http, admin, otlp, aggregator: None, agent: None }
+        Self { folder, ingest, http, admin, otlp, plaintext: false, tls: None, aggregator: None, agent: None }
+    }
+
+    /// The same without encryption and identities.
+    ///
+    /// # Panics
+    /// Where no folder can be made.
+    pub fn plaintext() -> Self {
+        Self { plaintext: true, ..Self::new() }
     }
 
     /// Everything lies here.
@@ -72,8 +84,9 @@ impl Stack {
     /// Where its doors do not open.
     pub async fn start_aggregator(&mut self, sinks: &str, more: &str) {
         let yaml = format!(
-            "name: aggregator-under-test\nhttp: {{listen: \"{}\"}}\ningest: {{listen: \"{}\"}}\nsinks: {sinks}\n{more}\n",
-            self.http, self.ingest
+            "name: aggregator-under-test\nhttp: {{listen: \"{}\"}}\ningest: {{listen: \"{}\", plaintext: {}}}\n\
+             sinks: {sinks}\n{more}\n",
+            self.http, self.ingest, self.plaintext
         );
         self.aggregator = Some(self.launch("ao-aggregator", &yaml, &[]));
         self.answers("aggregator", self.http).await;
@@ -84,8 +97,11 @@ impl Stack {
     /// # Panics
     /// Where its doors do not open.
     pub async fn start_agent(&mut self, more: &str) {
+        let scheme = if self.plaintext { "http" } else { "https" };
+        let bootstrap = self.folder().join("ao-aggregator-data/identity/bootstrap");
+        let tls = self.tls.clone().unwrap_or_else(|| format!("{{bootstrap_file: {bootstrap:?}}}"));
         let yaml = format!(
-            "cluster: test\nadmin: {{listen: \"{}\"}}\naggregator: {{addresses: [\"http://{}\"], retry: 500ms}}\n\
+            "cluster: test\nadmin: {{listen: \"{}\"}}\naggregator: {{addresses: [\"{scheme}://{}\"], retry: 500ms, tls: {tls}}}\n\
              otlp: {{grpc: \"{}\"}}\nlogs: {{pods: {:?}, files: [{{path: {:?}}}]}}\n{more}\n",
             self.admin,
             self.ingest,
