@@ -32,6 +32,9 @@ use self::store::{Held, Store};
 /// Longest wait between two attempts to renew while the certificate still holds.
 const RETRY: Duration = Duration::from_secs(60);
 
+/// A peer that accepts a connection and then is silent is given up after this.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
 /// See the module.
 pub struct Identity {
     config: Config,
@@ -188,7 +191,7 @@ impl Identity {
             return Err(IdentityError::NoAuthority);
         }
         let pem = Certificate::from_pem(files::to_pem(&authorities));
-        Ok(ClientTlsConfig::new().ca_certificate(pem).domain_name(host(address)))
+        Ok(ClientTlsConfig::new().ca_certificate(pem).domain_name(host(address)).timeout(HANDSHAKE))
     }
 
     /// The certificate, while it holds.

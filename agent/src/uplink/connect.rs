@@ -32,7 +32,14 @@ pub(crate) async fn channel(
         return Err(UplinkError::Plaintext { address: address.to_owned() });
     };
     let failed = |error| UplinkError::Connect { address: address.to_owned(), why: explain(&error) + hint };
-    endpoint.connect().await.map_err(failed)
+    // The endpoint's own limit is for TCP alone; a peer may be silent after that.
+    match timeout(patience.greeting, endpoint.connect()).await {
+        Ok(connected) => connected.map_err(failed),
+        Err(_) => {
+            let why = format!("no connection within {:?}", patience.greeting);
+            Err(UplinkError::Connect { address: address.to_owned(), why })
+        }
+    }
 }
 
 /// Waits until this node's certificate has been renewed, so that a new connection is due.
