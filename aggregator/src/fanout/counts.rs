@@ -5,8 +5,8 @@
 //! One thing is not exact: where the journal gives up, for want of disk, the very frames that a request was made of, and
 //! the process dies between the cursor's step and the note that these are counted there already, they count twice.
 //!
-//! `resent` is what may have been sent twice: a request under way at a crash counts as sent again whether or not it had
-//! left.
+//! `resent` is what may have been sent twice, noted before it is: a request under way at a crash counts as sent again
+//! whether or not it had left.
 //!
 //! The file `NAME.counts` has a JSON object a line, the first one the sum of those before it:
 //! `{"end": [segment, offset], "counts": [["agent", "source", class, "delivered", "", records, bytes], ...]}`

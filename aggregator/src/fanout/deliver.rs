@@ -14,10 +14,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ao_common::backoff::Backoff;
+use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::report::Report;
+use super::tally::{Tally, add_to};
 use crate::sink::api::{Accepted, Answer, Batch, Decoded, DropReason, Refusal, RetryKind, Sink};
 
 /// Answers of 500 after which the data is suspected.
@@ -70,6 +72,12 @@ pub(super) struct Courier {
     pub(super) waited: Duration,
 }
 
+/// Notes on disk what is sent again, before it is: a crash then forgets none of it.
+pub(super) trait Notes: Send {
+    /// False where it could not be noted.
+    fn resent<'a>(&'a mut self, tally: &Tally) -> BoxFuture<'a, bool>;
+}
+
 /// A part of the batch on its way.
 struct Piece {
     batch: Batch,
@@ -92,7 +100,7 @@ impl Courier {
     ///
     /// # Errors
     /// At the shutdown.
-    pub(super) async fn deliver(&mut self, batch: Batch) -> Result<Settled, Stopped> {
+    pub(super) async fn deliver(&mut self, batch: Batch, notes: &mut dyn Notes) -> Result<Settled, Stopped> {
         let mut settled = Settled::default();
         let mut backoff = Backoff::new(self.patience.retry_base, self.patience.retry_cap);
         // The last one is the next.
@@ -102,7 +110,7 @@ impl Courier {
                 return Err(Stopped);
             }
             if piece.unclear {
-                self.report.resent(&piece.batch);
+                self.resent(&piece.batch, notes).await;
             }
             match self.send(&piece.batch).await? {
                 Ok(accepted) => {
@@ -123,6 +131,17 @@ impl Courier {
             }
         }
         Ok(settled)
+    }
+
+    /// Counts a batch that is sent again.
+    pub(super) async fn resent(&mut self, batch: &Batch, notes: &mut dyn Notes) {
+        let tally = self.report.resent(batch);
+        if !notes.resent(&tally).await {
+            // With the counts of the whole, then.
+            for (key, count) in tally {
+                add_to(&mut self.report.resent, key, count);
+            }
+        }
     }
 
     /// Decides, and waits where waiting is the answer.

@@ -24,7 +24,7 @@ pub(super) struct Report {
     pub(super) status: StatusEntry,
     pub(super) health: Part,
     pub(super) state: State,
-    /// What was sent again since this was last taken.
+    /// What was sent again and is not on disk yet.
     pub(super) resent: Tally,
 }
 
@@ -123,18 +123,20 @@ impl Report {
         }
     }
 
-    /// A batch is sent again, and nobody knows whether it was taken the first time.
-    pub(super) fn resent(&mut self, batch: &Batch) {
+    /// A batch is sent again, and nobody knows whether it was taken the first time. Returns what is counted.
+    pub(super) fn resent(&mut self, batch: &Batch) -> Tally {
+        let mut tally = Tally::new();
         for part in &batch.parts {
             let header = &part.frame.header;
             let records = part.records.len() as u64;
             let bytes = u128::from(header.bytes) * u128::from(records) / u128::from(header.records.max(1));
             let count = Count { records, bytes: (bytes as u64).min(header.bytes) };
             self.ledger.add(header, Entry::Resent(self.sink), count);
-            tally::add(&mut self.resent, header, Entry::Resent(self.sink), count);
+            tally::add(&mut tally, header, Entry::Resent(self.sink), count);
             self.metrics.resent(records);
             self.status.update(|status| status.resent_records += records);
         }
+        tally
     }
 
     /// Everything before the position is done.

@@ -17,7 +17,7 @@ use super::scripted::{Request, Scripted};
 use super::*;
 use crate::journal;
 use crate::ledger::Entry;
-use crate::sink::api::{Accepted, DropReason, Lane, Refusal};
+use crate::sink::api::{Accepted, DropReason, Lane, Refusal, RetryKind};
 
 /// The queues of the class that the scripted sinks take.
 const LOGS: usize = 4;
@@ -233,6 +233,24 @@ async fn the_same_request_after_a_crash() {
     assert_eq!(process.records(Entry::Delivered("scripted")), 5);
     assert_eq!(process.records(Entry::Resent("scripted")), 1);
     assert_eq!(process.records(Entry::Dropped("scripted", "too_old")), 1);
+    process.stop().await;
+}
+
+/// Scenario: nobody knows whether a request was taken; it is sent again, and the process dies before an answer.
+/// Guarantees: the next process sends it once more, and both times count as sent again.
+#[tokio::test]
+async fn no_crash_forgets_what_was_sent_again() {
+    let dir = TempDir::new().expect("a folder");
+    let unclear = || Refusal::Retry { kind: RetryKind::Timeout, after: None, why: "timeout".to_owned() };
+    let first = Scripted::hanging(move |n, _| if n == 0 { Some(Err(unclear())) } else { None });
+    let first = Arc::new(first);
+    let process = Process::start(&dir, std::slice::from_ref(&first));
+    process.append(&["a"]).await;
+    eventually("sent twice", || first.requests().len() == 2).await;
+    process.crash().await;
+    let process = Process::start(&dir, &[Arc::new(accepting("scripted"))]);
+    eventually("all done", || process.balance("scripted") == NOTHING).await;
+    assert_eq!(process.records(Entry::Resent("scripted")), 2);
     process.stop().await;
 }
 

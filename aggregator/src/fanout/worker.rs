@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ao_common::journal::{Cursor, Journal, Position};
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -21,13 +22,14 @@ use super::check::{self, Ahead, Verdict, now_ms};
 use super::counts::Counts;
 use super::dead_letter::DeadLetters;
 use super::decode::Keyframes;
-use super::deliver::{Courier, Settled, Stopped, cut};
+use super::deliver::{Courier, Notes, Settled, Stopped, cut};
 use super::intent::{Intent, LeftOut, Noted};
 use super::lag::bytes_between;
 use super::outcome::Outcome;
 use super::ranges::{self, Range, Ranges};
 use super::share::Share;
 use super::status::State;
+use super::tally::Tally;
 use super::tap::{Run, Tap};
 use crate::sink::api::{Batch, Lane, Part};
 
@@ -173,7 +175,8 @@ impl Worker {
             noted = Noted { left_out: vec![LeftOut::new(); run.frames.len()], ..Noted::default() };
         }
         if let Some(in_flight) = self.requests(&run, &noted).first() {
-            self.courier.report.resent(in_flight);
+            let mut notes = Ledgering { desk: &mut self.desk, position: self.position };
+            self.courier.resent(in_flight, &mut notes).await;
         }
         self.request(Run { end, ..run }, noted).await
     }
@@ -217,7 +220,8 @@ impl Worker {
             })
             .await?;
             noted.done += request.records() as u64;
-            let settled = self.courier.deliver(request).await?;
+            let mut notes = Ledgering { desk: &mut self.desk, position: self.position };
+            let settled = self.courier.deliver(request, &mut notes).await?;
             noted.add(&run.frames, settled);
         }
         let left_out = std::mem::take(&mut noted.left_out);
@@ -327,6 +331,28 @@ impl Worker {
             lag += self.ranges.bytes(&self.journal, self.queue);
         }
         self.courier.report.position(self.position, lag);
+    }
+}
+
+/// Notes what is sent again among the counts, as done: the cursor need not move for it to count.
+struct Ledgering<'a> {
+    desk: &'a mut Option<Box<Desk>>,
+    position: Position,
+}
+
+impl Notes for Ledgering<'_> {
+    fn resent<'a>(&'a mut self, tally: &Tally) -> BoxFuture<'a, bool> {
+        let (tally, position) = (tally.clone(), self.position);
+        Box::pin(async move {
+            let Some(mut desk) = self.desk.take() else { return false };
+            let task = tokio::task::spawn_blocking(move || {
+                let noted = desk.counts.append(position, &[&tally]);
+                (desk, noted)
+            });
+            let Ok((desk, noted)) = task.await else { return false };
+            *self.desk = Some(desk);
+            noted.is_ok()
+        })
     }
 }
 

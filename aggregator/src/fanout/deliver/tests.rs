@@ -26,6 +26,15 @@ fn batch(lines: usize) -> Batch {
     Batch { parts: vec![crate::sink::api::Part { frame, records }], ..Batch::default() }
 }
 
+/// Nothing can be noted.
+struct NoDisk;
+
+impl Notes for NoDisk {
+    fn resent<'a>(&'a mut self, _tally: &Tally) -> BoxFuture<'a, bool> {
+        Box::pin(async { false })
+    }
+}
+
 struct Stand {
     courier: Courier,
     health: Health,
@@ -59,7 +68,7 @@ fn stand(sink: &Arc<Scripted>) -> Stand {
 
 /// Delivers so many lines; the records given up, with the reasons.
 async fn deliver(sink: &Arc<Scripted>, lines: usize) -> Vec<(u32, DropReason)> {
-    let settled = stand(sink).courier.deliver(batch(lines)).await.expect("no shutdown");
+    let settled = stand(sink).courier.deliver(batch(lines), &mut NoDisk).await.expect("no shutdown");
     settled.refused.iter().map(|one| (one.record, one.reason)).collect()
 }
 
@@ -143,7 +152,9 @@ async fn wrong_configuration_holds() {
     let mut stand = stand(&sink);
     let (health, statuses) = (stand.health.clone(), stand.statuses.clone());
     let delivered =
-        tokio::spawn(async move { stand.courier.deliver(batch(4)).await.map(|s| s.refused.len()) });
+        tokio::spawn(
+            async move { stand.courier.deliver(batch(4), &mut NoDisk).await.map(|s| s.refused.len()) },
+        );
     tokio::time::sleep(Duration::from_secs(1_800)).await;
     let reason = "HTTP 401: no such user".to_owned();
     assert_eq!(health.snapshot()[0].not_ready.as_ref(), Some(&reason));
@@ -161,7 +172,7 @@ async fn unclear_answers_count_as_resent() {
     let lost = || Err(Refusal::Retry { kind: RetryKind::Timeout, after: None, why: "timeout".to_owned() });
     let sink = Arc::new(Scripted::new(move |n, _| if n < 2 { lost() } else { Ok(Accepted::default()) }));
     let mut stand = stand(&sink);
-    stand.courier.deliver(batch(3)).await.expect("no shutdown");
+    stand.courier.deliver(batch(3), &mut NoDisk).await.expect("no shutdown");
     let requests: Vec<Vec<u32>> = sink.requests().into_iter().map(|request| request.records).collect();
     assert_eq!(requests, vec![vec![0, 1, 2]; 3]);
     assert_eq!(stand.ledger.lines()[0].2.records, 6);
@@ -190,7 +201,8 @@ async fn the_shutdown_ends_a_wait() {
         tokio::time::sleep(Duration::from_secs(100)).await;
         shutdown.cancel();
     };
-    let (settled, ()) = tokio::join!(stand.courier.deliver(batch(1)), stopper);
+    let mut disk = NoDisk;
+    let (settled, ()) = tokio::join!(stand.courier.deliver(batch(1), &mut disk), stopper);
     assert!(matches!(settled, Err(Stopped)));
 }
 
@@ -200,7 +212,7 @@ async fn the_shutdown_ends_a_wait() {
 async fn partial_success() {
     let partial = Accepted { refused: vec![(0, 1)], refused_unnamed: 2, why: "bad".to_owned() };
     let sink = Arc::new(Scripted::new(move |_, _| Ok(partial.clone())));
-    let settled = stand(&sink).courier.deliver(batch(5)).await.expect("no shutdown");
+    let settled = stand(&sink).courier.deliver(batch(5), &mut NoDisk).await.expect("no shutdown");
     assert_eq!(settled.refused.iter().map(|one| one.record).collect::<Vec<_>>(), [1]);
     assert_eq!(settled.unnamed.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [2]);
     assert_eq!(sink.requests().len(), 1);

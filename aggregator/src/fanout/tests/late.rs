@@ -3,7 +3,6 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
-use crate::sink::api::RetryKind;
 
 const LATE_AFTER: Duration = Duration::from_secs(1);
 

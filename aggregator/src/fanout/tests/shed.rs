@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use ao_common::units::Size;
 
 use super::*;
-use crate::sink::api::RetryKind;
 
 /// Lines of one frame, which zstd makes hardly smaller.
 fn noise(frame: u64) -> Vec<String> {
