@@ -12,6 +12,7 @@
 //! | `scan.rs` | from record to record, and over damage to the next |
 //! | `catalog.rs` | what writer, readers and cursors share: segments, positions, counters |
 //! | `recovery.rs` | opening: which segments count, and the fold's state |
+//! | `witness.rs` | how far a log was fsynced, noted beside it |
 //! | `survey.rs` | what is good in a segment that a crash may have torn |
 //! | `writer.rs` | the thread: write, fsync, acknowledge, delete what was read |
 //! | `active.rs` | the segment that is being written |
@@ -20,6 +21,9 @@
 //! | `cursor.rs` | a named position, and the ranges it leaves behind |
 //! | `mark.rs` | a cursor's file |
 //! | `reader.rs` | frames in order, and their keyframes |
+//! | `examine.rs` | a look through one segment that changes nothing |
+//! | `inspect.rs`, `repair.rs` | the journal as a whole, for a person: what is in it, and damage put away |
+//! | `report.rs`, `text.rs` | what they found, as data and for reading |
 //! | `error.rs` | why something cannot be done |
 //!
 //! # On disk
@@ -27,16 +31,17 @@
 //! ```text
 //! DIR/lock                         flock: one process at a time
 //! DIR/CLASS/NAME.cursor, .range    see `mark.rs`
+//! DIR/CLASS/durable                see `witness.rs`
 //! DIR/CLASS/0123456789abcdef.seg   records, one behind the other; the number grows from 1
 //!
 //! record:  0  magic     F8 41 4F F9
 //!          4  crc32c    of bytes 8..44, begun with segment number and offset (u64 each): a copy elsewhere is no record
 //!          8  crc32c    of the payload
 //!         12  length    of the payload
-//!         16  kind      1 segment, 2 state, 3 keyframe, 4 frame, 5 frame with a key, 6 mark; then 3 bytes 0
+//!         16  kind      1 segment, 2 state, 3 keyframe, 4 frame, 5 frame with a key, 6 mark, 7 gap; then 3 bytes 0
 //!         20  key       u128: of the keyframe; of a state the oldest segment that counts
 //!         36  synced    u64: offset up to which the segment was fsynced when this was written
-//!         44  payload   segment: version u16 = 1, class; state: Fold::snapshot()
+//!         44  payload   segment: version u16 = 1, class; state: Fold::snapshot(); gap: what was damaged there
 //! ```
 //!
 //! All numbers are little-endian. A segment begins with a segment record and a state record; a frame's keyframe stands
@@ -50,9 +55,9 @@
 //! - What was not acknowledged is there after a crash or is not, but never with a gap before it.
 //! - A call's frames lie in one segment; if they cannot be written, none of them is in the log. (A crash right after
 //!   the failure may bring some back: whoever appends them again has them twice, at least once.)
-//! - Damage costs the records that it hits. It is told from a torn write by `synced`: damage before it is skipped and
-//!   counted, what lies behind it is cut. (A damaged keyframe also costs the frames that need it. Where the mark behind
-//!   the last fsync is lost as well, a crash and a flipped bit at once, all of that last batch behind the bit is cut.)
+//! - Damage costs the records that it hits. It is told from a torn write by `synced` and by the file `durable`: damage
+//!   before them is skipped and counted, what lies behind is cut. (A damaged keyframe also costs the frames that need it.
+//!   Where a power cut and damage come together, all of the last batch behind the damage is cut.)
 //! - A cursor never goes back behind an `advance` that returned. A range that it left behind ([`Cursor::leave_behind`])
 //!   and what it goes on with make all that it owed, without overlap, also after a crash between the two steps.
 //! - After a failed fsync nothing more is written to that segment, and what waited for it fails.
@@ -78,6 +83,7 @@ mod scan;
 mod catalog;
 mod recovery;
 mod survey;
+mod witness;
 
 mod active;
 mod budget;
@@ -89,10 +95,20 @@ mod cursor;
 mod mark;
 mod reader;
 
+mod examine;
+mod inspect;
+mod repair;
+mod report;
+mod text;
+
 pub use api::{Append, Class, Fold, Key, Options, Position, Record, Stats};
 pub use cursor::Cursor;
 pub use error::JournalError;
+pub use inspect::inspect;
 pub use reader::Reader;
+pub use repair::{Act, Mend, repair};
+pub use report::{About, Content, CursorReport, Damage, LogReport, Report, What};
+pub use text::Text;
 
 use catalog::{Shared, locked};
 use inner::Inner;

@@ -138,10 +138,10 @@ impl Active {
     }
 
     /// Says, for a start after a crash of the process, that all up to here was fsynced. Not fsynced itself, and no
-    /// loss if it fails.
-    pub(super) fn mark(&mut self, class: &ClassLog, buf: &mut Vec<u8>) {
+    /// loss if it fails. False where it was said before or is not so.
+    pub(super) fn mark(&mut self, class: &ClassLog, buf: &mut Vec<u8>) -> bool {
         if self.synced != self.end || self.dirty || self.retired {
-            return;
+            return false;
         }
         buf.clear();
         put(buf, self.place(buf), Kind::Mark, 0, self.synced, &[]);
@@ -149,6 +149,7 @@ impl Active {
             Ok(()) => self.marked = true,
             Err(error) => tracing::debug!(%error, "cannot write the mark behind an fsync"),
         }
+        true
     }
 
     /// Whether something waits for an fsync.

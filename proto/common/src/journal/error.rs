@@ -24,6 +24,12 @@ pub enum JournalError {
         /// The folder.
         path: PathBuf,
     },
+    /// A repair while the service runs.
+    #[error("cannot repair {}: a service has it open; stop that first", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A segment that this build did not write.
     #[error("cannot read {}: {why}", path.display())]
     Format {

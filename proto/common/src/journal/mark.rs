@@ -122,6 +122,11 @@ pub(super) fn read(file: &dyn File, range: bool) -> io::Result<Option<Slot>> {
     Ok(newest(&slots).and_then(|newest| slots[newest].take()))
 }
 
+/// Whether a file without a good slot was never whole. A plain cursor has nothing to lose then: it is at the beginning.
+pub(super) fn is_half_made(file: &dyn File, range: bool) -> bool {
+    range && file.read_at(&mut [0], SLOT_AT[1]).is_ok_and(|got| got == 0)
+}
+
 /// All cursors among a log's files, used or not: each holds back deletion. A range that was half-made goes; one that
 /// was made, but whose cursor was not moved behind it any more before a crash, has that done now.
 pub(super) fn load_all<'a>(
@@ -136,9 +141,7 @@ pub(super) fn load_all<'a>(
         let path = path(dir, name, range);
         let file = storage.open(&path, Open::Read).map_err(JournalError::io("open", &path))?;
         let slot = read(&*file, range).map_err(JournalError::io("read", &path))?;
-        let half_made =
-            range && slot.is_none() && file.read_at(&mut [0], SLOT_AT[1]).is_ok_and(|got| got == 0);
-        if half_made {
+        if slot.is_none() && is_half_made(&*file, range) {
             tracing::info!(path = %path.display(), "removing a range of the journal that a crash left half-made");
             storage.remove(&path).map_err(JournalError::io("remove", &path))?;
             continue;

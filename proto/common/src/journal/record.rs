@@ -28,6 +28,8 @@ pub(super) enum Kind {
     KeyedFrame = 5,
     /// Empty: says by its `synced` that all before it was fsynced.
     Mark = 6,
+    /// Put by a repair over damage, which it holds.
+    Gap = 7,
 }
 
 /// The head of a record.
@@ -77,6 +79,7 @@ impl Head {
             4 => Kind::Frame,
             5 => Kind::KeyedFrame,
             6 => Kind::Mark,
+            7 => Kind::Gap,
             _ => return None,
         };
         let len = u32_at(head, 12);

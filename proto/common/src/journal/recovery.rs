@@ -12,11 +12,12 @@ use tokio::sync::watch;
 use super::api::{Class, Fold, Position};
 use super::catalog::{ClassLog, Log, Segment, Tally, locked};
 use super::error::JournalError;
+use super::examine::check_version;
 use super::mark;
-use super::record::VERSION;
 use super::scan::{Scan, Step};
 use super::storage::{Open, Storage};
 use super::survey::{Survey, end_well};
+use super::witness::{self, Witness};
 use super::writer::Writing;
 
 /// Opens or begins a class below `dir`.
@@ -38,12 +39,18 @@ pub(super) fn open(
     // Not below any cursor either: if somebody deleted the segments alone, new ones would pass for read.
     let cursor_at =
         cursors.values().map(|mark| mark.position.max(mark.end.unwrap_or_default()).segment).max();
-    let next = segments.keys().next_back().copied().max(cursor_at).unwrap_or(0) + 1;
+    let durable = witness::read(storage, &log.dir);
+    let next =
+        segments.keys().next_back().copied().max(cursor_at).max(Some(durable.segment)).unwrap_or(0) + 1;
     for segment in segments.values() {
         log.tally.bytes.fetch_add(segment.end().offset, Ordering::Relaxed);
     }
 
-    let found = recover(storage, &log, &mut segments)?;
+    let found = recover(storage, &log, &mut segments, durable)?;
+    let witness = Witness::open(storage, &log.dir);
+    if let Some((_, newest)) = segments.last_key_value() {
+        witness.note(newest.end());
+    }
     let mut replay_from = Position::default();
     if let Some(state) = &found.state {
         let kept = segments.split_off(&state.oldest);
@@ -64,6 +71,7 @@ pub(super) fn open(
     replay(storage, &log, replay_from, &mut *fold)?;
     let writing = Writing {
         fold,
+        witness,
         active: None,
         staged: Vec::new(),
         next,
@@ -95,6 +103,7 @@ fn recover(
     storage: &dyn Storage,
     log: &ClassLog,
     segments: &mut BTreeMap<u64, Segment>,
+    durable: Position,
 ) -> Result<Recovered, JournalError> {
     let mut found = Recovered::default();
     let numbers: Vec<u64> = segments.keys().rev().copied().collect();
@@ -105,9 +114,9 @@ fn recover(
         let file = storage.open(&path, Open::Write).map_err(JournalError::io("open", &path))?;
         let mut scan = Scan::new(file.clone(), number, 0);
         let mut survey = Survey::of(&mut scan, size).map_err(JournalError::io("read", &path))?;
-        check_version(&survey, &path)?;
+        survey.about.as_ref().map_or(Ok(()), |about| check_version(about, &path))?;
         if nth == 0 {
-            survey.cut_torn();
+            survey.cut_torn(if durable.segment == number { durable.offset } else { 0 });
         }
         if newest && survey.is_void() {
             // The crash came while it was made: the one before it was complete by then.
@@ -144,17 +153,6 @@ fn recover(
     Ok(found)
 }
 
-fn check_version(survey: &Survey, path: &Path) -> Result<(), JournalError> {
-    let version = survey.about.as_ref().and_then(|about| about.first_chunk()).map(|v| u16::from_le_bytes(*v));
-    match version {
-        Some(other) if other != VERSION => Err(JournalError::Format {
-            path: path.to_owned(),
-            why: format!("it has format version {other}, this build knows version {VERSION}"),
-        }),
-        _ => Ok(()),
-    }
-}
-
 /// Tells the fold of the frames behind its snapshot.
 fn replay(
     storage: &dyn Storage,
@@ -181,7 +179,7 @@ fn replay(
 }
 
 /// The number in a segment's file name.
-fn number(file: &str) -> Option<u64> {
+pub(super) fn number(file: &str) -> Option<u64> {
     let digits = file.strip_suffix(".seg").filter(|digits| digits.len() == 16)?;
     u64::from_str_radix(digits, 16).ok()
 }

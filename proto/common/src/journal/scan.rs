@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::api::Position;
-use super::record::{HEAD, Head, MAGIC};
+use super::record::{HEAD, Head, Kind, MAGIC};
 use super::storage::{File, read_full};
 
 /// Read-ahead: large enough that a disk streams, small beside any memory limit.
@@ -41,7 +41,7 @@ pub(super) enum Step {
     Frame(Entry, Bytes),
     /// Some other record, unread.
     Other(Entry),
-    /// Bytes that are no record, or a frame that is not what was written.
+    /// Bytes that are no record, or a frame that is not what was written, or what a repair made of such.
     Damage(Range<u64>),
 }
 
@@ -97,6 +97,9 @@ impl Scan {
                     return Err(error);
                 }
             },
+            Some(Found::Record(entry)) if entry.head.kind == Kind::Gap => {
+                Some(Step::Damage(entry.at..entry.end()))
+            }
             Some(Found::Record(entry)) => Some(Step::Other(entry)),
             Some(Found::Damage(bytes)) => Some(Step::Damage(bytes)),
             None => None,

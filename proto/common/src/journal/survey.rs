@@ -25,6 +25,8 @@ pub(super) struct Survey {
     pub(super) damage: Vec<(Range<u64>, Good)>,
     /// How far the file was fsynced, as any head in it says.
     pub(super) synced: u64,
+    /// Damage that a repair has put away.
+    pub(super) gaps: Vec<Range<u64>>,
     /// The payload of the first record.
     pub(super) about: Option<Bytes>,
 }
@@ -69,27 +71,34 @@ impl Survey {
                     survey.good.frames += 1;
                     survey.good.frames_end = entry.end();
                 }
+                Kind::Gap => survey.gaps.push(entry.at..entry.end()),
                 Kind::Keyframe | Kind::Mark => {}
             }
         }
         Ok(survey)
     }
 
-    /// Forgets all from the first damage on that no fsync is known to have come after. A crash tears writes in any
-    /// order, so that even a good record behind such damage belongs to a batch that nobody was told is durable; keeping
-    /// it would let the fold (file positions) step over its lost predecessor.
-    pub(super) fn cut_torn(&mut self) {
-        if let Some(torn) = self.damage.iter().position(|(bytes, _)| bytes.start >= self.synced) {
+    /// Forgets all from the first damage on that no fsync is known to have come after, from heads or as the witness
+    /// says. A crash tears writes in any order, so that even a good record behind such damage belongs to a batch that
+    /// nobody was told is durable; keeping it would let the fold (file positions) step over its lost predecessor. What
+    /// was fsynced and is not there any more counts as damage.
+    pub(super) fn cut_torn(&mut self, synced: u64) {
+        let synced = synced.max(self.synced);
+        if let Some(torn) = self.damage.iter().position(|(bytes, _)| bytes.start >= synced) {
             self.good = self.damage[torn].1;
             self.damage.truncate(torn);
             if let Some((bytes, _)) = self.damage.last() {
                 self.good.end = self.good.end.max(bytes.end);
             }
         }
+        let found = self.damage.last().map_or(0, |(bytes, _)| bytes.end).max(self.good.end);
+        if synced > found {
+            self.damage.push((found..synced, self.good));
+        }
     }
 
     pub(super) fn is_void(&self) -> bool {
-        self.good.frames == 0 && self.good.state.is_none() && self.damage.is_empty()
+        self.good.frames == 0 && self.good.state.is_none() && self.damage.is_empty() && self.gaps.is_empty()
     }
 }
 
@@ -103,7 +112,9 @@ pub(super) fn end_well(
 ) -> Result<u64, JournalError> {
     let (number, size, end) = (segment.number, segment.end().offset, survey.good.end);
     if end < size {
-        let bytes = size - end;
+        // What was fsynced and is damaged is counted as that.
+        let damaged = survey.damage.last().map_or(0, |(bytes, _)| bytes.end).clamp(end, size);
+        let bytes = size - damaged;
         tracing::warn!(
             class = log.name,
             segment = number,
@@ -111,7 +122,7 @@ pub(super) fn end_well(
             bytes,
             "cutting off what a crash left half-written"
         );
-        log.tally.torn_tails.fetch_add(1, Ordering::Relaxed);
+        log.tally.torn_tails.fetch_add(u64::from(bytes > 0), Ordering::Relaxed);
         log.tally.corrupt_bytes.fetch_add(bytes, Ordering::Relaxed);
         file.truncate(end).map_err(JournalError::io("truncate", path))?;
     }

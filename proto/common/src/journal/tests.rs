@@ -10,6 +10,7 @@ mod invariants;
 mod keyframes;
 mod left_behind;
 mod recovery;
+mod repair;
 
 mod model;
 mod truth;

@@ -10,6 +10,7 @@ use super::active::{Active, cost};
 use super::api::{Append, Fold, Options, Position};
 use super::catalog::{Segment, Shared, locked};
 use super::error::JournalError;
+use super::witness::Witness;
 
 /// Bytes that may wait in the queue; what is larger goes alone.
 pub(super) const QUEUE_BYTES: usize = 8 << 20;
@@ -47,6 +48,7 @@ pub(super) struct Writer {
 /// What the thread knows of a class.
 pub(super) struct Writing {
     pub(super) fold: Box<dyn Fold>,
+    pub(super) witness: Witness,
     pub(super) active: Option<Active>,
     /// Written, not yet fsynced.
     pub(super) staged: Vec<Staged>,
@@ -122,9 +124,10 @@ impl Writer {
             drop(self.commit(class));
             self.sweep(class);
             if queue.is_empty()
-                && let Some(active) = &mut self.classes[class].active
+                && let Writing { active: Some(active), witness, .. } = &mut self.classes[class]
+                && active.mark(&self.shared.classes[class], &mut self.buf)
             {
-                active.mark(&self.shared.classes[class], &mut self.buf);
+                witness.note(active.segment.end());
             }
         }
         self.buf.clear();

@@ -1,6 +1,5 @@
 //! The model test's journal and disk, and what is done to them; what must hold is `truth`'s.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +42,6 @@ pub(super) struct World {
     faults: bool,
     /// Damage has hit more than a frame: the fold may have forgotten something, and keyframes may be gone.
     tainted: bool,
-    /// Segments with damage.
-    flipped: BTreeSet<(usize, u64)>,
 }
 
 struct Running {
@@ -73,7 +70,6 @@ impl World {
             next: 0,
             faults: false,
             tainted: false,
-            flipped: BTreeSet::new(),
         };
         world.start();
         world
@@ -204,17 +200,13 @@ impl World {
 
     fn flip(&mut self, class: usize, at: usize, bit: u8) {
         if self.faults {
-            // The mark behind the last fsync may not have been written, without which damage counts as a torn write.
+            // What says how far it was fsynced may not have been written, without which damage counts as a torn write.
             return;
         }
         let running = self.running.as_ref().expect("running");
         let records = read(&running.journal, class, Position::default());
         let Some(record) = records.get(at % records.len().max(1)) else { return };
         let segment = record.position.segment;
-        if !self.flipped.insert((class, segment)) {
-            // A second flip may hit the mark that tells the first from a torn write.
-            return;
-        }
         let path = format!("/data/{}/{segment:016x}.seg", NAMES[class]);
         let offset = at / 7 % (record.end.offset as usize + 50);
         self.disk.flip(Path::new(&path), offset, bit);
