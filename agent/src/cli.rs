@@ -32,4 +32,7 @@ pub enum Command {
     Collect(crate::collector::Args),
     /// Records the host's metrics at an interval, for benchmarks.
     Record(crate::record::Args),
+    /// Shows what lies in the spool, or makes a damaged one clean.
+    #[command(subcommand)]
+    Journal(crate::spool::inspect::Args),
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use ao_agent::cli::{Cli, Command};
-use ao_agent::{app, collector, config::Config, record};
+use ao_agent::{app, collector, config::Config, record, spool};
 use ao_common::{shutdown, telemetry};
 use clap::Parser;
 
@@ -39,6 +39,10 @@ fn main() -> ExitCode {
                 app::run(config, node, Some(log), token).await.map_err(|e| e.to_string())
             }
             Some(Command::Record(args)) => record::run(args).await.map_err(|e| e.to_string()),
+            Some(Command::Journal(args)) => {
+                let out = std::io::stdout().lock();
+                spool::inspect::run(&args, &config.data_dir, out).map_err(|e| e.to_string())
+            }
             Some(Command::Collect(args)) => {
                 let out = std::io::stdout().lock();
                 collector::print_once(&args, &config.collectors, &node.roots, out).map_err(|e| e.to_string())

@@ -13,6 +13,7 @@
 //! | `counts` | its part that goes with the cursor |
 //! | `metrics` | both as metric families |
 //! | `error` | why it cannot be opened |
+//! | [`inspect`] | the command `journal` |
 
 mod acks;
 mod api;
@@ -20,6 +21,7 @@ mod checkpoints;
 mod counts;
 mod error;
 mod fold;
+pub mod inspect;
 mod lane;
 mod ledger;
 mod metrics;

@@ -32,4 +32,7 @@ pub enum Command {
     /// Nodes' identities: who has enrolled, how a new host does, how a lost one is let back in.
     #[command(subcommand)]
     Identity(identity::Command),
+    /// Shows what lies in the journals, or makes damaged ones clean.
+    #[command(subcommand)]
+    Journal(crate::journal::inspect::Args),
 }

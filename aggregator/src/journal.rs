@@ -2,6 +2,7 @@
 
 mod cursors;
 mod fold;
+pub mod inspect;
 mod ranges;
 
 use std::path::Path;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use ao_aggregator::cli::{Cli, Command};
 use ao_aggregator::sink::embedded::Store;
-use ao_aggregator::{app, config::Config, identity, sink, verify};
+use ao_aggregator::{app, config::Config, identity, journal, sink, verify};
 use ao_common::{shutdown, telemetry};
 use clap::Parser;
 
@@ -29,6 +29,12 @@ fn main() -> ExitCode {
         Ok(log) => log,
         Err(error) => return fail(2, &error.to_string()),
     };
+    if let Some(Command::Journal(args)) = &cli.command {
+        return match journal::inspect::run(args, &config.data_dir, std::io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(1, &error.to_string()),
+        };
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start the runtime: {error}")),

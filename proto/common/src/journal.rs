@@ -24,6 +24,7 @@
 //! | `examine.rs` | a look through one segment that changes nothing |
 //! | `inspect.rs`, `repair.rs` | the journal as a whole, for a person: what is in it, and damage put away |
 //! | `report.rs`, `text.rs` | what they found, as data and for reading |
+//! | `command.rs` | the two as commands |
 //! | `error.rs` | why something cannot be done |
 //!
 //! # On disk
@@ -101,7 +102,10 @@ mod repair;
 mod report;
 mod text;
 
+mod command;
+
 pub use api::{Append, Class, Fold, Key, Options, Position, Record, Stats};
+pub use command::{Ask, CommandError, command};
 pub use cursor::Cursor;
 pub use error::JournalError;
 pub use inspect::inspect;

@@ -6,9 +6,11 @@ mod kit;
 
 mod acknowledgements;
 mod budget;
+mod full_disk;
 mod invariants;
 mod keyframes;
 mod left_behind;
+mod queues;
 mod recovery;
 mod repair;
 

@@ -136,6 +136,11 @@ impl Disk {
         ending.map(|(_, node)| state.files[*node].now.len() as u64).sum()
     }
 
+    /// Operations that changed something.
+    pub(super) fn operations(&self) -> u64 {
+        locked(&self.0).ops
+    }
+
     pub(super) fn bytes_read(&self) -> u64 {
         locked(&self.0).bytes_read
     }

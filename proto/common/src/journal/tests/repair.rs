@@ -197,7 +197,7 @@ fn damage(content: &mut Vec<u8>, harm: &Harm) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Scenario: bits flip, noise is written and ends are cut off, anywhere in the segments and cursors of a journal.
     /// Guarantees: the repair does what its dry run says; then nothing is damaged; every frame that was not hit is read,
