@@ -4,11 +4,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Where `make run` keeps its state.
 DATA ?= data
+# Length of `make chaos`, and which schedule: a random one where it is empty.
+MINUTES ?= 2
+SEED ?=
 # Limits `make bench` to one family, such as ONLY=wire.
 ONLY ?=
 RUN := tests/scripts/run.sh
 
-.PHONY: help run test tools lint bench clean-data
+.PHONY: help run test tools lint chaos bench clean-data
 
 help: ## Lists these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -17,12 +20,13 @@ run: ## Builds both services and starts them here, with the console on http://12
 	cargo build --locked --release -p ao-agent -p ao-aggregator
 	DATA=$(DATA) deploy/run-local.sh
 
-test: tools lint ## Everything: tools, lint, then unit and property, repository, network and end-to-end tests
+test: tools lint ## Everything: tools, lint, then unit and property, repository, network, end-to-end tests and two minutes of chaos
 	cargo build --locked --workspace --all-targets
 	$(RUN) unit --workspace --lib --bins
 	$(RUN) repo --workspace --test repo
 	$(RUN) netns --workspace --test netns
 	$(RUN) e2e --workspace --test e2e
+	$(RUN) chaos -p ao-tests --bin ao-chaos -- --minutes 2 --seed 1
 
 tools: ## Installs what the tests need into target/tools, at pinned versions
 	tests/scripts/tools.sh
@@ -31,6 +35,10 @@ lint: ## Formatting, clippy and the links of the documentation; a warning is an 
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings -A rustdoc::private_intra_doc_links" cargo doc --locked --workspace --no-deps --document-private-items
+
+chaos: tools ## Faults by a seeded schedule while data flows, then counts what is lost or double; MINUTES=10 SEED=7
+	cargo build --locked -p ao-agent -p ao-aggregator -p ao-tests --bins
+	$(RUN) chaos -p ao-tests --bin ao-chaos -- --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 bench: ## Measures and writes target/bench.json; ONLY=family for one family
 	cargo build --locked --release -p ao-agent -p ao-aggregator

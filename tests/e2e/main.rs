@@ -14,4 +14,5 @@ mod traces;
 mod verify;
 mod weather;
 mod windows;
-mod writer;
+
+use ao_tests::writer;

@@ -8,13 +8,18 @@
 //! | [`process`] | a child process with a log file; killed when dropped |
 //! | [`stack`] | an aggregator and an agent as processes, with their configurations |
 //! | [`prometheus`] | the real Prometheus, and PromQL |
+//! | [`link`] | a stretch of network that can be cut, stalled, slow or narrow |
+//! | [`load`], [`verdict`] | numbered records of all signals, and what of them is where |
 //! | [`loki`], [`tempo`] | servers that decode, record, and answer by script |
 //! | [`script`] | the script |
 //! | [`synthetic`] | a fleet that does not exist, for the console |
+//! | [`writer`] | log files as a kubelet and a program write them |
 //! | [`workspace`] | where binaries, tools and reports lie |
 
 pub mod browser;
 pub mod eventually;
+pub mod link;
+pub mod load;
 pub mod loki;
 pub mod process;
 pub mod prometheus;
@@ -22,4 +27,6 @@ pub mod script;
 pub mod stack;
 pub mod synthetic;
 pub mod tempo;
+pub mod verdict;
 pub mod workspace;
+pub mod writer;

@@ -51,6 +51,8 @@ pub struct Recorded {
     pub violations: Vec<String>,
     /// All requests.
     pub requests: usize,
+    /// Time of the newest line, nanoseconds.
+    pub newest_ns: i64,
     /// A request with a line of this text is answered 400 as a whole.
     refuse: Option<String>,
     /// Newest time of each stream.
@@ -76,6 +78,7 @@ impl Recorded {
                 continue;
             }
             *newest = line.at_ns.max(*newest);
+            self.newest_ns = self.newest_ns.max(line.at_ns);
             self.lines.push(Line { request, ..line });
         }
         self.bodies.push(body);

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::eventually::eventually;
 
 /// See the module.
@@ -42,12 +44,36 @@ impl Process {
         self.child.wait().expect("a child can be waited for");
     }
 
+    /// SIGSTOP: it is there, but does nothing until [`Self::thaw`].
+    ///
+    /// # Panics
+    /// Where it cannot be signalled.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    ///
+    /// # Panics
+    /// Where it cannot be signalled.
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// SIGTERM; its end is still to be waited for.
+    ///
+    /// # Panics
+    /// Where it cannot be signalled.
+    pub fn ask_to_end(&self) {
+        self.signal(Signal::TERM);
+    }
+
     /// SIGTERM, and waits for its end.
     ///
     /// # Panics
     /// Where it does not end within 20 seconds.
     pub async fn stop(&mut self) -> ExitStatus {
-        self.signal();
+        self.ask_to_end();
         self.ended(Duration::from_secs(20)).await
     }
 
@@ -56,14 +82,14 @@ impl Process {
     /// # Panics
     /// Where it cannot be signalled.
     pub fn terminate(&mut self) {
-        self.signal();
+        self.ask_to_end();
         self.child.wait().expect("a child can be waited for");
     }
 
-    fn signal(&self) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let pid = pid.expect("a child has a process id");
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a child can be signalled");
+        kill_process(pid, signal).expect("a child can be signalled");
     }
 
     /// Waits for its end.

@@ -62,13 +62,32 @@ impl Prometheus {
         self.process.kill();
     }
 
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Starts it again on the same port, with what it had.
     pub async fn restart(&mut self) {
-        self.process = launch(&self.folder, self.address);
+        self.launch();
         self.ready().await;
     }
 
-    async fn ready(&self) {
+    /// The same without waiting until it is ready.
+    pub fn launch(&mut self) {
+        self.process = launch(&self.folder, self.address);
+    }
+
+    /// Waits until it is ready.
+    ///
+    /// # Panics
+    /// Where that takes too long.
+    pub async fn ready(&self) {
         let url = format!("{}/-/ready", self.url);
         eventually("Prometheus is ready", Duration::from_secs(30), async || match get(&url).await {
             Ok((200, _)) => Ok(()),
@@ -84,12 +103,20 @@ impl Prometheus {
     /// Where Prometheus cannot be asked, or does not like the query.
     pub async fn query(&self, promql: &str) -> Result<Vec<Found>, String> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        let url = format!("{}/api/v1/query?time={now}&query={}", self.url, escape(promql));
-        let (_, text) = get(&url).await?;
-        let answer: Value = serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?;
-        let result = answer["data"]["result"].as_array().ok_or_else(|| text.clone())?;
-        Ok(result.iter().map(found).collect())
+        query_at(&self.url, promql, now).await
     }
+}
+
+/// Evaluates at a time, seconds since 1970.
+///
+/// # Errors
+/// Where Prometheus cannot be asked, or does not like the query.
+pub async fn query_at(base: &str, promql: &str, at: f64) -> Result<Vec<Found>, String> {
+    let url = format!("{base}/api/v1/query?time={at}&query={}", escape(promql));
+    let (_, text) = get(&url).await?;
+    let answer: Value = serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?;
+    let result = answer["data"]["result"].as_array().ok_or_else(|| text.clone())?;
+    Ok(result.iter().map(found).collect())
 }
 
 fn launch(folder: &Path, address: SocketAddr) -> Process {

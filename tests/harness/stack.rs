@@ -29,10 +29,19 @@ pub struct Stack {
     pub plaintext: bool,
     /// The agent's section `aggregator.tls`, where it is not the aggregator's own bootstrap file.
     pub tls: Option<String>,
+    /// Where the agent believes the aggregator to be, where that is not `ingest`.
+    pub uplink: Option<SocketAddr>,
+    /// Environment of both processes: name and value.
+    pub environment: Vec<(&'static str, String)>,
     aggregator: Option<Process>,
     agent: Option<Process>,
     // Last, so that a failed test can still show its logs.
-    folder: TempDir,
+    folder: Folder,
+}
+
+enum Folder {
+    Temporary(TempDir),
+    Kept(PathBuf),
 }
 
 impl Default for Stack {
@@ -47,12 +56,37 @@ impl Stack {
     /// # Panics
     /// Where no folder can be made.
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder can be made");
-        for name in ["pods", "files"] {
-            std::fs::create_dir_all(folder.path().join(name)).expect("a folder can be made");
-        }
+        Self::within(Folder::Temporary(tempfile::tempdir().expect("a folder can be made")))
+    }
+
+    /// The same in a folder that stays.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    pub fn keeping(folder: &Path) -> Self {
+        Self::within(Folder::Kept(folder.to_owned()))
+    }
+
+    fn within(folder: Folder) -> Self {
         let [ingest, http, admin, otlp] = free_addresses();
-        Self { folder, ingest, http, admin, otlp, plaintext: false, tls: None, aggregator: None, agent: None }
+        let environment = Vec::new();
+        let stack = Self {
+            folder,
+            ingest,
+            http,
+            admin,
+            otlp,
+            plaintext: false,
+            tls: None,
+            uplink: None,
+            environment,
+            aggregator: None,
+            agent: None,
+        };
+        for name in ["pods", "files"] {
+            std::fs::create_dir_all(stack.folder().join(name)).expect("a folder can be made");
+        }
+        stack
     }
 
     /// The same without encryption and identities.
@@ -65,7 +99,15 @@ impl Stack {
 
     /// Everything lies here.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        match &self.folder {
+            Folder::Temporary(folder) => folder.path(),
+            Folder::Kept(folder) => folder,
+        }
+    }
+
+    /// Where a process of this name keeps its state.
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.folder().join(format!("{name}-data"))
     }
 
     /// In place of /var/log/pods.
@@ -104,7 +146,7 @@ impl Stack {
             "cluster: test\nadmin: {{listen: \"{}\"}}\naggregator: {{addresses: [\"{scheme}://{}\"], retry: 500ms, tls: {tls}}}\n\
              otlp: {{grpc: \"{}\"}}\nlogs: {{pods: {:?}, files: [{{path: {:?}}}]}}\n{more}\n",
             self.admin,
-            self.ingest,
+            self.uplink.unwrap_or(self.ingest),
             self.otlp,
             self.pods(),
             self.files().join("*.log"),
@@ -118,7 +160,7 @@ impl Stack {
     /// # Panics
     /// Where its doors do not open.
     pub async fn restart_aggregator(&mut self) {
-        self.aggregator = Some(self.relaunch("ao-aggregator", &[]));
+        self.relaunch_aggregator();
         self.answers("aggregator", self.http).await;
     }
 
@@ -127,8 +169,18 @@ impl Stack {
     /// # Panics
     /// Where its doors do not open.
     pub async fn restart_agent(&mut self) {
-        self.agent = Some(self.relaunch("ao-agent", &["--node", NODE]));
+        self.relaunch_agent();
         self.answers("agent", self.admin).await;
+    }
+
+    /// Starts the aggregator again, and does not wait for its doors.
+    pub fn relaunch_aggregator(&mut self) {
+        self.aggregator = Some(self.relaunch("ao-aggregator", &[]));
+    }
+
+    /// Starts the agent again, and does not wait for its doors.
+    pub fn relaunch_agent(&mut self) {
+        self.agent = Some(self.relaunch("ao-agent", &["--node", NODE]));
     }
 
     /// The aggregator's process.
@@ -171,7 +223,8 @@ impl Stack {
     fn relaunch(&self, name: &str, args: &[&str]) -> Process {
         let mut command = Command::new(binary(name));
         command.arg("--config").arg(self.folder().join(format!("{name}.yaml"))).args(args);
-        command.arg("--data-dir").arg(self.folder().join(format!("{name}-data")));
+        command.arg("--data-dir").arg(self.data(name));
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         Process::start(name, self.folder(), &mut command)
     }
 
@@ -182,7 +235,10 @@ impl Stack {
 }
 
 /// Sum over the lines of a text exposition that begin with `name` and contain `labels`.
-async fn metric(address: SocketAddr, name: &str, labels: &str) -> Result<f64, String> {
+///
+/// # Errors
+/// Where nobody answers.
+pub async fn metric(address: SocketAddr, name: &str, labels: &str) -> Result<f64, String> {
     let (_, text) = get(&format!("http://{address}/metrics")).await?;
     let is_it = |line: &&str| {
         let rest = line.strip_prefix(name);

@@ -1,5 +1,6 @@
 #!/bin/bash
-# Runs one stage of the tests: run.sh STAGE CARGO-TEST-ARGUMENTS. The whole output goes to target/report/STAGE.log; what
+# Runs one stage of the tests: run.sh STAGE CARGO-TEST-ARGUMENTS, or, with a stage that is a program of its own, run.sh
+# STAGE -p PACKAGE --bin PROGRAM -- ARGUMENTS. The whole output goes to target/report/STAGE.log; what
 # passing tests print is left out here but for their skips. A test that cannot run prints `SKIP name: reason`; with
 # CI=true a skip fails unless skips.txt beside this script names it.
 set -euo pipefail
@@ -10,7 +11,11 @@ mkdir -p target/report
 log=target/report/$stage.log
 echo "== $stage"
 passed=0
-cargo test --locked --no-fail-fast "$@" -- --show-output 2>&1 | tee "$log" | awk '
+case " $* " in
+*" -- "*) command=(cargo run --locked --quiet "$@") ;;
+*) command=(cargo test --locked --no-fail-fast "$@" -- --show-output) ;;
+esac
+"${command[@]}" 2>&1 | tee "$log" | awk '
     # Their output stands between two lines "successes:"; a test that starts tests may print any other line.
     /^successes:$/ { quiet++ }
     /^(failures:|test result:)/ && quiet != 1 { quiet = 0 }

@@ -1,0 +1,278 @@
+//! `ao-chaos --minutes N [--seed S] [--plan]`: faults by a seeded schedule while numbered records of all three signals
+//! flow; in the end everything owed is at the sinks under one identity, and the ledger says the same.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `plan` | what goes wrong, when, for how long: a pure function of seed and minutes |
+//! | `world` | the processes and the network between them; does and undoes faults |
+//! | `disk` | disks that can be filled, writes that a crash has torn |
+//! | `watch` | memory, and how new the newest records are |
+//! | `report` | the table and `target/report/chaos.json` |
+//!
+//! A failing run keeps its folder, `target/chaos/SEED`, with all logs.
+
+mod disk;
+mod plan;
+mod report;
+mod watch;
+mod world;
+
+use std::error::Error;
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use ao_tests::load::{self, Load};
+use ao_tests::prometheus::get;
+use ao_tests::verdict::{self, Signal, now_s};
+use ao_tests::workspace;
+use clap::Parser as _;
+use tokio::time::{sleep, sleep_until};
+
+use crate::plan::Fault;
+use crate::report::{Outcome, SIGNALS, resent_bound};
+use crate::watch::{Ids, Watch};
+use crate::world::World;
+
+/// How long everything may take to arrive once all faults have ended.
+const DRAIN: Duration = Duration::from_secs(90);
+/// Between two looks at what is missing.
+const EVERY: Duration = Duration::from_millis(400);
+/// Words in a log that a good run does not have.
+const BAD_WORDS: [&str; 3] = ["panicked at", "part of the agent has", "part of the aggregator has"];
+
+/// Chaos, reproducibly.
+#[derive(clap::Parser)]
+struct Cli {
+    /// Length of the schedule.
+    #[arg(long, default_value_t = 2)]
+    minutes: u64,
+    /// Which schedule; a random one where left out.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Print the schedule, and do nothing.
+    #[arg(long)]
+    plan: bool,
+    /// Whether this process has a mount namespace of its own; found out where left out.
+    #[arg(long, hide = true)]
+    can_mount: Option<bool>,
+}
+
+#[allow(clippy::print_stdout, reason = "the table is what the program is for")]
+fn main() -> Result<ExitCode, Box<dyn Error>> {
+    let cli = Cli::parse();
+    let seed = cli.seed.unwrap_or_else(|| rand::random_range(1..1_000_000));
+    let faults = plan::plan(seed, cli.minutes);
+    if cli.plan {
+        for fault in &faults {
+            println!("{fault}");
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let Some(can_mount) = cli.can_mount else { return Err(again(cli.minutes, seed)) };
+    println!("chaos: {} minutes, seed {seed}, {} faults (--plan shows them)", cli.minutes, faults.len());
+    let folder = folder(seed)?;
+    let can_mount =
+        if can_mount { Ok(()) } else { Err("no mount namespace can be made: not root".to_owned()) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let outcome = runtime.block_on(run(cli.minutes, seed, &faults, &folder, can_mount));
+    runtime.shutdown_background();
+    println!("{}", outcome.table());
+    workspace::report("chaos", &outcome.json());
+    let wrong = outcome.wrong();
+    if wrong.is_empty() {
+        fs::remove_dir_all(&folder).or_else(|_| emptied(&folder))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for one in &wrong {
+        println!("WRONG {one}");
+    }
+    println!("logs: {}\nagain: make chaos MINUTES={} SEED={seed}", folder.display(), cli.minutes);
+    Ok(ExitCode::FAILURE)
+}
+
+/// Runs this program again in a mount namespace of its own, so that disks can be made and go with it; without one where
+/// none can be had. Returns only where that fails.
+fn again(minutes: u64, seed: u64) -> Box<dyn Error> {
+    let Ok(program) = std::env::current_exe() else { return "this program has no file".into() };
+    let ways: [&[&str]; 2] = [&["--mount"], &["--user", "--map-root-user", "--mount"]];
+    let works = |way: &&&[&str]| {
+        Command::new("unshare").args(**way).arg("true").status().is_ok_and(|status| status.success())
+    };
+    let found = ways.iter().find(works);
+    let mut command = match found {
+        Some(way) => {
+            let mut command = Command::new("unshare");
+            command.args(*way).arg("--").arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command.args(["--minutes", &minutes.to_string(), "--seed", &seed.to_string()]);
+    command.args(["--can-mount", if found.is_some() { "true" } else { "false" }]);
+    command.exec().into()
+}
+
+/// An empty folder for this run.
+fn folder(seed: u64) -> std::io::Result<PathBuf> {
+    let folder = workspace::root().join(format!("target/chaos/{seed}"));
+    if folder.is_dir() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir_all(&folder)?;
+    folder.canonicalize()
+}
+
+/// What is mounted in it keeps it: it goes with the namespace, the rest now.
+fn emptied(folder: &Path) -> std::io::Result<()> {
+    let unmounted = ["ao-agent-data", "ao-aggregator-data"].map(|name| folder.join(name)).map(|mount| {
+        Command::new("umount").arg("--lazy").arg(mount).status().is_ok_and(|status| status.success())
+    });
+    if unmounted.contains(&false) { Ok(()) } else { fs::remove_dir_all(folder) }
+}
+
+#[allow(clippy::print_stdout, reason = "how far it is")]
+async fn run(
+    minutes: u64,
+    seed: u64,
+    faults: &[Fault],
+    folder: &Path,
+    can_mount: Result<(), String>,
+) -> Outcome {
+    let load = Load::default();
+    let begin = Instant::now();
+    let began_s = now_s();
+    let _clock = load::counter::start(&folder.join("proc"), begin);
+    let mut world = World::start(folder, can_mount).await;
+    if let Some(why) = &world.no_disks {
+        println!("SKIP chaos with full disks: {why}");
+    }
+    load::lines::start(&load, &world.stack.pods(), &world.stack.files());
+    load::spans::start(&load, world.stack.otlp);
+    let ids = Ids::default();
+    ids.set(world.ids());
+    let watch = Watch::start(begin, &world, ids.clone());
+
+    let length = Duration::from_secs(minutes * 60);
+    let (done, skipped) = act(&mut world, faults, begin, length, &ids).await;
+    load.end();
+    let ended = Instant::now();
+    let signals = drain(&mut world, &load, began_s, &ids).await;
+    let drained = ended.elapsed();
+    let mut findings = std::mem::take(&mut world.findings);
+    let (mut signals, gap_s) = signals;
+    for (signal, (_, sink, workers)) in signals.iter_mut().zip(SIGNALS) {
+        signal.resent_bound = resent_bound(&done, sink, workers);
+    }
+    let ledger = balance(&world).await;
+    for (name, address) in [("agent", world.stack.admin), ("aggregator", world.stack.http)] {
+        match get(&format!("http://{address}/readyz")).await {
+            Ok((200, _)) => {}
+            Ok((status, text)) => findings.push(format!("the {name} is not ready: {status} {text}")),
+            Err(error) => findings.push(format!("the {name} does not answer: {error}")),
+        }
+    }
+    for name in ["ao-agent", "ao-aggregator"] {
+        let log = fs::read_to_string(folder.join(format!("{name}.log"))).unwrap_or_default();
+        let bad = log.lines().filter(|line| BAD_WORDS.iter().any(|word| line.contains(word)));
+        findings.extend(bad.take(3).map(|line| format!("{name} says: {line}")));
+    }
+    let looks = watch.looks();
+    drop(watch);
+    let outcome = Outcome { minutes, seed, done, skipped, signals, ledger, findings, looks, gap_s, drained };
+    if !outcome.wrong().is_empty() {
+        keep_state(&world, folder);
+    }
+    outcome
+}
+
+/// Begins and ends the faults; returns those that happened and those that could not.
+async fn act(
+    world: &mut World,
+    faults: &[Fault],
+    begin: Instant,
+    length: Duration,
+    ids: &Ids,
+) -> (Vec<Fault>, Vec<Fault>) {
+    let mut events: Vec<(Duration, bool, &Fault)> =
+        faults.iter().flat_map(|fault| [(fault.at, true, fault), (fault.end(), false, fault)]).collect();
+    events.sort_by_key(|(at, begins, _)| (*at, *begins));
+    let (mut done, mut skipped) = (Vec::new(), Vec::new());
+    for (at, begins, fault) in events {
+        wait_until(world, begin + at).await;
+        if begins {
+            let happened = world.begin(fault);
+            if happened { &mut done } else { &mut skipped }.push(*fault);
+        } else if !skipped.contains(fault) {
+            world.end(fault).await;
+        }
+        ids.set(world.ids());
+    }
+    wait_until(world, begin + length).await;
+    (done, skipped)
+}
+
+/// Waits, and looks after the processes meanwhile.
+async fn wait_until(world: &mut World, at: Instant) {
+    while Instant::now() < at {
+        world.look_after();
+        let next = at.min(Instant::now() + EVERY);
+        sleep_until(next.into()).await;
+    }
+}
+
+/// Waits until everything is there, or time is up; what is then missing is lost.
+async fn drain(world: &mut World, load: &Load, began_s: f64, ids: &Ids) -> ([Signal; 3], f64) {
+    let deadline = Instant::now() + DRAIN;
+    let (mut lines, mut spans);
+    loop {
+        sleep(EVERY).await;
+        world.look_after();
+        lines = verdict::of_lines(&load.owed(), &world.loki);
+        spans = verdict::of_spans(&load.owed(), &world.tempo);
+        if lines.lost + spans.lost == 0 || Instant::now() > deadline {
+            break;
+        }
+    }
+    world.stop_collecting().await;
+    ids.set(world.ids());
+    loop {
+        let samples = verdict::of_samples(&world.prometheus.url, world.stack.admin, began_s).await;
+        match samples {
+            Ok((samples, gap)) if samples.lost == 0 || Instant::now() > deadline => {
+                // Once more: what came twice may have come late.
+                lines = verdict::of_lines(&load.owed(), &world.loki);
+                spans = verdict::of_spans(&load.owed(), &world.tempo);
+                return ([samples, lines, spans], gap);
+            }
+            Err(error) if Instant::now() > deadline => {
+                let examples = vec![error];
+                return ([Signal { lost: 1, examples, ..Signal::default() }, lines, spans], f64::NAN);
+            }
+            _ => sleep(EVERY).await,
+        }
+    }
+}
+
+/// The ledger's balance, once nothing is in flight.
+async fn balance(world: &World) -> Result<(), String> {
+    let deadline = Instant::now() + Duration::from_secs(15);
+    loop {
+        let balance = verdict::ledger(world.stack.admin, world.stack.http).await;
+        if balance.is_ok() || Instant::now() > deadline {
+            return balance;
+        }
+        sleep(EVERY).await;
+    }
+}
+
+/// Copies what lies on disks that will be gone.
+fn keep_state(world: &World, folder: &Path) {
+    for name in ["ao-agent", "ao-aggregator"] {
+        let (from, to) = (world.stack.data(name), folder.join(format!("{name}-kept")));
+        // Best effort: the logs are there anyway.
+        let _copied = Command::new("cp").arg("-a").arg(from).arg(to).status();
+    }
+}

@@ -1,0 +1,223 @@
+//! All processes with the network between them, and what is done to them.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ao_agent::collector::COLLECTORS;
+use ao_tests::link::{Link, Weather};
+use ao_tests::load::counter;
+use ao_tests::loki::Loki;
+use ao_tests::process::Process;
+use ao_tests::prometheus::Prometheus;
+use ao_tests::stack::Stack;
+use ao_tests::tempo::Tempo;
+
+use crate::disk;
+use crate::plan::{Fault, Manner, Target};
+
+/// Room for what is not acknowledged through the longest outage, and little more.
+const AGENT_DISK_MIB: u32 = 96;
+const AGGREGATOR_DISK_MIB: u32 = 256;
+/// How long a process may take to end when it is asked to.
+const TO_END: Duration = Duration::from_secs(30);
+/// Timeout of the requests to the sinks: shorter than the long faults, so that some requests end without an answer.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// See the module.
+pub(crate) struct World {
+    pub(crate) stack: Stack,
+    pub(crate) prometheus: Prometheus,
+    pub(crate) loki: Arc<Loki>,
+    pub(crate) tempo: Arc<Tempo>,
+    uplink: Link,
+    to_prometheus: Link,
+    to_loki: Link,
+    to_tempo: Link,
+    /// Why no disk can be filled, where that is so.
+    pub(crate) no_disks: Option<String>,
+    /// Processes that are not to run now.
+    down: BTreeSet<Target>,
+    /// What should never happen, and did.
+    pub(crate) findings: Vec<String>,
+}
+
+impl World {
+    /// Starts everything in a folder.
+    pub(crate) async fn start(folder: &Path, can_mount: Result<(), String>) -> Self {
+        let mut stack = Stack::keeping(folder);
+        let disks = [("ao-agent", AGENT_DISK_MIB), ("ao-aggregator", AGGREGATOR_DISK_MIB)];
+        let no_disks = can_mount
+            .and_then(|()| disks.iter().try_for_each(|(name, mib)| disk::mount(&stack.data(name), *mib)))
+            .err();
+        let prometheus = Prometheus::start(&folder.join("prometheus")).await;
+        let (loki, tempo) = (Arc::new(Loki::start().await), Arc::new(Tempo::start().await));
+        let link = |url: &str| Link::to(url.trim_start_matches("http://").parse().expect("an address"));
+        let (to_loki, to_tempo) = (link(&loki.url), link(&tempo.url));
+        let (to_prometheus, uplink) = (Link::to(prometheus.address()), Link::to(stack.ingest));
+        stack.uplink = Some(uplink.address);
+        let timeout = TIMEOUT.as_secs();
+        let sinks = format!(
+            "{{prometheus: {{url: \"http://{}/api/v1/write\", timeout: {timeout}s}}, \
+             loki: {{url: \"http://{}/loki/api/v1/push\", timeout: {timeout}s}}, \
+             tempo: {{url: \"http://{}\", timeout: {timeout}s}}}}",
+            to_prometheus.address, to_loki.address, to_tempo.address
+        );
+        let more = "fanout: {retry_base: 100ms, retry_cap: 2s}\njournal: {budget: 160MiB, segment: 4MiB}";
+        stack.start_aggregator(&sinks, more).await;
+        stack.start_agent(&agent(folder, &counter::COLLECTORS)).await;
+        let (down, findings) = (BTreeSet::new(), Vec::new());
+        Self {
+            stack,
+            prometheus,
+            loki,
+            tempo,
+            uplink,
+            to_prometheus,
+            to_loki,
+            to_tempo,
+            no_disks,
+            down,
+            findings,
+        }
+    }
+
+    /// Stops the agent cleanly and starts it without its collectors, so that what it has read does not grow.
+    pub(crate) async fn stop_collecting(&mut self) {
+        self.stack.agent().ask_to_end();
+        self.ended(Target::Agent).await;
+        let folder = self.stack.folder().to_owned();
+        self.stack.start_agent(&agent(&folder, &[])).await;
+    }
+
+    /// Does it. `false` where this machine does not allow it.
+    pub(crate) fn begin(&mut self, fault: &Fault) -> bool {
+        let target = fault.target;
+        match fault.manner {
+            Manner::Kill | Manner::TornTail => {
+                self.process(target).kill();
+                self.down.insert(target);
+                if fault.manner == Manner::TornTail
+                    && let Err(error) = disk::tear(&self.stack.data(data(target)), fault.dice)
+                {
+                    self.findings.push(format!("{}: {error}", fault.name()));
+                }
+            }
+            Manner::Restart => {
+                self.process(target).ask_to_end();
+                self.down.insert(target);
+            }
+            Manner::Freeze => self.process(target).freeze(),
+            Manner::DiskFull if self.no_disks.is_some() => return false,
+            Manner::DiskFull => {
+                if let Err(error) = disk::fill(&self.stack.data(data(target)), fault.dice) {
+                    self.findings.push(format!("{}: {error}", fault.name()));
+                }
+            }
+            Manner::Cut => self.link(target).set(Weather::Cut),
+            Manner::Stall => self.link(target).set(Weather::Stalled),
+            Manner::Delay => {
+                self.link(target).set(Weather::Slow(Duration::from_millis(50 + fault.dice % 1_000)));
+            }
+            Manner::Throttle => {
+                let rate = u32::try_from(fault.dice % 60_000).unwrap_or_default();
+                self.link(target).set(Weather::Narrow(4_000 + rate));
+            }
+        }
+        true
+    }
+
+    /// Undoes it.
+    pub(crate) async fn end(&mut self, fault: &Fault) {
+        let target = fault.target;
+        match fault.manner {
+            Manner::Kill | Manner::TornTail => self.launch(target),
+            Manner::Restart => {
+                self.ended(target).await;
+                self.launch(target);
+            }
+            Manner::Freeze => self.process(target).thaw(),
+            Manner::DiskFull => {
+                if let Err(error) = disk::free(&self.stack.data(data(target))) {
+                    self.findings.push(format!("{}: {error}", fault.name()));
+                }
+            }
+            Manner::Cut | Manner::Stall | Manner::Delay | Manner::Throttle => {
+                self.link(target).set(Weather::Fine);
+            }
+        }
+    }
+
+    /// Whoever ended by itself is a finding, and is started again.
+    pub(crate) fn look_after(&mut self) {
+        for target in [Target::Agent, Target::Aggregator, Target::Prometheus] {
+            if !self.down.contains(&target) && !self.process(target).is_running() {
+                self.findings.push(format!("{target:?} ended by itself"));
+                self.launch(target);
+            }
+        }
+    }
+
+    fn launch(&mut self, target: Target) {
+        match target {
+            Target::Agent => self.stack.relaunch_agent(),
+            Target::Aggregator => self.stack.relaunch_aggregator(),
+            _ => self.prometheus.launch(),
+        }
+        self.down.remove(&target);
+    }
+
+    /// Waits for the end of a process that was asked to end.
+    async fn ended(&mut self, target: Target) {
+        let deadline = tokio::time::Instant::now() + TO_END;
+        while self.process(target).is_running() {
+            if tokio::time::Instant::now() > deadline {
+                self.findings.push(format!("{target:?} did not end within {TO_END:?} of SIGTERM"));
+                self.process(target).kill();
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn process(&mut self, target: Target) -> &mut Process {
+        match target {
+            Target::Agent => self.stack.agent(),
+            Target::Aggregator => self.stack.aggregator(),
+            // The others are servers in this process; the plan has none of them.
+            _ => self.prometheus.process(),
+        }
+    }
+
+    fn link(&self, target: Target) -> &Link {
+        match target {
+            Target::Prometheus => &self.to_prometheus,
+            Target::Loki => &self.to_loki,
+            Target::Tempo => &self.to_tempo,
+            _ => &self.uplink,
+        }
+    }
+
+    /// Process ids of agent and aggregator.
+    pub(crate) fn ids(&mut self) -> [u32; 2] {
+        [self.stack.agent().id(), self.stack.aggregator().id()]
+    }
+}
+
+/// Folder of the state of a target.
+fn data(target: Target) -> &'static str {
+    if target == Target::Agent { "ao-agent" } else { "ao-aggregator" }
+}
+
+/// The agent's sections: it reads a /proc of ours, and probes nobody.
+fn agent(folder: &Path, collectors: &[&str]) -> String {
+    let switch = |name: &str| format!("{name}: {}", collectors.contains(&name));
+    let sections: Vec<String> = COLLECTORS.iter().map(|entry| switch(entry.name)).collect();
+    format!(
+        "host: {{proc: {:?}}}\ncollectors: {{interval: 1s, {}}}\nlatency: {{targets: []}}\npath: {{targets: []}}\n\
+         spool: {{budget: 64MiB, segment: 1MiB}}",
+        folder.join("proc"),
+        sections.join(", ")
+    )
+}

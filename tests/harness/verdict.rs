@@ -1,0 +1,209 @@
+//! What is owed against what is there.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::load::{Owed, counter, lines, spans};
+use crate::loki::Loki;
+use crate::prometheus::{get, query_at};
+use crate::stack::metric;
+use crate::tempo::Tempo;
+use prost::Message as _;
+use serde::Serialize;
+use serde_json::Value;
+
+/// One signal's count.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Signal {
+    /// Records owed.
+    pub sent: u64,
+    /// Records owed and not there.
+    pub lost: u64,
+    /// Records there under two identities.
+    pub double: u64,
+    /// Requests that came again, byte for byte.
+    pub resent: u64,
+    /// The most of them that the faults allow.
+    pub resent_bound: u64,
+    /// Some of what is wrong, for people.
+    pub examples: Vec<String>,
+}
+
+/// How many examples are kept.
+const EXAMPLES: usize = 5;
+
+impl Signal {
+    /// Whether everything is as it must be.
+    pub fn holds(&self) -> bool {
+        self.lost == 0 && self.double == 0 && self.resent <= self.resent_bound && self.sent > 0
+    }
+
+    fn example(&mut self, text: impl FnOnce() -> String) {
+        if self.examples.len() < EXAMPLES {
+            self.examples.push(text());
+        }
+    }
+}
+
+/// Requests by record; the same record in requests of other bytes is a double.
+struct Seen<K, B> {
+    requests: HashMap<K, Vec<usize>>,
+    bodies: Vec<B>,
+}
+
+impl<K: Eq + Hash, B: Eq + Hash> Seen<K, B> {
+    /// How often a request of the same bytes came again.
+    fn resent(&self) -> u64 {
+        (self.bodies.len() - self.bodies.iter().collect::<HashSet<_>>().len()) as u64
+    }
+
+    fn is_double(&self, requests: &[usize]) -> bool {
+        let first = requests.first().map(|n| &self.bodies[*n]);
+        // Twice in one request is double, too.
+        let mut numbers = HashSet::new();
+        requests.iter().any(|n| !numbers.insert(n) || Some(&self.bodies[*n]) != first)
+    }
+}
+
+/// Lines at Loki's server.
+pub fn of_lines(owed: &Owed, loki: &Loki) -> Signal {
+    let mut signal = Signal::default();
+    let recorded = loki.recorded();
+    let mut seen = Seen { requests: HashMap::new(), bodies: recorded.bodies.clone() };
+    let mut texts = HashMap::new();
+    for line in &recorded.lines {
+        let Some(key) = lines::parse(&line.text) else { continue };
+        seen.requests.entry(key).or_insert_with(Vec::new).push(line.request);
+        texts.entry(key).or_insert_with(Vec::new).push(format!("{} {}", line.labels, line.at_ns));
+    }
+    for (stream, count) in &owed.lines {
+        signal.sent += count;
+        for n in 0..*count {
+            if !seen.requests.contains_key(&(stream.as_str(), n)) {
+                signal.lost += 1;
+                signal.example(|| format!("line {stream} {n} is not there"));
+            }
+        }
+    }
+    let mut doubles: Vec<_> = seen.requests.iter().filter(|(_, r)| seen.is_double(r)).collect();
+    doubles.sort();
+    for (key, requests) in doubles {
+        signal.double += 1;
+        signal.example(|| format!("line {key:?} in requests {requests:?}: {:?}", texts[key]));
+    }
+    for violation in &recorded.violations {
+        signal.double += 1;
+        signal.example(|| violation.clone());
+    }
+    signal.resent = seen.resent();
+    signal
+}
+
+/// Spans at Tempo's server.
+pub fn of_spans(owed: &Owed, tempo: &Tempo) -> Signal {
+    let mut signal = Signal { sent: owed.spans.len() as u64, ..Signal::default() };
+    let accepted = tempo.accepted();
+    let bodies = accepted.iter().map(|request| request.encode_to_vec()).collect();
+    let mut seen = Seen { requests: HashMap::new(), bodies };
+    for (number, request) in accepted.iter().enumerate() {
+        for span in spans::of(request) {
+            if let Some(n) = spans::parse(&span.name) {
+                seen.requests.entry(n).or_insert_with(Vec::new).push(number);
+            }
+        }
+    }
+    for n in owed.spans.iter().filter(|n| !seen.requests.contains_key(n)) {
+        signal.lost += 1;
+        signal.example(|| format!("span {n} is not there"));
+    }
+    let mut doubles: Vec<_> = seen.requests.iter().filter(|(_, r)| seen.is_double(r)).collect();
+    doubles.sort();
+    for (n, requests) in doubles {
+        signal.double += 1;
+        signal.example(|| format!("span {n} in requests {requests:?}"));
+    }
+    signal.resent = seen.resent();
+    signal
+}
+
+/// How far a sample's time may be from the moment when it was read, seconds: a round takes its time on a busy machine.
+const STAMP_S: f64 = 3.0;
+
+/// Samples in Prometheus, against what the agent says that it has spooled; the agent must not collect any more.
+///
+/// # Errors
+/// Where somebody does not answer.
+pub async fn of_samples(
+    prometheus: &str,
+    admin: std::net::SocketAddr,
+    began_s: f64,
+) -> Result<(Signal, f64), String> {
+    let spooled = metric(admin, "ao_ledger_read_records_total", "source=\"collector\"").await? as u64;
+    // Also what was stamped with a wrong time.
+    let (later, range) = (now_s() + 10_800.0, "[12h]");
+    let selector = format!("{{job=\"node-exporter\"}}{range}");
+    let names = format!("group by (__name__) (last_over_time({selector}))");
+    let names = query_at(prometheus, &names, later).await?;
+    let mut found = 0;
+    for name in names {
+        // One by one: counting drops the name, and series of different names may have the same labels.
+        let counted = format!("sum(count_over_time({}{selector}))", name.label("__name__"));
+        let counted = query_at(prometheus, &counted, later).await?;
+        found += counted.first().map_or(0, |series| series.points[0].1 as u64);
+    }
+    let mut signal = Signal { sent: spooled, lost: spooled.saturating_sub(found), ..Signal::default() };
+    signal.double = found.saturating_sub(spooled);
+    if signal.lost + signal.double > 0 {
+        signal.example(|| format!("{spooled} samples spooled, {found} in Prometheus"));
+    }
+    let clock = query_at(prometheus, &format!("{}{range}", counter::METRIC), later).await?;
+    if clock.len() != 1 {
+        return Err(format!("{} series of the clock", clock.len()));
+    }
+    let points = &clock[0].points;
+    for point in points {
+        let read_s = began_s + point.1 / 1_000.0;
+        if (point.0 - read_s).abs() > STAMP_S {
+            signal.double += 1;
+            signal.example(|| format!("read at {read_s:.3}, stamped {:.3}", point.0));
+        }
+    }
+    let gap = points.windows(2).map(|pair| pair[1].0 - pair[0].0).fold(0.0, f64::max);
+    for pair in points.windows(2).filter(|pair| pair[0].1 >= pair[1].1) {
+        signal.double += 1;
+        signal.example(|| format!("the counter stands or goes back: {pair:?}"));
+    }
+    Ok((signal, gap))
+}
+
+/// Whether the ledger balances at both ends with nothing in flight and nothing dropped; if not, why.
+pub async fn ledger(admin: std::net::SocketAddr, http: std::net::SocketAddr) -> Result<(), String> {
+    let (_, text) = get(&format!("http://{http}/api/v1/ledger")).await?;
+    let balance: Value = serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?;
+    let rows = balance["rows"].as_array().filter(|rows| !rows.is_empty());
+    let mut received = BTreeMap::<&str, u64>::new();
+    for row in rows.ok_or("the aggregator's ledger is empty")? {
+        let records = row["received"]["records"].as_u64().ok_or("a row without records")?;
+        *received.entry(row["source"].as_str().unwrap_or_default()).or_default() += records;
+        for fate in row["sinks"].as_array().into_iter().flatten() {
+            let settled = fate["delivered"] == row["received"];
+            let none_dropped = fate["dropped"].as_object().is_none_or(serde_json::Map::is_empty);
+            if !settled || !none_dropped {
+                return Err(format!("received {}, but {fate}", row["received"]));
+            }
+        }
+    }
+    for (source, received) in received {
+        let read = metric(admin, "ao_ledger_read_records_total", &format!("source=\"{source}\"")).await?;
+        if read as u64 != received {
+            return Err(format!("{source}: the agent has read {read}, the aggregator received {received}"));
+        }
+    }
+    Ok(())
+}
+
+/// Seconds since 1970.
+pub fn now_s() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
