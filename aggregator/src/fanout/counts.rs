@@ -16,6 +16,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use ao_common::journal::Position;
+use rustix::fs::{FallocateFlags, fallocate};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -23,8 +24,11 @@ use super::tally::{Tally, add_to};
 use crate::ledger::{Account, Count, Entry};
 use crate::sink::api::DropReason;
 
-/// A file that grew by this much since it was summed up is summed up again.
-const MAX_GROWTH: u64 = 1 << 20;
+/// A file that grew by this much since it was summed up is summed up again. The disk's room for it is taken beforehand,
+/// so that a full disk does not stop those who make room on it.
+const MAX_GROWTH: u64 = 256 << 10;
+/// One line more, and the blocks at both ends.
+const ROOM: u64 = MAX_GROWTH + (64 << 10);
 
 /// The file cannot be used.
 #[derive(Debug, Error)]
@@ -136,9 +140,14 @@ impl Counts {
     /// Where the disk refuses; the file stays as it is.
     pub(super) fn tidy(&mut self, position: Position) -> Result<(), CountsError> {
         if self.growth > MAX_GROWTH {
-            let failed = |source| CountsError { operation: "write", path: self.path.clone(), source };
-            self.file = sum_up(&self.path, position, &self.total).map_err(failed)?;
-            self.growth = 0;
+            match sum_up(&self.path, position, &self.total) {
+                Ok(file) => (self.file, self.growth) = (file, 0),
+                // There is some room yet in the file as it is.
+                Err(error) if error.kind() == ErrorKind::StorageFull => {}
+                Err(source) => {
+                    return Err(CountsError { operation: "write", path: self.path.clone(), source });
+                }
+            }
         }
         Ok(())
     }
@@ -148,7 +157,10 @@ impl Counts {
 fn sum_up(path: &Path, position: Position, total: &Tally) -> io::Result<File> {
     let new = path.with_extension("counts.new");
     let mut file = OpenOptions::new().create(true).write(true).truncate(true).open(&new)?;
-    file.write_all(line(position, total)?.as_bytes())?;
+    let line = line(position, total)?;
+    file.write_all(line.as_bytes())?;
+    // Some file systems cannot do it; then a full disk makes the worker wait.
+    let _taken = fallocate(&file, FallocateFlags::KEEP_SIZE, 0, line.len() as u64 + ROOM);
     file.sync_data()?;
     fs::rename(&new, path)?;
     Ok(file)

@@ -1,5 +1,6 @@
-//! The disk budget over all classes, and what happens when it, or the disk itself, is full: whole segments go, of the
-//! least valuable class first, its oldest first, and each unread frame is counted.
+//! The disk budget over all classes, and what happens when it is full: whole segments go, of the least valuable class
+//! first, its oldest first, and each unread frame is counted. A disk that is full before the budget is costs nothing:
+//! it refuses appends until there is room.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -41,8 +41,6 @@ pub(super) struct Writer {
     pub(super) options: Options,
     pub(super) classes: Vec<Writing>,
     pub(super) buf: Vec<u8>,
-    /// An fsync found the disk full.
-    full: bool,
 }
 
 /// What the thread knows of a class.
@@ -72,7 +70,7 @@ pub(super) struct Staged {
 
 impl Writer {
     pub(super) fn new(shared: Arc<Shared>, options: Options, classes: Vec<Writing>) -> Self {
-        Self { shared, options, classes, buf: Vec::new(), full: false }
+        Self { shared, options, classes, buf: Vec::new() }
     }
 
     /// The thread's life: until it is told to close, or until nobody is left who could ask. Whoever waits for the end
@@ -137,9 +135,6 @@ impl Writer {
     /// Writes one call's frames into the segment that they belong into, making room if need be.
     fn write(&mut self, class: usize, frames: &[Append]) -> Result<Position, JournalError> {
         self.settle(class)?;
-        if std::mem::take(&mut self.full) {
-            self.shed_one(class);
-        }
         if let Some(active) = &self.classes[class].active
             && active.is_due(active.cost(frames), &self.options)
             && self.frames_in_newest(class) > 0
@@ -153,12 +148,8 @@ impl Writer {
             None => cost(frames, |_| false),
         };
         self.make_room(class, more);
-        loop {
-            match self.try_write(class, frames) {
-                Err(error) if error.is_full() && self.shed_one(class) => {}
-                done => return done,
-            }
-        }
+        // A disk that is full before the budget is refuses them: whoever appends can wait, and has them still.
+        self.try_write(class, frames)
     }
 
     fn try_write(&mut self, class: usize, frames: &[Append]) -> Result<Position, JournalError> {
@@ -237,8 +228,6 @@ impl Writer {
         let done = active.sync(&*self.shared.storage, log);
         if let Err(error) = &done {
             tracing::error!(class = log.name, %error, "the journal's fsync failed; going on in a new segment");
-            // Some file systems find out only now. What waits has failed, but the next has room.
-            self.full = error.is_full();
         }
         for Staged { frames, end, done: waiting, .. } in writing.staged.drain(..) {
             if done.is_ok() {

@@ -95,7 +95,7 @@ proptest! {
     }
 
     /// Scenario: as before, but the disk is smaller than the budget, and nothing else goes wrong.
-    /// Guarantees: a full disk sheds as the budget does; what cannot be written at all is refused and leaves no trace.
+    /// Guarantees: nothing is shed for it; what cannot be written is refused and leaves no trace.
     #[test]
     fn survives_a_full_disk(actions in proptest::collection::vec(action(), 1..80), room in 1_500..5_000_u64) {
         let mut world = World::new(1);
