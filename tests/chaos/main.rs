@@ -226,12 +226,14 @@ async fn wait_until(world: &mut World, at: Instant) {
 /// Waits until everything is there, or time is up; what is then missing is lost.
 async fn drain(world: &mut World, load: &Load, began_s: f64, ids: &Ids) -> ([Signal; 3], f64) {
     let deadline = Instant::now() + DRAIN;
+    let (mut at_loki, mut at_tempo) = (verdict::Lines::default(), verdict::Spans::default());
     let (mut lines, mut spans);
     loop {
         sleep(EVERY).await;
         world.look_after();
-        lines = verdict::of_lines(&load.owed(), &world.loki);
-        spans = verdict::of_spans(&load.owed(), &world.tempo);
+        let owed = load.owed().clone();
+        lines = at_loki.look(&owed, &world.loki);
+        spans = at_tempo.look(&owed, &world.tempo);
         if lines.lost + spans.lost == 0 || Instant::now() > deadline {
             break;
         }
@@ -243,8 +245,9 @@ async fn drain(world: &mut World, load: &Load, began_s: f64, ids: &Ids) -> ([Sig
         match samples {
             Ok((samples, gap)) if samples.lost == 0 || Instant::now() > deadline => {
                 // Once more: what came twice may have come late.
-                lines = verdict::of_lines(&load.owed(), &world.loki);
-                spans = verdict::of_spans(&load.owed(), &world.tempo);
+                let owed = load.owed().clone();
+                lines = at_loki.look(&owed, &world.loki);
+                spans = at_tempo.look(&owed, &world.tempo);
                 return ([samples, lines, spans], gap);
             }
             Err(error) if Instant::now() > deadline => {

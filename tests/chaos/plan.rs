@@ -37,6 +37,8 @@ pub(crate) enum Manner {
     TornTail,
     /// The data folder's file system is full.
     DiskFull,
+    /// The wall clock is set an hour ahead or back; in the end it is right again.
+    Clock,
     /// Connections are reset, nobody listens.
     Cut,
     /// Nothing moves, nobody is told.
@@ -48,7 +50,7 @@ pub(crate) enum Manner {
 }
 
 /// Every kind of fault that can happen.
-pub(crate) const KINDS: [(Target, Manner); 27] = [
+pub(crate) const KINDS: [(Target, Manner); 29] = [
     (Target::Agent, Manner::Kill),
     (Target::Agent, Manner::Restart),
     (Target::Agent, Manner::Freeze),
@@ -59,6 +61,8 @@ pub(crate) const KINDS: [(Target, Manner); 27] = [
     (Target::Aggregator, Manner::Freeze),
     (Target::Aggregator, Manner::TornTail),
     (Target::Aggregator, Manner::DiskFull),
+    (Target::Agent, Manner::Clock),
+    (Target::Aggregator, Manner::Clock),
     (Target::Prometheus, Manner::Kill),
     (Target::Prometheus, Manner::Restart),
     (Target::Prometheus, Manner::Freeze),
@@ -85,7 +89,7 @@ const CALM_AFTER: Duration = Duration::from_secs(8);
 /// A target has so much time between two faults.
 const BREATH: Duration = Duration::from_millis(1_500);
 /// Between the beginnings of two faults, milliseconds: a pass through all kinds fits into two minutes, and some overlap.
-const APART_MS: std::ops::Range<u64> = 1_200..5_800;
+const APART_MS: std::ops::Range<u64> = 1_200..5_400;
 
 /// One fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +154,7 @@ pub(crate) fn plan(seed: u64, minutes: u64) -> Vec<Fault> {
 fn lasts(manner: Manner, minutes: u64, random: &mut StdRng) -> Duration {
     let range = match manner {
         Manner::Kill | Manner::Restart | Manner::TornTail => 100..2_500,
-        Manner::Freeze | Manner::DiskFull => 1_000..5_000,
+        Manner::Freeze | Manner::DiskFull | Manner::Clock => 1_000..5_000,
         Manner::Cut | Manner::Stall | Manner::Delay | Manner::Throttle => 1_000..7_000,
     };
     let once = Duration::from_millis(random.random_range(range));

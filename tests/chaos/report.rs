@@ -43,7 +43,7 @@ pub(crate) fn resent_bound(faults: &[Fault], sink: Target, workers: u64) -> u64 
     // A request that hangs is sent again at its timeout, and all of them arrive when the way is free.
     let hangs = |fault: &Fault| 1 + fault.lasts.as_millis().div_ceil(TIMEOUT.as_millis()) as u64;
     let times = |fault: &Fault| match (fault.target, fault.manner) {
-        (Target::Aggregator, Manner::DiskFull) => 1,
+        (Target::Aggregator, Manner::DiskFull | Manner::Clock) => 0,
         (Target::Aggregator, _) => 1,
         (target, Manner::Kill | Manner::Restart | Manner::Cut) if target == sink => 1,
         (target, _) if target == sink => hangs(fault),

@@ -1,11 +1,10 @@
 //! All processes with the network between them, and what is done to them.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ao_agent::collector::COLLECTORS;
 use ao_tests::link::{Link, Weather};
 use ao_tests::load::counter;
 use ao_tests::loki::Loki;
@@ -22,6 +21,10 @@ const AGENT_DISK_MIB: u32 = 96;
 const AGGREGATOR_DISK_MIB: u32 = 256;
 /// How long a process may take to end when it is asked to.
 const TO_END: Duration = Duration::from_secs(30);
+/// Between two rounds of the collectors.
+const ROUND: Duration = Duration::from_secs(1);
+/// A step of the clock.
+const HOUR_NS: i64 = 3_600_000_000_000;
 /// Timeout of the requests to the sinks: shorter than the long faults, so that some requests end without an answer.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -51,6 +54,10 @@ impl World {
         let no_disks = can_mount
             .and_then(|()| disks.iter().try_for_each(|(name, mib)| disk::mount(&stack.data(name), *mib)))
             .err();
+        for name in ["ao-agent", "ao-aggregator"] {
+            set_clock(folder, name, 0).expect("a file can be written");
+            stack.environment.push((name, "AO_TEST_CLOCK", clock(folder, name)));
+        }
         let prometheus = Prometheus::start(&folder.join("prometheus")).await;
         let (loki, tempo) = (Arc::new(Loki::start().await), Arc::new(Tempo::start().await));
         let link = |url: &str| Link::to(url.trim_start_matches("http://").parse().expect("an address"));
@@ -64,7 +71,7 @@ impl World {
              tempo: {{url: \"http://{}\", timeout: {timeout}s}}}}",
             to_prometheus.address, to_loki.address, to_tempo.address
         );
-        let more = "fanout: {retry_base: 100ms, retry_cap: 2s}\njournal: {budget: 160MiB, segment: 4MiB}";
+        let more = "fanout: {retry_base: 100ms, retry_cap: 2s, held_every: 1s}\njournal: {budget: 160MiB, segment: 4MiB}";
         stack.start_aggregator(&sinks, more).await;
         stack.start_agent(&agent(folder, &counter::COLLECTORS)).await;
         let (down, findings) = (BTreeSet::new(), Vec::new());
@@ -115,6 +122,10 @@ impl World {
                     self.findings.push(format!("{}: {error}", fault.name()));
                 }
             }
+            Manner::Clock => {
+                let hour = if fault.dice.is_multiple_of(2) { HOUR_NS } else { -HOUR_NS };
+                self.set_clock(fault, hour);
+            }
             Manner::Cut => self.link(target).set(Weather::Cut),
             Manner::Stall => self.link(target).set(Weather::Stalled),
             Manner::Delay => {
@@ -143,6 +154,7 @@ impl World {
                     self.findings.push(format!("{}: {error}", fault.name()));
                 }
             }
+            Manner::Clock => self.set_clock(fault, 0),
             Manner::Cut | Manner::Stall | Manner::Delay | Manner::Throttle => {
                 self.link(target).set(Weather::Fine);
             }
@@ -156,6 +168,12 @@ impl World {
                 self.findings.push(format!("{target:?} ended by itself"));
                 self.launch(target);
             }
+        }
+    }
+
+    fn set_clock(&mut self, fault: &Fault, offset_ns: i64) {
+        if let Err(error) = set_clock(self.stack.folder(), data(fault.target), offset_ns) {
+            self.findings.push(format!("{}: {error}", fault.name()));
         }
     }
 
@@ -205,19 +223,24 @@ impl World {
     }
 }
 
+/// Where a process finds how far its wall clock is off.
+fn clock(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!("{name}.clock"))
+}
+
+/// In one step.
+fn set_clock(folder: &Path, name: &str, offset_ns: i64) -> std::io::Result<()> {
+    let (path, new) = (clock(folder, name), folder.join("clock.new"));
+    std::fs::write(&new, offset_ns.to_string())?;
+    std::fs::rename(new, path)
+}
+
 /// Folder of the state of a target.
 fn data(target: Target) -> &'static str {
     if target == Target::Agent { "ao-agent" } else { "ao-aggregator" }
 }
 
-/// The agent's sections: it reads a /proc of ours, and probes nobody.
+/// The agent's sections.
 fn agent(folder: &Path, collectors: &[&str]) -> String {
-    let switch = |name: &str| format!("{name}: {}", collectors.contains(&name));
-    let sections: Vec<String> = COLLECTORS.iter().map(|entry| switch(entry.name)).collect();
-    format!(
-        "host: {{proc: {:?}}}\ncollectors: {{interval: 1s, {}}}\nlatency: {{targets: []}}\npath: {{targets: []}}\n\
-         spool: {{budget: 64MiB, segment: 1MiB}}",
-        folder.join("proc"),
-        sections.join(", ")
-    )
+    counter::agent(&folder.join("proc"), ROUND, collectors) + "spool: {budget: 64MiB, segment: 1MiB}\n"
 }

@@ -5,9 +5,11 @@
 mod bad_input;
 mod console;
 mod directives;
+mod disk_full;
 mod identity;
 mod logs;
 mod metrics;
+mod outage;
 mod restart;
 mod run_local;
 mod traces;

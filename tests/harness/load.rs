@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What must be at the sinks in the end.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Owed {
     /// Lines written, by stream: numbers 0..n.
     pub lines: BTreeMap<String, u64>,

@@ -31,8 +31,8 @@ pub struct Stack {
     pub tls: Option<String>,
     /// Where the agent believes the aggregator to be, where that is not `ingest`.
     pub uplink: Option<SocketAddr>,
-    /// Environment of both processes: name and value.
-    pub environment: Vec<(&'static str, String)>,
+    /// What the processes find in their environment: whose (`ao-agent`, `ao-aggregator`), name, value.
+    pub environment: Vec<(&'static str, &'static str, PathBuf)>,
     aggregator: Option<Process>,
     agent: Option<Process>,
     // Last, so that a failed test can still show its logs.
@@ -224,7 +224,8 @@ impl Stack {
         let mut command = Command::new(binary(name));
         command.arg("--config").arg(self.folder().join(format!("{name}.yaml"))).args(args);
         command.arg("--data-dir").arg(self.data(name));
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let own = self.environment.iter().filter(|(whose, ..)| *whose == name);
+        command.envs(own.map(|(_, name, value)| (name, value)));
         Process::start(name, self.folder(), &mut command)
     }
 

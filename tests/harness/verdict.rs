@@ -1,7 +1,8 @@
 //! What is owed against what is there.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::Hash;
+use std::fmt::Debug;
+use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher, Hash};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::load::{Owed, counter, lines, spans};
@@ -46,85 +47,102 @@ impl Signal {
     }
 }
 
-/// Requests by record; the same record in requests of other bytes is a double.
-struct Seen<K, B> {
-    requests: HashMap<K, Vec<usize>>,
-    bodies: Vec<B>,
+/// Where each record arrived; the same record in requests of other bytes is a double.
+#[derive(Default)]
+struct Seen<K> {
+    /// Number of the request, and what else tells one identity from another.
+    arrived: HashMap<K, Vec<(usize, String)>>,
+    /// Hashes of the requests' bytes.
+    requests: Vec<u64>,
 }
 
-impl<K: Eq + Hash, B: Eq + Hash> Seen<K, B> {
-    /// How often a request of the same bytes came again.
-    fn resent(&self) -> u64 {
-        (self.bodies.len() - self.bodies.iter().collect::<HashSet<_>>().len()) as u64
-    }
-
-    fn is_double(&self, requests: &[usize]) -> bool {
-        let first = requests.first().map(|n| &self.bodies[*n]);
+impl<K: Eq + Hash + Ord + Debug> Seen<K> {
+    fn is_double(&self, arrived: &[(usize, String)]) -> bool {
+        let first = arrived.first().map(|(n, _)| self.requests[*n]);
         // Twice in one request is double, too.
         let mut numbers = HashSet::new();
-        requests.iter().any(|n| !numbers.insert(n) || Some(&self.bodies[*n]) != first)
+        arrived.iter().any(|(n, _)| !numbers.insert(n) || Some(self.requests[*n]) != first)
     }
+
+    /// Counts what is owed, and what came twice.
+    fn signal(&self, owed: impl Iterator<Item = K>) -> Signal {
+        let mut signal = Signal::default();
+        for key in owed {
+            signal.sent += 1;
+            if !self.arrived.contains_key(&key) {
+                signal.lost += 1;
+                signal.example(|| format!("{key:?} is not there"));
+            }
+        }
+        let mut doubles: Vec<_> =
+            self.arrived.iter().filter(|(_, arrived)| self.is_double(arrived)).collect();
+        doubles.sort();
+        for double in doubles {
+            signal.double += 1;
+            signal.example(|| format!("in requests of other bytes: {double:?}"));
+        }
+        let distinct: HashSet<_> = self.requests.iter().collect();
+        signal.resent = (self.requests.len() - distinct.len()) as u64;
+        signal
+    }
+}
+
+fn hash_of(bytes: &[u8]) -> u64 {
+    BuildHasherDefault::<DefaultHasher>::default().hash_one(bytes)
 }
 
 /// Lines at Loki's server.
-pub fn of_lines(owed: &Owed, loki: &Loki) -> Signal {
-    let mut signal = Signal::default();
-    let recorded = loki.recorded();
-    let mut seen = Seen { requests: HashMap::new(), bodies: recorded.bodies.clone() };
-    let mut texts = HashMap::new();
-    for line in &recorded.lines {
-        let Some(key) = lines::parse(&line.text) else { continue };
-        seen.requests.entry(key).or_insert_with(Vec::new).push(line.request);
-        texts.entry(key).or_insert_with(Vec::new).push(format!("{} {}", line.labels, line.at_ns));
-    }
-    for (stream, count) in &owed.lines {
-        signal.sent += count;
-        for n in 0..*count {
-            if !seen.requests.contains_key(&(stream.as_str(), n)) {
-                signal.lost += 1;
-                signal.example(|| format!("line {stream} {n} is not there"));
-            }
+#[derive(Default)]
+pub struct Lines {
+    seen: Seen<(String, u64)>,
+    taken: usize,
+}
+
+impl Lines {
+    /// Takes in what is new there, and counts.
+    pub fn look(&mut self, owed: &Owed, loki: &Loki) -> Signal {
+        // The server and its clock must not wait for us.
+        let (lines, bodies, violations) = {
+            let recorded = loki.recorded();
+            let bodies = recorded.bodies[self.seen.requests.len()..].to_vec();
+            (recorded.lines[self.taken..].to_vec(), bodies, recorded.violations.clone())
+        };
+        self.taken += lines.len();
+        self.seen.requests.extend(bodies.iter().map(|body| hash_of(body)));
+        for line in lines {
+            let Some((stream, n)) = lines::parse(&line.text) else { continue };
+            let identity = format!("{} at {}", line.labels, line.at_ns);
+            self.seen.arrived.entry((stream.to_owned(), n)).or_default().push((line.request, identity));
         }
+        let all = owed.lines.iter().flat_map(|(stream, count)| (0..*count).map(|n| (stream.clone(), n)));
+        let mut signal = self.seen.signal(all);
+        for violation in violations {
+            signal.double += 1;
+            signal.example(|| violation);
+        }
+        signal
     }
-    let mut doubles: Vec<_> = seen.requests.iter().filter(|(_, r)| seen.is_double(r)).collect();
-    doubles.sort();
-    for (key, requests) in doubles {
-        signal.double += 1;
-        signal.example(|| format!("line {key:?} in requests {requests:?}: {:?}", texts[key]));
-    }
-    for violation in &recorded.violations {
-        signal.double += 1;
-        signal.example(|| violation.clone());
-    }
-    signal.resent = seen.resent();
-    signal
 }
 
 /// Spans at Tempo's server.
-pub fn of_spans(owed: &Owed, tempo: &Tempo) -> Signal {
-    let mut signal = Signal { sent: owed.spans.len() as u64, ..Signal::default() };
-    let accepted = tempo.accepted();
-    let bodies = accepted.iter().map(|request| request.encode_to_vec()).collect();
-    let mut seen = Seen { requests: HashMap::new(), bodies };
-    for (number, request) in accepted.iter().enumerate() {
-        for span in spans::of(request) {
-            if let Some(n) = spans::parse(&span.name) {
-                seen.requests.entry(n).or_insert_with(Vec::new).push(number);
+#[derive(Default)]
+pub struct Spans {
+    seen: Seen<u64>,
+}
+
+impl Spans {
+    /// Takes in what is new there, and counts.
+    pub fn look(&mut self, owed: &Owed, tempo: &Tempo) -> Signal {
+        let requests = tempo.accepted()[self.seen.requests.len()..].to_vec();
+        for request in requests {
+            let number = self.seen.requests.len();
+            self.seen.requests.push(hash_of(&request.encode_to_vec()));
+            for n in spans::of(&request).filter_map(|span| spans::parse(&span.name)) {
+                self.seen.arrived.entry(n).or_default().push((number, String::new()));
             }
         }
+        self.seen.signal(owed.spans.iter().copied())
     }
-    for n in owed.spans.iter().filter(|n| !seen.requests.contains_key(n)) {
-        signal.lost += 1;
-        signal.example(|| format!("span {n} is not there"));
-    }
-    let mut doubles: Vec<_> = seen.requests.iter().filter(|(_, r)| seen.is_double(r)).collect();
-    doubles.sort();
-    for (n, requests) in doubles {
-        signal.double += 1;
-        signal.example(|| format!("span {n} in requests {requests:?}"));
-    }
-    signal.resent = seen.resent();
-    signal
 }
 
 /// How far a sample's time may be from the moment when it was read, seconds: a round takes its time on a busy machine.

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use ao_agent::collector::COLLECTORS as ALL;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -41,6 +42,18 @@ pub fn start(folder: &Path, begin: Instant) -> Clock {
     let stat = fs::read_to_string(folder.join("stat")).unwrap_or_default();
     set(folder, &stat, 0);
     Clock(tokio::spawn(run(folder.to_owned(), stat, begin)))
+}
+
+/// Sections of an agent that reads that folder so often, by these collectors, and probes nobody.
+pub fn agent(proc: &Path, interval: Duration, collectors: &[&str]) -> String {
+    let switch = |name: &str| format!("{name}: {}", collectors.contains(&name));
+    let sections: Vec<String> = ALL.iter().map(|entry| switch(entry.name)).collect();
+    format!(
+        "host: {{proc: {proc:?}}}\nlatency: {{targets: []}}\npath: {{targets: []}}\n\
+         collectors: {{interval: {}s, {}}}\n",
+        interval.as_secs(),
+        sections.join(", ")
+    )
 }
 
 async fn run(folder: PathBuf, stat: String, begin: Instant) {

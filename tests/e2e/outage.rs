@@ -1,0 +1,104 @@
+//! An hour without stores, in a minute.
+
+use std::time::{Duration, Instant};
+
+use ao_tests::eventually::eventually;
+use ao_tests::link::{Link, Weather};
+use ao_tests::load::{self, Load, counter};
+use ao_tests::loki::Loki;
+use ao_tests::prometheus::Prometheus;
+use ao_tests::stack::Stack;
+use ao_tests::tempo::Tempo;
+use ao_tests::verdict::{self, now_s};
+use ao_tests::workspace::report;
+
+/// An hour at an interval of a minute, sixty times as fast.
+const ROUNDS: u32 = 60;
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The moments without an agent: a round or two are not read while it starts again.
+const GAP_S: f64 = 4.0;
+
+/// Scenario: the host is read sixty times, as in an hour at an interval of a minute, while no store can be reached, and for the second half the
+/// aggregator cannot either; in the middle both processes are killed and started again. Lines and spans flow meanwhile.
+/// Guarantees: afterwards new data is at the stores within seconds; every line, span and sample is there, once; the
+/// counter in Prometheus has no gap but the moments without an agent.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hour_without_stores_loses_nothing() {
+    let mut stack = Stack::new();
+    let prometheus = Prometheus::start(&stack.folder().join("prometheus")).await;
+    let (loki, tempo) = (Loki::start().await, Tempo::start().await);
+    let link = |url: &str| Link::to(url.trim_start_matches("http://").parse().unwrap());
+    let stores = [link(&prometheus.url), link(&loki.url), link(&tempo.url)];
+    let uplink = Link::to(stack.ingest);
+    stack.uplink = Some(uplink.address);
+    let (begin, began_s) = (Instant::now(), now_s());
+    let proc = stack.folder().join("proc");
+    let _clock = counter::start(&proc, begin);
+    let [to_prometheus, to_loki, to_tempo] = stores.each_ref().map(|link| link.address);
+    let sinks = format!(
+        "{{prometheus: {{url: \"http://{to_prometheus}/api/v1/write\"}}, \
+         loki: {{url: \"http://{to_loki}/loki/api/v1/push\"}}, tempo: {{url: \"http://{to_tempo}\"}}}}"
+    );
+    stack.start_aggregator(&sinks, "fanout: {retry_cap: 500ms}").await;
+    let agent = |collectors: &[&str]| counter::agent(&proc, INTERVAL, collectors);
+    stack.start_agent(&agent(&counter::COLLECTORS)).await;
+    let load = Load::default();
+    load::lines::start(&load, &stack.pods(), &stack.files());
+    load::spans::start(&load, stack.otlp);
+    let newest = async || match prometheus.query(counter::METRIC).await?.first() {
+        Some(series) => Ok(Duration::from_millis(series.points[0].1 as u64)),
+        None => Err("no sample".to_owned()),
+    };
+    let arrives = async |what: &str| {
+        let since = begin.elapsed();
+        eventually(what, Duration::from_secs(30), async || match newest().await? {
+            newest if newest > since => Ok(()),
+            newest => Err(format!("the newest sample is {:?} old", begin.elapsed().saturating_sub(newest))),
+        })
+        .await;
+        begin.elapsed() - since
+    };
+    arrives("data flows").await;
+
+    stores.iter().for_each(|link| link.set(Weather::Cut));
+    tokio::time::sleep(INTERVAL * ROUNDS / 2).await;
+    uplink.set(Weather::Cut);
+    stack.agent().kill();
+    stack.aggregator().kill();
+    stack.restart_aggregator().await;
+    stack.restart_agent().await;
+    tokio::time::sleep(INTERVAL * ROUNDS / 2).await;
+    uplink.set(Weather::Fine);
+    stores.iter().for_each(|link| link.set(Weather::Fine));
+    let back = arrives("new data after the outage").await;
+
+    load.end();
+    let (mut at_loki, mut at_tempo) = (verdict::Lines::default(), verdict::Spans::default());
+    eventually("every line and span", Duration::from_secs(90), async || {
+        let owed = load.owed().clone();
+        let (lines, spans) = (at_loki.look(&owed, &loki), at_tempo.look(&owed, &tempo));
+        if lines.lost + spans.lost == 0 { Ok(()) } else { Err(format!("{lines:?} {spans:?}")) }
+    })
+    .await;
+    // Without its collectors, so that what is spooled does not grow.
+    assert!(stack.agent().stop().await.success());
+    stack.start_agent(&agent(&[])).await;
+    let (samples, gap_s) = eventually("every sample", Duration::from_secs(60), async || {
+        let (samples, gap) = verdict::of_samples(&prometheus.url, stack.admin, began_s).await?;
+        if samples.lost == 0 { Ok((samples, gap)) } else { Err(format!("{samples:?}")) }
+    })
+    .await;
+    let owed = load.owed().clone();
+    let (lines, spans) = (at_loki.look(&owed, &loki), at_tempo.look(&owed, &tempo));
+    for signal in [&samples, &lines, &spans] {
+        assert!(signal.sent > 0 && signal.double == 0, "{signal:?}");
+    }
+    assert!(gap_s < GAP_S, "{gap_s} s without a sample");
+    report(
+        "outage",
+        &serde_json::json!({
+            "rounds": ROUNDS, "samples": samples, "lines": lines, "spans": spans,
+            "longest_gap_seconds": gap_s, "fresh_after_seconds": back.as_secs_f64(),
+        }),
+    );
+}
