@@ -50,7 +50,8 @@ async fn what_is_shed_is_counted_to_the_byte() {
     stack.start_aggregator(&format!("{{loki: {{url: \"{}/loki/api/v1/push\"}}}}", loki.url), "").await;
     // While the rest is on its way, the samples of each second may still cost lines.
     let shed = eventually("the rest is delivered", Duration::from_secs(60), async || {
-        let (there, shed) = (loki.recorded().lines.len() as u64, ledger("shed", "records").await);
+        let there = loki.recorded().lines.len() as u64;
+        let shed = ledger("shed", "records").await;
         if there + shed >= LINES { Ok(shed) } else { Err(format!("{there} lines, {shed} shed")) }
     })
     .await;
