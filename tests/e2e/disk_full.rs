@@ -51,7 +51,7 @@ async fn what_is_shed_is_counted_to_the_byte() {
     // While the rest is on its way, the samples of each second may still cost lines.
     let shed = eventually("the rest is delivered", Duration::from_secs(60), async || {
         let there = loki.recorded().lines.len() as u64;
-        let shed = ledger("shed", "records").await;
+        let shed = ledger("dropped", "records").await;
         if there + shed >= LINES { Ok(shed) } else { Err(format!("{there} lines, {shed} shed")) }
     })
     .await;
@@ -62,11 +62,11 @@ async fn what_is_shed_is_counted_to_the_byte() {
         lines.iter().map(|line| line.text.rsplit(' ').next().unwrap().parse().unwrap()).collect();
     // A line's end is a byte of it.
     let delivered: u64 = lines.iter().map(|line| line.text.len() as u64 + 1).sum();
-    let shed_bytes = ledger("shed", "bytes").await;
+    let shed_bytes = ledger("dropped", "bytes").await;
     assert_eq!((lines.len() as u64 + shed, numbers.len()), (LINES, lines.len()), "each line once");
     assert_eq!(delivered + shed_bytes, written, "{delivered} bytes delivered, {shed_bytes} shed");
     assert_eq!(ledger("read", "bytes").await, written);
-    let metrics = metric(admin, "ao_ledger_shed_records_total", "source=\"collector\"").await.unwrap();
+    let metrics = metric(admin, "ao_ledger_dropped_records_total", "source=\"collector\"").await.unwrap();
     assert_eq!(metrics, 0.0, "samples were shed");
     report(
         "disk-full",

@@ -214,6 +214,13 @@ pub async fn ledger(admin: std::net::SocketAddr, http: std::net::SocketAddr) -> 
     }
     for (source, received) in received {
         let read = metric(admin, "ao_ledger_read_records_total", &format!("source=\"{source}\"")).await?;
+        let left = async |what: &str| {
+            metric(admin, &format!("ao_ledger_{what}"), &format!("source=\"{source}\"")).await
+        };
+        let (dropped, under_way) = (left("dropped_records_total").await?, left("in_flight_records").await?);
+        if dropped + under_way > 0.0 {
+            return Err(format!("{source}: the agent has dropped {dropped} and {under_way} are under way"));
+        }
         if read as u64 != received {
             return Err(format!("{source}: the agent has read {read}, the aggregator received {received}"));
         }
