@@ -131,7 +131,8 @@ async fn the_embedded_store_alone() {
 }
 
 /// Scenario: lines and figures have flowed; the agent is stopped; the aggregator is killed and starts again without it.
-/// Guarantees: the ledger is what it was, to the byte, and goes by the node's name, though nobody has told it anew.
+/// Guarantees: the agent's half agrees with the aggregator's; the ledger is what it was, to the byte, and goes by the
+/// node's name, though nobody has told it anew.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_ledger_outlives_a_kill() {
     let mut stack = Stack::new();
@@ -145,6 +146,16 @@ async fn the_ledger_outlives_a_kill() {
         if count == 5_000 { Ok(()) } else { Err(format!("{count} lines")) }
     })
     .await;
+    let logs = eventually("the agent's half of the books", Duration::from_secs(40), async || {
+        let (_, text) = get(&format!("http://{}/api/v1/ledger", stack.http)).await?;
+        let ledger: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+        let mut rows = ledger["rows"].as_array().into_iter().flatten();
+        let logs = rows.find(|row| row["source"] == "logs" && row["agent"]["read"]["records"] == 5_000);
+        logs.cloned().ok_or(text)
+    })
+    .await;
+    assert_eq!(logs["agent"]["read"], logs["received"], "to the byte");
+    assert_eq!((&logs["agent"]["delivered"], &logs["verdict"]), (&logs["received"], &"settled".into()));
     stack.agent().stop().await;
     let before = eventually("all is settled", Duration::from_secs(30), async || {
         let books = books(&stack).await?;

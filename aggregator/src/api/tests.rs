@@ -287,6 +287,8 @@ async fn the_agents_half_of_the_ledger() {
                 ("ao_ledger_read_bytes_total", &own, read * 8.0),
                 ("ao_ledger_delivered_records_total", &own, delivered),
                 ("ao_ledger_delivered_bytes_total", &own, delivered * 8.0),
+                ("ao_ledger_resent_records_total", &own, 0.0),
+                ("ao_ledger_resent_bytes_total", &own, 0.0),
                 ("ao_ledger_dropped_records_total", &shed_by, shed),
                 ("ao_ledger_dropped_bytes_total", &shed_by, shed * 8.0),
                 ("ao_ledger_in_flight_records", &own, flying),

@@ -51,6 +51,7 @@ pub(super) fn of(ledger: &Value) -> Table {
             table.note(format!("  {says}"));
         }
     }
+    table.note("(what is read and in the spool are the agents' own words, told every 15 s)".to_owned());
     table
 }
 
