@@ -11,7 +11,7 @@
 //! | `check` | what is known to be refused is left out |
 //! | `intent` | notes what was left out, so that a request can be built again |
 //! | `deliver` | sends until nothing is left: waits, halves, bisects |
-//! | `outcome`, `tally`, `counts` | the ledger's part of it, and on disk |
+//! | `outcome`, `tally`, `counts`, `opening` | the ledger's part of it, and on disk |
 //! | `dead_letter` | what was refused, for people |
 //! | `report`, `metrics`, `lag`, [`Status`] | what is told of it |
 
@@ -28,6 +28,7 @@ mod intent;
 mod lag;
 mod late;
 mod metrics;
+mod opening;
 mod outcome;
 mod ranges;
 mod report;
@@ -50,7 +51,7 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{CLASSES, QUEUES, reader_of};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, class_name};
 use crate::sink::api::Sink;
 use crew::Crew;
 use decode::Keyframes;
@@ -86,13 +87,16 @@ pub struct Ground<'a> {
 pub fn spawn(config: &Config, sinks: &[Arc<dyn Sink>], ground: Ground<'_>) -> Result<Statuses, FanoutError> {
     let dir = ground.dir.join("fanout");
     std::fs::create_dir_all(&dir).map_err(|source| FanoutError::Folder { path: dir.clone(), source })?;
-    for (number, queue) in QUEUES.iter().enumerate() {
+    for (number, of) in QUEUES.iter().enumerate() {
         for name in ground.journal.cursors(number) {
             let reader = reader_of(&name);
-            if !sinks.iter().any(|sink| sink.name() == reader && sink.classes().contains(&queue.class)) {
-                let queue = queue.name();
+            if !sinks.iter().any(|sink| sink.name() == reader && sink.classes().contains(&of.class)) {
+                let queue = of.name();
                 tracing::warn!(cursor = name, queue, "this sink is no longer configured: forgotten");
                 ground.journal.remove_cursor(number, &name)?;
+                let books = format!("{reader}-{}", class_name(of.class.into()));
+                let failed = |source| FanoutError::Folder { path: dir.clone(), source };
+                opening::close(&dir, &books).map_err(failed)?;
             }
         }
     }

@@ -21,6 +21,7 @@ use super::error::FanoutError;
 use super::intent::Intent;
 use super::late;
 use super::metrics::Metrics;
+use super::opening;
 use super::ranges::Ranges;
 use super::report::Report;
 use super::share::Share;
@@ -87,9 +88,22 @@ impl Crew<'_> {
             share: Arc::new(Share::new(self.config.backlog_share)),
             ranges: Arc::new(ranges),
         };
+        let is_new = opening::is_new(&self.dir, &team.name(Lane::Fresh));
         for lane in [Lane::Fresh, Lane::Backlog] {
             let cursor = self.journal.cursor(number(class, lane), sink.name())?;
-            let (mut worker, intent, counts) = self.worker(&team, lane, cursor.position())?;
+            let (mut worker, intent, mut counts) = self.worker(&team, lane, cursor.position())?;
+            if is_new && lane == Lane::Fresh {
+                let backlog = self.journal.cursor(number(class, Lane::Backlog), sink.name())?.position();
+                let positions = [
+                    (number(class, Lane::Fresh), cursor.position()),
+                    (number(class, Lane::Backlog), backlog),
+                ];
+                let earlier = opening::tally(self.journal, self.ledger, (sink.name(), class), positions)?;
+                counts.append(Position::default(), &[&earlier])?;
+                for ((account, entry), count) in earlier {
+                    self.ledger.add_to(account, entry, count);
+                }
+            }
             worker.take_place(cursor, intent, counts);
             tasks.spawn(format!("sink {}", team.name(lane)), worker.run());
         }

@@ -229,12 +229,21 @@ pub enum DropReason {
     TooLarge,
     /// The backend refused just this record.
     Refused,
+    /// Received before the sink was there, and no longer in the journal.
+    Earlier,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Undecodable, Self::TooOld, Self::Future, Self::Invalid, Self::TooLarge, Self::Refused];
+    pub const ALL: [Self; 7] = [
+        Self::Undecodable,
+        Self::TooOld,
+        Self::Future,
+        Self::Invalid,
+        Self::TooLarge,
+        Self::Refused,
+        Self::Earlier,
+    ];
 
     /// Name in the ledger, in metrics and in the dead-letter file.
     pub const fn name(self) -> &'static str {
@@ -245,6 +254,7 @@ impl DropReason {
             Self::Invalid => "invalid",
             Self::TooLarge => "too_large",
             Self::Refused => "refused",
+            Self::Earlier => "earlier",
         }
     }
 }
