@@ -44,7 +44,11 @@ impl Process {
         let (journal, _) = journal::open(dir.path(), &kept, &ledger, &names).expect("a journal");
         let (mut tasks, mut registry) = (Tasks::new(), Registry::default());
         let sinks: Vec<Arc<dyn Sink>> = sinks.iter().map(|sink| sink.clone() as Arc<dyn Sink>).collect();
-        let config = Config { retry_base: Span(Duration::from_millis(1)), ..config };
+        let config = Config {
+            retry_base: Span(Duration::from_millis(1)),
+            held_every: Span(Duration::from_millis(100)),
+            ..config
+        };
         let ground = Ground {
             dir: dir.path(),
             journal: &journal,
