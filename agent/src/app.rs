@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ao_common::admin::{self, Admin, BindError};
+use ao_common::clock::Kept;
 use ao_common::health::Health;
 use ao_common::shutdown::Tasks;
 use ao_common::telemetry::LogHandle;
@@ -20,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use crate::batch::Batcher;
+use crate::clock::{self, ClockCollector};
 use crate::config::Config;
 use crate::context::{Context, Node};
 use crate::enrich::Enricher;
@@ -105,6 +107,7 @@ pub async fn run(
     let metrics = Arc::new(Metrics::default());
     let doors = admin::bind(config.admin.listen, "the agent's admin server", "admin.listen").await?;
     let node = Arc::new(node);
+    let anchor = Kept::restore(&config.data_dir);
     let opened = spool::open(&config.data_dir, &config.spool, Arc::clone(&metrics))?;
     let log_stats = Arc::<LogsStats>::default();
     let registry = registry(&metrics, &opened, &log_stats);
@@ -175,6 +178,7 @@ pub async fn run(
     };
     let uplink_ends = out_ends.clone();
     out.spawn("uplink", uplink.run(uplink_ends));
+    out.spawn("clock", clock::watch(health.part("clock"), anchor, out_ends.clone()));
     out.spawn("directives", directives::keep(config.data_dir.clone(), held));
     out.spawn("admin", serve(doors, Admin { registry, health, log }, out_ends.clone()));
 
@@ -215,6 +219,7 @@ fn registry(metrics: &Metrics, spool: &Opened, log_stats: &Arc<LogsStats>) -> ad
     metrics.register(&mut registry);
     registry.register_collector(Box::new(SpoolCollector(spool.journal.clone())));
     registry.register_collector(Box::new(LedgerCollector(Arc::clone(&spool.ledger))));
+    registry.register_collector(Box::new(ClockCollector));
     registry.register_collector(Box::new(LogsCollector(Arc::clone(log_stats))));
     Arc::new(Mutex::new(registry))
 }

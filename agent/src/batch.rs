@@ -4,10 +4,12 @@
 //! |---|---|
 //! | `series` | the series of a group of samples: keyframes, and one frame per set |
 //! | `logs` | the log frame under way |
+//! | `shift` | brings times of clocks that are wrong to ours |
 //! | `spans` | the span frame under way |
 
 mod logs;
 mod series;
+mod shift;
 mod spans;
 
 use std::collections::HashMap;
@@ -22,6 +24,7 @@ use tokio::time::Instant;
 
 use crate::batch::logs::LogBatch;
 use crate::batch::series::SeriesTable;
+use crate::batch::shift::Shifter;
 use crate::batch::spans::SpanBatch;
 use crate::enrich::Enricher;
 use crate::event::{Event, LogChunk, MetricSet, SpanChunk};
@@ -60,6 +63,7 @@ pub struct Batcher {
     enricher: Enricher,
     spool: Spool,
     metrics: Arc<Metrics>,
+    shifter: Shifter,
     tables: HashMap<(&'static str, String), (SeriesTable, Instant)>,
     logs: HashMap<&'static str, LogBatch>,
     spans: HashMap<&'static str, SpanBatch>,
@@ -84,6 +88,7 @@ impl Batcher {
             agent,
             enricher,
             spool,
+            shifter: Shifter::new(Arc::clone(&metrics)),
             metrics,
             tables: HashMap::new(),
             logs: HashMap::new(),
@@ -135,7 +140,8 @@ impl Batcher {
         self.spool.flush().await;
     }
 
-    async fn take(&mut self, event: Event) {
+    async fn take(&mut self, mut event: Event) {
+        self.shifter.bring(&mut event);
         match event {
             Event::Metrics(set) => self.add_set(&set).await,
             Event::Logs(chunk) => {

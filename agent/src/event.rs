@@ -233,7 +233,7 @@ pub struct SpanChunk {
     pub source: &'static str,
     /// Spans in it.
     pub spans: u64,
-    /// Oldest and newest start, nanoseconds.
+    /// Oldest start and newest end, nanoseconds.
     pub times_ns: (i64, i64),
     /// The encoded request.
     pub request: Bytes,

@@ -26,6 +26,7 @@ pub mod identity;
 pub mod spool;
 pub mod uplink;
 
+pub mod clock;
 pub mod context;
 pub mod event;
 pub mod metrics;

@@ -30,6 +30,7 @@ impl QueueLabel {
 pub struct Metrics {
     pub doubled_samples: Counter,
     pub lines_without_pod: Counter,
+    pub shifted_records: Family<SourceLabel, Counter>,
     pub spool_frames: Family<QueueLabel, Counter>,
     pub spool_bytes: Family<QueueLabel, Counter>,
     pub spool_errors: Counter,
@@ -50,6 +51,8 @@ impl Metrics {
         r.register("batch_doubled_samples", text, self.doubled_samples.clone());
         let text = "Lines that went on without their pod's labels";
         r.register("enrich_lines_without_pod", text, self.lines_without_pod.clone());
+        let text = "Records whose times were of a clock that is wrong, and were moved to ours";
+        r.register("shifted_records", text, self.shifted_records.clone());
         r.register("spool_frames", "Frames appended to the spool", self.spool_frames.clone());
         r.register("spool_appended_bytes", "Bytes of the frames appended", self.spool_bytes.clone());
         r.register("spool_errors", "Writes to the spool that the disk refused", self.spool_errors.clone());

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ao_common::admin::{self, Admin, BindError};
+use ao_common::clock::Kept;
 use ao_common::health::Health;
 use ao_common::journal::JournalError;
 use ao_common::shutdown::Tasks;
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::api::{About, ApiState};
+use crate::clock;
 use crate::config::Config;
 use crate::console;
 use crate::control::{self, Plans};
@@ -65,6 +67,7 @@ pub async fn run(
     let health = Health::new();
     let doors = admin::bind(config.http.listen, "the aggregator's HTTP server", "http.listen").await?;
     let agents = admin::bind(config.ingest.listen, "the agents' streams", "ingest.listen").await?;
+    let anchor = Kept::restore(&config.data_dir);
     let ledger = Ledger::default();
     let store = Store::new(&config.sinks.embedded);
     let places = verify::places(&config.sinks, &store)?;
@@ -97,6 +100,8 @@ pub async fn run(
     };
     let statuses = fanout::spawn(&config.fanout, &sinks, ground)?;
 
+    let looked_at = clock::watch(nodes.clone(), health.part("clock"), anchor, back_ends.clone());
+    back.spawn("clock", looked_at);
     let ingest_ends = CancellationToken::new();
     let ingest = Ingest::new(
         config.ingest.clone(),

@@ -23,6 +23,7 @@ pub mod sink;
 pub mod verify;
 
 pub mod canaries;
+pub mod clock;
 pub mod journal;
 pub mod ledger;
 pub mod metrics;

@@ -141,6 +141,13 @@ impl Collector for Inventory {
             let label = NodeLabel { node: info.node.clone() };
             ConstGauge::new(i64::from(info.streams > 0)).encode(up.encode_family(&label)?)?;
         }
+        let text = "The node's clock less ours, as its agent has measured it";
+        let mut ahead =
+            encoder.encode_descriptor("ao_node_clock_offset_seconds", text, None, MetricType::Gauge)?;
+        for (info, clock) in nodes.iter().filter_map(|info| info.clock.map(|clock| (info, clock))) {
+            let label = NodeLabel { node: info.node.clone() };
+            ConstGauge::new(clock.ahead_ns as f64 / 1e9).encode(ahead.encode_family(&label)?)?;
+        }
         ledger::encode(&self.ledger, &self.nodes, &mut encoder)
     }
 }

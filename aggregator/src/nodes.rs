@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ao_common::clock::now_ms;
-use ao_proto::v1::Hello;
+use ao_common::clock::{self, now_ms};
+use ao_proto::v1::{ClockAsk, Hello};
 
 /// One agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,8 +25,19 @@ pub struct NodeInfo {
     pub streams: u32,
     /// When it last sent anything, milliseconds since 1970.
     pub last_seen_ms: i64,
-    /// Its clock less ours when it greeted, milliseconds; the way of the greeting is in it.
+    /// Its clock less ours, milliseconds: as the agent has measured it, or from its greeting, which was some way.
     pub clock_ahead_ms: i64,
+    /// What its last question about the clock said.
+    pub clock: Option<NodeClock>,
+}
+
+/// What a question about the clock said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeClock {
+    /// The node's clock less ours, nanoseconds.
+    pub ahead_ns: i64,
+    /// When it came, by boot time.
+    pub asked_boot_ns: i64,
 }
 
 /// More are not kept: those that are gone the longest are forgotten.
@@ -78,6 +89,30 @@ impl Nodes {
             info.streams += 1;
             info.last_seen_ms = now;
             info.clock_ahead_ms = hello.now_ms.saturating_sub(now);
+        });
+    }
+
+    /// A question about the clock has come: what the agent has measured, else what its stamp says.
+    pub(crate) fn asked(&self, agent: [u8; 16], ask: &ClockAsk, received_ns: i64) {
+        let ahead_ns = ask.offset_ns.unwrap_or(ask.sent_ns.saturating_sub(received_ns));
+        let clock = NodeClock { ahead_ns, asked_boot_ns: clock::boot_ns() };
+        self.with(|all| {
+            if let Some(info) = all.get_mut(&agent) {
+                info.clock = Some(clock);
+                info.clock_ahead_ms = ahead_ns / 1_000_000;
+            }
+        });
+    }
+
+    /// Our clock has moved, and with it what was measured against it.
+    pub(crate) fn clock_moved(&self, by_ns: i64) {
+        self.with(|all| {
+            for info in all.values_mut() {
+                if let Some(clock) = &mut info.clock {
+                    clock.ahead_ns = clock.ahead_ns.saturating_sub(by_ns);
+                    info.clock_ahead_ms = clock.ahead_ns / 1_000_000;
+                }
+            }
         });
     }
 

@@ -37,7 +37,7 @@ const AGENT: &[(Layer, &[&str])] = &[
         &["canary", "collector", "container", "logs", "latency", "path", "probe", "scrape", "otlp", "own"],
     ),
     (Layer::Way, &["directives", "enrich", "batch", "spool", "identity", "uplink"]),
-    (Layer::Ground, &["event", "context", "metrics", "net"]),
+    (Layer::Ground, &["clock", "event", "context", "metrics", "net"]),
 ];
 
 const AGGREGATOR: &[(Layer, &[&str])] = &[
@@ -45,7 +45,7 @@ const AGGREGATOR: &[(Layer, &[&str])] = &[
     (Layer::App, &["app", "cli"]),
     (Layer::Config, &["config"]),
     (Layer::Way, &["identity", "ingest", "control", "fanout", "sink", "verify", "api", "console"]),
-    (Layer::Ground, &["canaries", "journal", "ledger", "metrics", "nodes"]),
+    (Layer::Ground, &["canaries", "clock", "journal", "ledger", "metrics", "nodes"]),
 ];
 
 /// What each crate may import of ours.

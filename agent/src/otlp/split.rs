@@ -104,8 +104,9 @@ impl Packer {
             count += 1;
             let start = i64::try_from(span.start_time_unix_nano).ok().filter(|&start| start > 0);
             let start = start.unwrap_or(self.now_ns);
-            let (first, last) = times.unwrap_or((start, start));
-            times = Some((start.min(first), start.max(last)));
+            let end = i64::try_from(span.end_time_unix_nano).unwrap_or(i64::MAX).max(start);
+            let (first, last) = times.unwrap_or((start, end));
+            times = Some((start.min(first), end.max(last)));
         }
         if let Some(times_ns) = times {
             self.split.parts.push(Part { request: request.encode_to_vec(), spans: count, times_ns });

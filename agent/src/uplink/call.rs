@@ -16,6 +16,7 @@ use tonic::Streaming;
 use tonic::transport::Channel;
 use tracing::{info, warn};
 
+use crate::clock::Exchange;
 use crate::metrics::QueueLabel;
 use crate::uplink::api::{SentBefore, Uplink, UplinkError};
 use crate::uplink::connect;
@@ -36,6 +37,7 @@ pub(crate) struct Call<'a> {
     pub(crate) aggregator: String,
     incoming: Streaming<AggregatorMessage>,
     pub(crate) shared: Arc<Shared>,
+    clock: Arc<Exchange>,
 }
 
 /// Bytes that each lane may have sent and not yet acknowledged.
@@ -83,7 +85,7 @@ impl<'a> Call<'a> {
             gate: Arc::clone(gate),
             metrics: Arc::clone(&uplink.metrics),
         });
-        Ok(Self { uplink, address, lane, aggregator, incoming, shared })
+        Ok(Self { uplink, address, lane, aggregator, incoming, shared, clock: Arc::default() })
     }
 
     /// Feeds and takes answers until the call ends.
@@ -97,6 +99,13 @@ impl<'a> Call<'a> {
         let mut feeders = JoinSet::new();
         for (number, _) in QUEUES.iter().enumerate().filter(|(_, queue)| queue.lane == self.lane) {
             feeders.spawn(feed::run(Arc::clone(&self.shared), number));
+        }
+        if self.lane == Lane::Fresh {
+            let asking = Arc::clone(&self.clock).run(self.shared.out.clone());
+            feeders.spawn(async {
+                asking.await;
+                Ok(())
+            });
         }
         loop {
             tokio::select! {
@@ -167,7 +176,8 @@ impl<'a> Call<'a> {
                 // Nobody listens only while the agent stops.
                 let _ending = uplink.canaries.send(canary.token);
             }
-            Message::Welcome(_) | Message::ClockAnswer(_) => {}
+            Message::ClockAnswer(answer) => self.clock.answered(&answer),
+            Message::Welcome(_) => {}
         }
         Ok(())
     }

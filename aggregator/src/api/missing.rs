@@ -67,6 +67,18 @@ pub fn of(store: &Store, nodes: &[Node], now_ms: i64) -> Vec<Missing> {
             probe.label("command"),
         );
     }
+    for clock in book.named("ao_clock_offset_seconds") {
+        let Some(ahead) = clock.last().map(|point| point.value).filter(|ahead| ahead.abs() > 1.0) else {
+            continue;
+        };
+        let side = if ahead > 0.0 { "ahead" } else { "behind" };
+        miss(
+            true,
+            format!("The clock of {} is {:.1} s {side}", clock.node(), ahead.abs()),
+            "Its agent has measured it against this aggregator's; times more than a minute ahead are shifted, counted.",
+            "timedatectl set-ntp true",
+        );
+    }
     let has = |name| book.named(name).next().is_some();
     let (latency, paths) = (has("smokeping_requests_total"), has("mtr_report_loss"));
     drop(book);

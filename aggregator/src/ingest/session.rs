@@ -4,15 +4,15 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ao_common::clock::now_ms;
+use ao_common::clock::{now_ms, now_ns};
 use ao_common::journal::{Append, Key};
 use ao_common::tls::read::NodeCertificate;
 use ao_proto::frame::{self, Opened};
 use ao_proto::limits::{MAX_EPOCHS, MAX_NAME_BYTES, MAX_WELCOME_RANGES, WIRE_VERSION};
 use ao_proto::queue::{self, Lane};
 use ao_proto::v1::{
-    AgentMessage, AggregatorMessage, Canary, EpochRanges, FrameHeader, Hello, NeedKeyframe, Range, Refused,
-    Welcome, agent_message, aggregator_message::Message,
+    AgentMessage, AggregatorMessage, Canary, ClockAnswer, ClockAsk, EpochRanges, FrameHeader, Hello, NeedKeyframe,
+    Range, Refused, Welcome, agent_message, aggregator_message::Message,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -292,10 +292,25 @@ impl Session<'_> {
                     self.ingest.metrics.refused("hello");
                     return Err(Status::invalid_argument("a stream has one hello"));
                 }
+                Some(agent_message::Message::ClockAsk(ask)) => self.clock(ask).await?,
                 // A message of a newer version.
-                Some(agent_message::Message::ClockAsk(_)) | None => {}
+                None => {}
             }
         }
+    }
+
+    /// Answered from here, beside the acks, and stamped when there is room to send.
+    async fn clock(&self, ask: ClockAsk) -> Result<(), Status> {
+        let received_ns = now_ns();
+        self.ingest.nodes.asked(self.agent, &ask, received_ns);
+        let room = match tokio::time::timeout(acks::UNREAD, self.answers.reserve()).await {
+            Ok(Ok(room)) => room,
+            Ok(Err(_)) => return Err(Status::cancelled("the agent has gone")),
+            Err(_) => return Err(acks::unread()),
+        };
+        let answer = ClockAnswer { sent_ns: ask.sent_ns, received_ns, answered_ns: now_ns() };
+        room.send(Ok(AggregatorMessage { message: Some(Message::ClockAnswer(answer)) }));
+        Ok(())
     }
 
     async fn frame(&mut self, sealed: Bytes, held: Option<Held>) -> Result<(), Status> {

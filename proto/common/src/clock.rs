@@ -4,12 +4,14 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `anchor` | when the anchor moves: a state machine that reads no clock |
+//! | `kept` | the anchor on disk, for the next process |
 //! | `source` | reads the system's clocks, or a test's in their place |
 //!
 //! A process has one clock, as a machine has: [`now_ns`] and its like are free functions. The system's clock is looked
 //! at by whoever asks for the time, at most every 50 ms; a step is thus known before the next stamp.
 
 mod anchor;
+mod kept;
 mod source;
 
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -19,6 +21,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 pub use self::anchor::{Anchor, Seen, Stretch};
+pub use self::kept::{KeepError, Kept};
 use self::source::Source;
 
 /// How often the system's wall clock is looked at.

@@ -125,9 +125,14 @@ impl Anchor {
         self.reference.map(|reference| self.anchor.saturating_sub(reference.anchor))
     }
 
-    /// The reference's wall clock less boot time.
-    pub fn reference_ns(&self) -> Option<i64> {
-        self.reference.map(|reference| reference.anchor)
+    /// The reference's wall clock less boot time, and how wrong that may be.
+    pub fn reference(&self) -> Option<(i64, i64)> {
+        self.reference.map(|reference| (reference.anchor, reference.error))
+    }
+
+    /// The round trip by which the reference was measured: twice its error.
+    pub fn round_trip_ns(&self) -> Option<i64> {
+        self.reference.map(|reference| reference.error.saturating_mul(2))
     }
 
     /// Steps of the system's clock seen.
@@ -208,9 +213,9 @@ impl Anchor {
     }
 
     /// The anchor of an earlier process of this boot, and its reference: the system's clock may have been set since.
-    pub fn restore(&mut self, anchor: i64, reference: Option<i64>) {
+    pub fn restore(&mut self, anchor: i64, reference: Option<(i64, i64)>) {
         let now = self.now();
-        self.reference = reference.map(|anchor| Reference { anchor, error: MARGIN_NS, at: now.until });
+        self.reference = reference.map(|(anchor, error)| Reference { anchor, error, at: now.until });
         if apart(now.system, anchor) > SMALL_NS {
             (self.anchor, self.following) = (anchor, false);
             self.moves += 1;

@@ -129,7 +129,7 @@ fn an_earlier_anchor() {
         (5_000, 0, Some(0), 5_000),
     ] {
         let mut anchor = Anchor::new(BOOT, WALL + system);
-        anchor.restore(truth + kept, reference.map(|reference: i64| truth + reference));
+        anchor.restore(truth + kept, reference.map(|reference: i64| (truth + reference, 0)));
         assert_eq!(anchor.anchor_ns() - truth, ours, "{system} {kept} {reference:?}");
     }
 }
@@ -144,7 +144,7 @@ fn absurd_clocks() {
         for (n, other) in ends.into_iter().enumerate() {
             anchor.see(n as i64 * S, other);
             anchor.measured(other, i64::MAX);
-            anchor.restore(other, Some(wall));
+            anchor.restore(other, Some((wall, i64::MAX)));
             assert!(anchor.stretches().count() > 0 && anchor.offset_ns().is_some());
         }
     }
