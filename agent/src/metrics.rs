@@ -24,6 +24,13 @@ impl QueueLabel {
     }
 }
 
+/// Label `source`: a family of sources, from our own closed set.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct SourceLabel {
+    /// See the type.
+    pub source: &'static str,
+}
+
 /// All of them; shared by the parts that count.
 #[derive(Debug, Default)]
 #[allow(missing_docs, reason = "each is described where it is registered, below")]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail as the tests do")]
 
 mod bad_input;
+mod clock;
 mod console;
 mod directives;
 mod disk_full;

@@ -65,7 +65,7 @@ impl CriFile {
 }
 
 /// `2026-11-22T14:00:00.000000000Z`: days to a date by Howard Hinnant's civil-from-days.
-fn rfc3339(ns: u128) -> String {
+pub fn rfc3339(ns: u128) -> String {
     let (seconds, nanos) = ((ns / 1_000_000_000) as i64, ns % 1_000_000_000);
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let z = days + 719_468;

@@ -30,6 +30,8 @@ use crate::metrics::{Metrics, SourceLabel};
 
 /// Sinks take what is this far ahead of the aggregator's clock.
 const AHEAD_NS: i64 = 60_000_000_000;
+/// A writer may see a step this much later than we do.
+const LATE_NS: i64 = 1_000_000_000;
 /// The offset to the aggregator that is applied follows the measured one in steps of this, so that times do not jitter.
 const COARSE_NS: i64 = 5_000_000_000;
 /// An offset of a stream that would bring a time further back than this does not fit.
@@ -66,10 +68,10 @@ struct View {
 impl View {
     /// The offset for what an all too well known clock has stamped; none where the time lies ahead of all of them.
     fn known(&self, at: i64) -> Option<i64> {
-        let mut slack = AHEAD_NS;
-        for stretch in &self.stretches {
-            // The newest goes on beyond the last look.
-            let until = stretch.until_ns.saturating_add(std::mem::take(&mut slack));
+        // The newest goes on beyond the last look; the others may have been a moment longer for their writers.
+        let slack = std::iter::once(AHEAD_NS).chain(std::iter::repeat(LATE_NS));
+        for (stretch, slack) in self.stretches.iter().zip(slack) {
+            let until = stretch.until_ns.saturating_add(slack);
             if (stretch.from_ns..=until).contains(&at) {
                 return Some(self.correction.saturating_sub(stretch.ahead_ns));
             }
@@ -97,11 +99,10 @@ impl Shifter {
             Event::Metrics(set) => (set.source, self.set(&view, set)),
             Event::Logs(chunk) => (chunk.source, self.lines(&view, chunk)),
             Event::Spans(chunk) => (chunk.source, self.spans(&view, chunk)),
-            Event::Forget(_) => return,
+            Event::Forget(_) | Event::Unread(_) => return,
         };
         if moved > 0 {
-            let label = SourceLabel { source: source.to_owned() };
-            self.metrics.shifted_records.get_or_create(&label).inc_by(moved);
+            self.metrics.shifted_records.get_or_create(&SourceLabel { source }).inc_by(moved);
             self.tell(source, moved);
         }
     }

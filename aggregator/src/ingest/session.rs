@@ -11,8 +11,8 @@ use ao_proto::frame::{self, Opened};
 use ao_proto::limits::{MAX_EPOCHS, MAX_NAME_BYTES, MAX_WELCOME_RANGES, WIRE_VERSION};
 use ao_proto::queue::{self, Lane};
 use ao_proto::v1::{
-    AgentMessage, AggregatorMessage, Canary, ClockAnswer, ClockAsk, EpochRanges, FrameHeader, Hello, NeedKeyframe,
-    Range, Refused, Welcome, agent_message, aggregator_message::Message,
+    AgentMessage, AggregatorMessage, Canary, ClockAnswer, ClockAsk, EpochRanges, FrameHeader, Hello,
+    NeedKeyframe, Range, Refused, Welcome, agent_message, aggregator_message::Message,
 };
 use bytes::Bytes;
 use tokio::sync::mpsc;

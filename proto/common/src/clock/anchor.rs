@@ -219,6 +219,9 @@ impl Anchor {
         if apart(now.system, anchor) > SMALL_NS {
             (self.anchor, self.following) = (anchor, false);
             self.moves += 1;
+            // It was set while nobody looked; times that it showed then and that were not to come are of it, too.
+            let before = self.pending_ns().saturating_abs().min(KEEP_NS);
+            self.last(|piece| piece.from = piece.from.saturating_sub(before));
             if now.until.saturating_add(anchor) < EARLIEST_NS || self.judge() {
                 self.follow();
             }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use super::now::look;
+
 /// Moves below this are not worth a write.
 const WORTH_NS: i64 = 100_000_000;
 
@@ -42,7 +44,7 @@ impl Kept {
         let text = std::fs::read_to_string(&kept.path).unwrap_or_default();
         kept.written = parse(&text, &kept.boot);
         if let Some(line) = kept.written {
-            super::look(|anchor| anchor.restore(line.anchor, line.reference));
+            look(|anchor| anchor.restore(line.anchor, line.reference));
         }
         kept
     }
@@ -52,7 +54,7 @@ impl Kept {
     /// # Errors
     /// Where the file cannot be written.
     pub fn save(&mut self) -> Result<(), KeepError> {
-        let now = super::look(|anchor| Line { anchor: anchor.anchor_ns(), reference: anchor.reference() });
+        let now = look(|anchor| Line { anchor: anchor.anchor_ns(), reference: anchor.reference() });
         let moved = |a: i64, b: i64| a.saturating_sub(b).saturating_abs() > WORTH_NS;
         let is_worth = self.written.is_none_or(|was| {
             moved(was.anchor, now.anchor)
@@ -96,6 +98,7 @@ fn parse(text: &str, boot: &str) -> Option<Line> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::now::{now_ns, system_ns};
     use super::*;
 
     /// Scenario: lines of this boot, of another one, and broken ones.
@@ -129,6 +132,6 @@ mod tests {
         std::fs::remove_file(folder.path().join("clock")).unwrap();
         next.save().unwrap();
         assert!(!folder.path().join("clock").exists() && text.ends_with('\n'));
-        assert!((super::super::now_ns() - super::super::system_ns()).abs() < 200_000_000);
+        assert!((now_ns() - system_ns()).abs() < 200_000_000);
     }
 }

@@ -12,8 +12,6 @@ const VARIABLE: &str = "AO_TEST_CLOCK";
 /// Boot time and wall time are read one after the other; a longer way between the two is tried again.
 const APART_NS: i64 = 100_000;
 const ATTEMPTS: usize = 4;
-/// How often a test's file is read.
-const READ_NS: i64 = 50_000_000;
 /// Of a test's clock: sums with it stay within range. Some 63 years.
 const MOST_NS: i64 = 2_000_000_000_000_000_000;
 
@@ -36,18 +34,15 @@ pub(super) struct Source {
 
 struct Fake {
     file: PathBuf,
-    every_ns: i64,
     /// As it was last read: a file that is being written may be empty for a moment.
     offset_ns: AtomicI64,
-    /// Boot time from which it is read again.
-    read_at: AtomicI64,
 }
 
 impl Source {
     pub(super) fn from_environment() -> Self {
         let fake = std::env::var_os(VARIABLE).filter(|name| !name.is_empty()).map(|name| {
             tracing::warn!(file = ?name, "{VARIABLE} is set: this process has the clock of a test");
-            Fake::new(name.into(), READ_NS)
+            Fake { file: name.into(), offset_ns: AtomicI64::new(0) }
         });
         Self { fake }
     }
@@ -71,16 +66,7 @@ impl Source {
 }
 
 impl Fake {
-    fn new(file: PathBuf, every_ns: i64) -> Self {
-        Self { file, every_ns, offset_ns: AtomicI64::new(0), read_at: AtomicI64::new(0) }
-    }
-
     fn offset(&self) -> i64 {
-        let now = boot_ns();
-        if now < self.read_at.load(Ordering::Relaxed) {
-            return self.offset_ns.load(Ordering::Relaxed);
-        }
-        self.read_at.store(now.saturating_add(self.every_ns), Ordering::Relaxed);
         let text = std::fs::read_to_string(&self.file).ok();
         if let Some(offset) = text.and_then(|text| text.trim().parse::<i64>().ok()) {
             self.offset_ns.store(offset.clamp(-MOST_NS, MOST_NS), Ordering::Relaxed);
@@ -99,7 +85,7 @@ mod tests {
     fn a_tests_clock() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("clock");
-        let source = Source { fake: Some(Fake::new(file.clone(), 0)) };
+        let source = Source { fake: Some(Fake { file: file.clone(), offset_ns: AtomicI64::new(0) }) };
         let apart = |source: &Source| {
             let (boot, wall) = source.read();
             wall - boot

@@ -131,6 +131,13 @@ fn an_earlier_anchor() {
         let mut anchor = Anchor::new(BOOT, WALL + system);
         anchor.restore(truth + kept, reference.map(|reference: i64| (truth + reference, 0)));
         assert_eq!(anchor.anchor_ns() - truth, ours, "{system} {kept} {reference:?}");
+        let stretch = anchor.stretches().next().unwrap();
+        let shown = stretch.until_ns - stretch.from_ns;
+        assert_eq!(
+            shown,
+            if (system - kept).abs() == HOUR { HOUR } else { 0 },
+            "what was set while nobody looked"
+        );
     }
 }
 
