@@ -9,9 +9,12 @@ MINUTES ?= 2
 SEED ?=
 # Limits `make bench` to one family, such as ONLY=wire.
 ONLY ?=
+# How long `make fuzz` goes on, in all, and on which target (all where empty).
+SECONDS ?= 60
+TARGET ?=
 RUN := tests/scripts/run.sh
 
-.PHONY: help run test tools lint chaos bench clean-data
+.PHONY: help run test tools lint chaos bench fuzz deny clean-data
 
 help: ## Lists these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -25,6 +28,7 @@ test: tools lint ## Everything: tools, lint, then unit and property, repository,
 	$(RUN) unit --workspace --lib --bins
 	$(RUN) repo --workspace --test repo
 	$(RUN) netns --workspace --test netns
+	$(RUN) fuzz --workspace --test fuzz
 	$(RUN) e2e --workspace --test e2e
 	$(RUN) chaos -p ao-tests --bin ao-chaos -- --minutes 2 --seed 1
 
@@ -43,6 +47,12 @@ chaos: tools ## Faults by a seeded schedule while data flows, then counts what i
 bench: ## Measures and writes target/bench.json; ONLY=family for one family
 	cargo build --locked --release -p ao-agent -p ao-aggregator
 	cargo run --locked --release -p ao-tests --bin ao-bench -- $(if $(ONLY),--only $(ONLY))
+
+fuzz: ## Mutates the corpus of every decoder; SECONDS=600, TARGET=name for one alone
+	cargo run --locked --release -p ao-fuzz -- --seconds $(SECONDS) $(if $(TARGET),--target $(TARGET))
+
+deny: ## Licences, sources and banned crates, by cargo-deny
+	cargo deny check bans licenses sources
 
 clean-data: ## Deletes what `make run` stored
 	rm -rf -- "$(DATA)"

@@ -11,6 +11,9 @@ pub mod config;
 pub mod app;
 pub mod record;
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub mod canary;
 pub mod collector;
 pub mod latency;

@@ -24,6 +24,7 @@ mod api;
 mod cri;
 mod discover;
 mod follow;
+pub(crate) mod fuzzing;
 mod glob;
 mod identity;
 mod join;

@@ -21,6 +21,7 @@ mod api;
 mod prober;
 
 mod driver;
+pub(crate) mod fuzzing;
 mod packet;
 mod slots;
 

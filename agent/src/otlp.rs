@@ -8,6 +8,7 @@
 //! What is answered with success is on the disk of this node. What cannot be stored in time is answered with
 //! UNAVAILABLE, which tells the client to keep it and to try again (OTLP specification, "Failures", retryable codes).
 
+pub(crate) mod fuzzing;
 mod identify;
 mod metrics;
 mod split;

@@ -21,6 +21,7 @@ mod checkpoints;
 mod counts;
 mod error;
 mod fold;
+pub(crate) mod fuzzing;
 pub mod inspect;
 mod lane;
 mod ledger;

@@ -24,6 +24,7 @@ mod dead_letter;
 mod decode;
 mod deliver;
 mod error;
+pub(crate) mod fuzzing;
 mod intent;
 mod lag;
 mod late;

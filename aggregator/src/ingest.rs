@@ -18,6 +18,7 @@ mod acks;
 mod api;
 mod content;
 mod door;
+pub(crate) mod fuzzing;
 mod guests;
 mod handshake;
 mod keyframes;

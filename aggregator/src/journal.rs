@@ -2,6 +2,7 @@
 
 mod cursors;
 mod fold;
+pub(crate) mod fuzzing;
 pub mod inspect;
 mod ranges;
 

@@ -11,6 +11,9 @@ pub mod config;
 
 pub mod app;
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub mod api;
 pub mod console;
 pub mod control;

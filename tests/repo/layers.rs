@@ -30,7 +30,7 @@ enum Layer {
 
 const AGENT: &[(Layer, &[&str])] = &[
     (Layer::Main, &["main"]),
-    (Layer::App, &["app", "cli", "record"]),
+    (Layer::App, &["app", "cli", "record", "fuzzing"]),
     (Layer::Config, &["config"]),
     (
         Layer::Source,
@@ -42,7 +42,7 @@ const AGENT: &[(Layer, &[&str])] = &[
 
 const AGGREGATOR: &[(Layer, &[&str])] = &[
     (Layer::Main, &["main"]),
-    (Layer::App, &["app", "cli"]),
+    (Layer::App, &["app", "cli", "fuzzing"]),
     (Layer::Config, &["config"]),
     (Layer::Way, &["identity", "ingest", "control", "fanout", "sink", "verify", "api", "console"]),
     (Layer::Ground, &["canaries", "clock", "journal", "ledger", "metrics", "nodes"]),

@@ -214,7 +214,7 @@ impl Cpu {
 /// The kernel's list of processors: `0-3,5`. What is no list gives what could be read of it.
 fn parse_list(text: &str) -> Vec<u32> {
     /// More than any kernel supports (NR_CPUS is at most 8,192).
-    const MAX_CPUS: usize = 1 << 16;
+    const MAX_CPUS: usize = 1 << 13;
     let mut cpus = Vec::new();
     for part in text.trim().split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -82,18 +82,28 @@ fn names_of(path: &Path) -> Vec<&[u8]> {
         .collect()
 }
 
-/// `prefix`: whether it is enough that the path ends before the pattern does.
+/// `prefix`: whether it is enough that the path ends before the pattern does. As [`wild`]: the last `**` is the one
+/// point to fall back to, so that no path takes long, whoever names it.
 fn walk(pattern: &[Name], path: &[&[u8]], prefix: bool) -> bool {
-    match (pattern.split_first(), path.split_first()) {
-        (None, None) => !prefix,
-        (Some(_), None) if prefix => true,
-        (Some((Name::Deep, rest)), None) => walk(rest, path, prefix),
-        (Some((Name::Deep, rest)), Some((_, below))) => {
-            walk(rest, path, prefix) || walk(pattern, below, prefix)
+    let (mut p, mut i) = (0, 0);
+    let mut deep: Option<(usize, usize)> = None;
+    while i < path.len() {
+        match pattern.get(p) {
+            // It takes in all that is below.
+            Some(Name::Deep) if prefix => return true,
+            Some(Name::Deep) => {
+                deep = Some((p, i));
+                p += 1;
+            }
+            Some(name) if name.matches(path[i]) => (p, i) = (p + 1, i + 1),
+            _ => {
+                let Some((at, from)) = deep else { return false };
+                deep = Some((at, from + 1));
+                (p, i) = (at + 1, from + 1);
+            }
         }
-        (Some((name, rest)), Some((text, below))) => name.matches(text) && walk(rest, below, prefix),
-        (Some(_), None) | (None, Some(_)) => false,
     }
+    if prefix { p < pattern.len() } else { pattern[p..].iter().all(|name| matches!(name, Name::Deep)) }
 }
 
 impl Name {
@@ -186,6 +196,16 @@ fn wild(tokens: &[Token], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Scenario: a pattern of many `**`, and a path of many names that fits it until its end.
+    /// Guarantees: the answer comes at once.
+    #[test]
+    fn many_stars_take_no_time() {
+        let pattern = Pattern::parse(Path::new(&format!("{}/x.log", "/**/a".repeat(200)))).unwrap();
+        let path = "/a".repeat(20_000);
+        assert!(!pattern.matches(Path::new(&path)) && pattern.reaches_into(Path::new(&path)));
+        assert!(pattern.matches(Path::new(&(path + "/x.log"))));
+    }
 
     /// Scenario: patterns as people write them against paths.
     /// Guarantees: a star stays within one name, `**` crosses folders, classes and their negation work.

@@ -22,7 +22,8 @@ use tonic::Status;
 use tonic::codegen::Service;
 use tonic::server::NamedService;
 
-use crate::ingest::door::{Call, Conn};
+use crate::ingest::door::Call;
+use crate::ingest::handshake::Caller;
 use crate::metrics::Metrics;
 
 /// A message may take this long, and a second more for every so many bytes.
@@ -108,7 +109,7 @@ impl<S: Service<http::Request<tonic::body::Body>>> Service<http::Request<tonic::
     fn call(&mut self, mut request: http::Request<tonic::body::Body>) -> S::Future {
         let meter = Meter::default();
         request.extensions_mut().insert(meter.clone());
-        let call = request.extensions().get::<Arc<Conn>>().map(Conn::call);
+        let call = request.extensions().get::<Caller>().map(|caller| caller.conn.call());
         let room = self.room.clone();
         self.service.call(request.map(|body| tonic::body::Body::new(Incoming::new(body, room, meter, call))))
     }

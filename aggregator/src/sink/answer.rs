@@ -15,6 +15,9 @@ use tonic::Code;
 
 use super::api::{Accepted, Answer, Refusal, RetryKind};
 
+/// A backend that asks to be left alone for longer is asked again all the same.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3_600);
+
 /// Longest text of a backend that we keep.
 const MAX_WHY: usize = 2_048;
 
@@ -85,7 +88,7 @@ fn parse_retry_after(text: &str, now: i64) -> Option<Duration> {
         Ok(seconds) => seconds,
         Err(_) => u64::try_from(parse_http_date(text)?.saturating_sub(now)).unwrap_or(0),
     };
-    Some(Duration::from_secs(seconds))
+    Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
 }
 
 /// RFC 9110 section 5.6.7, the one format that may be sent: `Sun, 06 Nov 1994 08:49:37 GMT`, as Unix seconds.
@@ -100,7 +103,8 @@ fn parse_http_date(text: &str) -> Option<i64> {
     let year: i64 = words.next()?.parse().ok()?;
     let mut clock = words.next()?.split(':').map(|part| part.parse::<i64>().ok());
     let (hour, minute, second) = (clock.next()??, clock.next()??, clock.next()??);
-    (words.next() == Some("GMT")).then_some(())?;
+    let in_a_day = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..=60).contains(&second);
+    (words.next() == Some("GMT") && in_a_day).then_some(())?;
     Some(days_since_1970(year, month, day)? * 86_400 + hour * 3_600 + minute * 60 + second)
 }
 
@@ -153,7 +157,7 @@ fn retry_info(details: &[u8]) -> Option<Duration> {
     let delay = RetryInfo::decode(&*info.value).ok()?.retry_delay?;
     let seconds = u64::try_from(delay.seconds).ok()?;
     let nanos = u32::try_from(delay.nanos).ok()?.min(999_999_999);
-    Some(Duration::new(seconds, nanos))
+    Some(Duration::new(seconds, nanos).min(MAX_RETRY_AFTER))
 }
 
 #[cfg(test)]

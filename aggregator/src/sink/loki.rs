@@ -11,6 +11,7 @@
 //! Within a lane the lines of a stream come in the order in which they were read.
 
 mod encode;
+pub(crate) mod fuzzing;
 mod newest;
 mod refused;
 

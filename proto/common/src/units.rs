@@ -32,7 +32,12 @@ impl Size {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", self.0)
+        match self.0 {
+            Duration::ZERO => f.write_str("0s"),
+            // Smaller units are none that can be read back.
+            short if short < Duration::from_secs(1) => write!(f, "{}ms", short.as_secs_f64() * 1_000.0),
+            long => write!(f, "{long:?}"),
+        }
     }
 }
 

@@ -33,7 +33,7 @@ pub(super) struct Entry<'a> {
     pub(super) at_ns: i64,
     /// Without its line end.
     pub(super) line: &'a str,
-    metadata: &'a [Pair],
+    pub(super) metadata: &'a [Pair],
 }
 
 /// The batch's chosen lines by stream, in the order in which the streams first come.

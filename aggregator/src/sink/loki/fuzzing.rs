@@ -1,0 +1,18 @@
+//! What the fuzz targets reach of this room.
+
+use super::encode::{Entry, Stream};
+use super::refused;
+
+/// The body of a refusal, to a request of two streams.
+pub(crate) fn refused(data: &[u8]) {
+    let entry = |at_ns, record: (usize, u32)| Entry { at_ns, line: "a line", metadata: &[], record };
+    let stream = |name: &str, records: std::ops::Range<u32>| Stream {
+        selector: format!("{{app=\"{name}\"}}"),
+        labels: 1,
+        entries: records.map(|n| entry(i64::from(n), (0, n))).collect(),
+    };
+    let streams = [stream("a", 0..2), stream("b", 2..4)];
+    if let refused::Verdict::Only(records) = refused::in_body(&String::from_utf8_lossy(data), &streams) {
+        assert!(!records.is_empty() && records.len() <= 4);
+    }
+}

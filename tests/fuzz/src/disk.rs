@@ -1,0 +1,138 @@
+//! What lies on disk: damage, another version, another program's file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ao_agent::context::Roots;
+use ao_common::journal::{Class, Fold, Journal, Options, Position};
+use tempfile::TempDir;
+
+/// In memory where the system has such a folder: a target opens a journal for each input.
+fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("a folder can be made")
+}
+
+fn write(path: &Path, data: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap_or(path)).expect("a folder can be made");
+    fs::write(path, data).expect("a file can be written");
+}
+
+struct Count(u64);
+
+impl Fold for Count {
+    fn restore(&mut self, snapshot: &[u8]) {
+        self.0 = snapshot.len() as u64;
+    }
+
+    fn apply(&mut self, _frame: &[u8]) {
+        self.0 += 1;
+    }
+
+    fn shed(&mut self, _frame: &[u8], _unread_by: &[&str]) {}
+
+    fn snapshot(&self) -> Vec<u8> {
+        self.0.to_le_bytes().to_vec()
+    }
+}
+
+fn open(dir: &Path) -> Option<Journal> {
+    let options =
+        Options { segment_bytes: 1 << 20, segment_age: Duration::from_secs(60), budget_bytes: 8 << 20 };
+    Journal::open(dir, vec![Class { name: "logs", fold: Box::new(Count(0)) }], options).ok()
+}
+
+const HEAD: usize = 44;
+
+/// Puts the checksums of all heads and payloads right that stand where a record may begin (journal.rs, "On disk").
+fn put_right(data: &[u8], segment: u64) -> Vec<u8> {
+    let mut out = data.to_vec();
+    let mut at = 0;
+    while at + HEAD <= out.len() {
+        if out[at..at + 4] != [0xf8, 0x41, 0x4f, 0xf9] {
+            at += 1;
+            continue;
+        }
+        let len = u32::from_le_bytes([out[at + 12], out[at + 13], out[at + 14], out[at + 15]]) as usize;
+        let end = at.saturating_add(HEAD).saturating_add(len).min(out.len());
+        let payload = crc32c::crc32c(&out[at + HEAD..end]);
+        out[at + 8..at + 12].copy_from_slice(&payload.to_le_bytes());
+        let place = [segment.to_le_bytes(), (at as u64).to_le_bytes()].concat();
+        let head = crc32c::crc32c_append(crc32c::crc32c(&place), &out[at + 8..at + HEAD]);
+        out[at + 4..at + 8].copy_from_slice(&head.to_le_bytes());
+        at = end.max(at + 1);
+    }
+    out
+}
+
+/// A segment file, as it is and with its checksums put right.
+pub fn segment(data: &[u8]) {
+    for data in [data.to_vec(), put_right(data, 1)] {
+        let folder = folder();
+        write(&folder.path().join("logs/0000000000000001.seg"), &data);
+        let Some(journal) = open(folder.path()) else { continue };
+        let mut reader = journal.reader(0, Position::default());
+        let mut bytes = 0;
+        while let Ok(Some(record)) = reader.read() {
+            bytes += record.frame.len();
+            let _keyframe = record.key.and_then(|key| reader.keyframe(key));
+        }
+        assert!(bytes <= data.len(), "what is read lay there");
+    }
+}
+
+/// A cursor's file.
+pub fn cursor(data: &[u8]) {
+    let folder = folder();
+    write(&folder.path().join("logs/sink.cursor"), data);
+    if let Some(journal) = open(folder.path())
+        && let Ok(cursor) = journal.cursor(0, "sink")
+    {
+        let _reader = journal.reader(0, cursor.position()).read();
+    }
+}
+
+/// The fan-out's notes: the first line is one file, the rest another.
+pub fn notes(data: &[u8]) {
+    let folder = folder();
+    let mut halves = data.splitn(2, |byte| *byte == b'\n');
+    write(&folder.path().join("x.intent"), halves.next().unwrap_or_default());
+    write(&folder.path().join("x.counts"), halves.next().unwrap_or_default());
+    ao_aggregator::fuzzing::notes(folder.path());
+}
+
+/// The directives that an agent keeps.
+pub fn directives(data: &[u8]) {
+    let folder = folder();
+    write(&folder.path().join("directives.pb"), data);
+    let _version = ao_agent::fuzzing::kept_directives(folder.path());
+}
+
+/// Files of /proc and /sys that the collectors read: all of them with the same content.
+pub fn procfs(data: &[u8]) {
+    let folder = folder();
+    let below = |name: &str| -> PathBuf { folder.path().join(name) };
+    for file in [
+        "proc/stat",
+        "proc/meminfo",
+        "proc/loadavg",
+        "proc/diskstats",
+        "proc/net/dev",
+        "proc/1/net/dev",
+        "proc/1/mountinfo",
+        "proc/self/mountinfo",
+        "sys/devices/system/cpu/isolated",
+        "sys/devices/system/cpu/present",
+        "sys/devices/system/cpu/online",
+        "sys/devices/system/clocksource/clocksource0/available_clocksource",
+        "sys/devices/system/clocksource/clocksource0/current_clocksource",
+        "sys/block/sda/queue/rotational",
+        "root/etc/localtime",
+        "root/run/udev/data/b8:0",
+    ] {
+        write(&below(file), data);
+    }
+    ao_agent::fuzzing::collect(&Roots { proc: below("proc"), sys: below("sys"), root: below("root") });
+}
