@@ -41,7 +41,7 @@ impl Rig {
 
     fn connect(&mut self, addresses: Vec<String>) {
         let (tls, nobody) = (crate::identity::Config::default(), ("lab", "node", self.opened.agent));
-        let part = self.health.part("identity");
+        let part = Health::new().part("identity");
         let identity = crate::identity::Identity::open(self._dir.path(), &tls, nobody, true, part).unwrap();
         let uplink = Uplink {
             identity,
