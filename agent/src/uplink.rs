@@ -25,7 +25,9 @@ mod patience;
 mod session;
 mod status;
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +38,9 @@ use self::api::SentBefore;
 pub use self::api::{Config, Uplink, UplinkError};
 use self::patience::Patience;
 
+/// A reason for being without an aggregator is said again after this.
+const SAY_EVERY: Duration = Duration::from_secs(60);
+
 impl Uplink {
     /// Streams until `shutdown`; then what is in the spool stays there for the next start.
     pub async fn run(self, shutdown: CancellationToken) {
@@ -43,6 +48,7 @@ impl Uplink {
         let mut addresses = Addresses::new(self.config.addresses.clone(), self.config.retry.0);
         // How often in a row acknowledgements were waited for in vain.
         let mut strained = 0;
+        let mut said = HashMap::<String, Instant>::new();
         while let Some((address, at)) = addresses.next(Instant::now()) {
             let patience = Patience::new(self.config.failover.0, addresses.has_others(), strained);
             let mut welcomed = || addresses.worked(&address, Instant::now());
@@ -67,7 +73,14 @@ impl Uplink {
                     addresses.failed(&address, Instant::now());
                     let waiting = status::human(status::waiting(&self, None));
                     self.health.not_ready(format!("{error}; {waiting} wait in the spool"));
-                    warn!(%error, waiting, "data waits in the spool until an aggregator takes it");
+                    // Once for each reason and minute: an outage may be long.
+                    let reason = error.to_string();
+                    let known = said.get(&reason).is_some_and(|at| at.elapsed() < SAY_EVERY);
+                    if !known {
+                        warn!(reason, waiting, "data waits in the spool until an aggregator takes it");
+                        said.retain(|_, at| at.elapsed() < SAY_EVERY);
+                        said.insert(reason, Instant::now());
+                    }
                 }
             }
         }

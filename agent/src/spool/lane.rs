@@ -1,5 +1,5 @@
 //! Which lane a class's next frames take: fresh as long as the aggregator keeps up, else the backlog, until the fresh
-//! queue is drained. So what is newest never waits behind an outage.
+//! queue is drained. So what is newest never waits behind an outage, nor long behind a great deal that is read at once.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,29 +11,43 @@ use tokio::time::Instant;
 /// Frames stored within this time are looked at as one, so that the list stays short.
 const GRAIN: Duration = Duration::from_millis(100);
 
+/// The fresh queue holds no more unacknowledged bytes than this: after an outage it is soon drained.
+const MOST: usize = 4 << 20;
+
 /// One class's choice.
 pub(crate) struct Choice {
     within: Duration,
     lane: Lane,
-    /// What lies unacknowledged in the fresh queue: since when at the latest (`None`: since before the start), and its
-    /// end. Oldest first.
-    waiting: VecDeque<(Option<Instant>, Position)>,
+    /// What lies unacknowledged in the fresh queue, oldest first.
+    waiting: VecDeque<Waiting>,
+    /// Bytes of it.
+    bytes: usize,
+}
+
+struct Waiting {
+    /// At the latest; `None` for before the start.
+    since: Option<Instant>,
+    end: Position,
+    bytes: usize,
 }
 
 impl Choice {
     /// `left` is the end of what an earlier process has left unacknowledged in the fresh queue.
     pub(crate) fn new(within: Duration, left: Option<Position>) -> Self {
-        let waiting: VecDeque<_> = left.map(|end| (None, end)).into_iter().collect();
+        let waiting: VecDeque<_> =
+            left.map(|end| Waiting { since: None, end, bytes: 0 }).into_iter().collect();
         let lane = if waiting.is_empty() { Lane::Fresh } else { Lane::Backlog };
-        Self { within, lane, waiting }
+        Self { within, lane, waiting, bytes: 0 }
     }
 
     /// The lane for frames that come now; `acked` is how far the fresh queue is acknowledged.
     pub(crate) fn choose(&mut self, now: Instant, acked: Position) -> Lane {
-        while self.waiting.pop_front_if(|(_, end)| *end <= acked).is_some() {}
-        let late = |since: Option<Instant>| since.is_none_or(|since| now - since > self.within);
+        while let Some(done) = self.waiting.pop_front_if(|waiting| waiting.end <= acked) {
+            self.bytes -= done.bytes;
+        }
+        let late = |waiting: &Waiting| waiting.since.is_none_or(|since| now - since > self.within);
         match self.lane {
-            Lane::Fresh if self.waiting.front().is_some_and(|(since, _)| late(*since)) => {
+            Lane::Fresh if self.bytes > MOST || self.waiting.front().is_some_and(late) => {
                 self.lane = Lane::Backlog;
             }
             Lane::Backlog if self.waiting.is_empty() => self.lane = Lane::Fresh,
@@ -43,10 +57,14 @@ impl Choice {
     }
 
     /// Frames that came at `since` lie in the fresh queue now.
-    pub(crate) fn stored(&mut self, since: Instant, end: Position) {
+    pub(crate) fn stored(&mut self, since: Instant, end: Position, bytes: usize) {
+        self.bytes += bytes;
         match self.waiting.back_mut() {
-            Some((Some(first), last)) if since - *first < GRAIN => *last = end,
-            _ => self.waiting.push_back((Some(since), end)),
+            Some(last) if last.since.is_some_and(|first| since - first < GRAIN) => {
+                last.end = end;
+                last.bytes += bytes;
+            }
+            _ => self.waiting.push_back(Waiting { since: Some(since), end, bytes }),
         }
     }
 }
@@ -78,7 +96,7 @@ mod tests {
         ] {
             assert_eq!(choice.choose(ms(now), at(acked)), lane, "at {now} ms");
             if lane == Lane::Fresh {
-                choice.stored(ms(now), at(end));
+                choice.stored(ms(now), at(end), 1);
             }
         }
         let mut choice = Choice::new(Duration::from_secs(2), Some(at(40)));
@@ -93,11 +111,25 @@ mod tests {
         let start = Instant::now();
         let mut choice = Choice::new(Duration::from_secs(2), None);
         for n in 0..20_000 {
-            choice.stored(start + Duration::from_micros(n * 100), at(n));
+            choice.stored(start + Duration::from_micros(n * 100), at(n), 1);
         }
         assert!(choice.waiting.len() <= 21, "{}", choice.waiting.len());
         let late = start + Duration::from_secs(5);
         assert_eq!(choice.choose(late, at(19_998)), Lane::Backlog);
         assert_eq!(choice.choose(late, at(19_999)), Lane::Fresh);
+    }
+    /// Scenario: more is read within a moment than the fresh queue may hold; then it is acknowledged.
+    /// Guarantees: the rest is backlog, until the fresh queue is drained.
+    #[test]
+    fn a_great_deal_at_once() {
+        let start = Instant::now();
+        let mut choice = Choice::new(Duration::from_secs(2), None);
+        for n in 1..=5 {
+            assert_eq!(choice.choose(start, at(0)), Lane::Fresh, "{n}");
+            choice.stored(start + GRAIN * n, at(n.into()), 1 << 20);
+        }
+        assert_eq!(choice.choose(start, at(0)), Lane::Backlog);
+        assert_eq!(choice.choose(start, at(4)), Lane::Backlog);
+        assert_eq!(choice.choose(start, at(5)), Lane::Fresh);
     }
 }

@@ -99,7 +99,7 @@ impl Writer {
             wait = (wait * 2).min(Duration::from_secs(10));
         };
         if lane == Lane::Fresh {
-            self.choice.stored(now, end);
+            self.choice.stored(now, end, bytes);
         }
         for stored in stored {
             // The client that waited may have gone.

@@ -3,7 +3,6 @@
 mod fake;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use ao_common::health::Health;
 use ao_common::units::{Size, Span};
