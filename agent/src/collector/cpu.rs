@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(parse_list("0-2,5\n"), [0, 1, 2, 5]);
         assert_eq!(parse_list("\n"), [0; 0]);
         assert_eq!(parse_list("3-1,x-2,4"), [4]);
-        assert_eq!(parse_list("0-4294967295,0-9").len(), 1 << 16);
+        assert_eq!(parse_list("0-4294967295,0-9").len(), 1 << 13);
     }
 
     proptest! {

@@ -205,10 +205,10 @@ mod tests {
         for (text, expect) in [
             ("7", seconds(7)),
             (" 0 ", seconds(0)),
-            ("86400", seconds(86_400)),
+            ("86400", seconds(3_600)),
             ("Sun, 06 Nov 1994 08:49:40 GMT", seconds(3)),
             ("Sun, 06 Nov 1994 08:00:00 GMT", seconds(0)),
-            ("Thu, 29 Feb 1996 00:00:00 GMT", seconds(825_552_000 - 784_111_777)),
+            ("Thu, 29 Feb 1996 00:00:00 GMT", seconds(3_600)),
             ("soon", None),
             ("-1", None),
             ("Sun, 06 Foo 1994 08:49:40 GMT", None),
