@@ -188,7 +188,9 @@ pub async fn of_samples(
         }
     }
     let gap = points.windows(2).map(|pair| pair[1].0 - pair[0].0).fold(0.0, f64::max);
-    for pair in points.windows(2).filter(|pair| pair[0].1 >= pair[1].1) {
+    let stands =
+        |pair: &[(f64, f64)]| pair[0].1 == pair[1].1 && pair[1].0 - pair[0].0 > counter::EVERY.as_secs_f64();
+    for pair in points.windows(2).filter(|pair| pair[0].1 > pair[1].1 || stands(pair)) {
         signal.double += 1;
         signal.example(|| format!("the counter stands or goes back: {pair:?}"));
     }

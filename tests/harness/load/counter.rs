@@ -9,8 +9,8 @@ use ao_agent::collector::COLLECTORS as ALL;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 
-/// The clock's resolution.
-const EVERY: Duration = Duration::from_millis(50);
+/// The clock's resolution: two samples that are read within it may well be the same.
+pub const EVERY: Duration = Duration::from_millis(50);
 /// Its name in Prometheus.
 pub const METRIC: &str = "node_context_switches_total";
 /// Of the real /proc: they make a few hundred series that stay.
