@@ -44,8 +44,12 @@ pub const MAX_SERIES: usize = 1 << 20;
 /// Metric families of one keyframe.
 pub const MAX_FAMILIES: usize = 1 << 16;
 
-/// Labels of all series of a keyframe, or of all streams of a log frame, together: 32 bytes of memory each.
+/// Labels of all series of a keyframe together: 32 bytes of memory each.
 pub const MAX_ROW_LABELS: usize = 1 << 22;
+
+/// Labels of all streams of a log frame together: [`MAX_STREAMS`] with 16 each, where every line of a batch has a stream
+/// of its own. Every sink has them in memory while it sends the frame.
+pub const MAX_STREAM_LABELS: usize = 1 << 20;
 
 /// Symbols of one keyframe or log frame: names, values, help texts, each once.
 pub const MAX_SYMBOLS: usize = 1 << 20;

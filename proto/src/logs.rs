@@ -19,9 +19,9 @@ mod tests;
 
 use crate::columns::{Reader, put, put_signed, put_subset};
 use crate::frame::{FrameError, limit};
-use crate::limits::{MAX_METADATA, MAX_RAW_BYTES, MAX_RECORDS, MAX_STREAMS};
+use crate::limits::{MAX_METADATA, MAX_RAW_BYTES, MAX_RECORDS, MAX_STREAM_LABELS, MAX_STREAMS};
 use crate::model::Labels;
-use crate::symbols::{Table, Writer};
+use crate::symbols::{Keep, Table, Writer};
 
 /// Lines of several streams, self-contained. Texts lie together in one arena.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -99,9 +99,22 @@ impl LogFrame {
     /// # Errors
     /// Any byte string gives a frame or an error, with memory bounded by [`crate::limits`].
     pub fn decode(raw: &[u8]) -> Result<Self, FrameError> {
+        Self::read(raw, Keep::All)
+    }
+
+    /// Whether [`LogFrame::decode`] can read a payload, at a fraction of its memory: labels and metadata are looked at,
+    /// and not kept.
+    ///
+    /// # Errors
+    /// As [`LogFrame::decode`].
+    pub fn check(raw: &[u8]) -> Result<(), FrameError> {
+        Self::read(raw, Keep::Nothing).map(drop)
+    }
+
+    fn read(raw: &[u8], keep: Keep) -> Result<Self, FrameError> {
         let mut reader = Reader::new("log lines", raw);
         let reader = &mut reader;
-        let mut table = Table::read(reader)?;
+        let mut table = Table::read(reader, keep, MAX_STREAM_LABELS)?;
         let n = reader.count("the number of streams", MAX_STREAMS, 1)?;
         let mut streams = Vec::with_capacity(n);
         for _ in 0..n {
@@ -137,7 +150,7 @@ impl LogFrame {
             entries[i as usize].metadata = pairs;
             n_pairs += u64::from(pairs);
         }
-        let metadata = read_metadata(reader, &table, n_pairs)?;
+        let metadata = read_metadata(reader, &table, n_pairs, keep)?;
         let text = reader.text(text_len as usize)?.to_owned();
         reader.done()?;
         let mut end = 0;
@@ -196,7 +209,12 @@ fn read_times(reader: &mut Reader<'_>, entries: &mut [LogEntry]) -> Result<(), F
     Ok(())
 }
 
-fn read_metadata(reader: &mut Reader<'_>, table: &Table, expected: u64) -> Result<Vec<Pair>, FrameError> {
+fn read_metadata(
+    reader: &mut Reader<'_>,
+    table: &Table,
+    expected: u64,
+    keep: Keep,
+) -> Result<Vec<Pair>, FrameError> {
     let n = reader.count("the number of metadata pairs", MAX_METADATA, 2)?;
     if n as u64 != expected {
         return Err(reader.error("its metadata does not match its lines"));
@@ -211,9 +229,13 @@ fn read_metadata(reader: &mut Reader<'_>, table: &Table, expected: u64) -> Resul
         heads.iter().map(|(name, _)| name.len() as u64).sum(),
         MAX_RAW_BYTES as u64,
     )?;
-    let mut metadata = Vec::with_capacity(n);
+    let keeps = keep == Keep::All;
+    let mut metadata = Vec::with_capacity(if keeps { n } else { 0 });
     for (name, length) in heads {
-        metadata.push(((&*name).into(), reader.text(length)?.into()));
+        let value = reader.text(length)?;
+        if keeps {
+            metadata.push(((&*name).into(), value.into()));
+        }
     }
     Ok(metadata)
 }

@@ -23,6 +23,7 @@ mod tests;
 
 pub use self::api::{Keyframe, MetricsFrame};
 use crate::frame::FrameError;
+use crate::symbols::Keep;
 
 impl Keyframe {
     /// The payload, not yet compressed. A series without a value is written as 0.
@@ -33,7 +34,16 @@ impl Keyframe {
     /// # Errors
     /// Any byte string gives a keyframe or an error, with memory bounded by [`crate::limits`].
     pub fn decode(raw: &[u8]) -> Result<Self, FrameError> {
-        keyframe::decode(raw)
+        keyframe::decode(raw, Keep::All)
+    }
+
+    /// The id of a payload that [`Keyframe::decode`] can read, found at a fraction of its memory: labels are looked at,
+    /// and not kept.
+    ///
+    /// # Errors
+    /// As [`Keyframe::decode`].
+    pub fn check(raw: &[u8]) -> Result<u64, FrameError> {
+        keyframe::decode(raw, Keep::Nothing).map(|keyframe| keyframe.id)
     }
 
     /// How many series a payload says it has: read before memory is spent on them.

@@ -13,9 +13,7 @@ use std::sync::Arc;
 
 use crate::columns::{Reader, put, put_signed};
 use crate::frame::FrameError;
-use crate::limits::{
-    MAX_LABEL_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_ROW_LABELS, MAX_SHAPES, MAX_SYMBOLS,
-};
+use crate::limits::{MAX_LABEL_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS, MAX_SHAPES, MAX_SYMBOLS};
 use crate::model::Labels;
 
 /// Collects symbols, shapes and rows; written by [`Writer::finish`].
@@ -78,8 +76,20 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// What becomes of what is read. A payload of some MiB may have [`crate::limits::MAX_ROW_LABELS`] labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// All of it.
+    All,
+    /// It is only looked at, every label as well: rows come out empty, and take no memory.
+    Nothing,
+}
+
 /// The table and the shapes, read; then the rows one by one.
 pub(crate) struct Table {
+    keep: Keep,
+    /// What rows come out as that are not kept.
+    empty: Labels,
     symbols: Vec<Arc<str>>,
     shapes: Vec<Vec<u32>>,
     last: Vec<u32>,
@@ -88,9 +98,11 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    /// `most` labels are all that the rows may have together.
+    ///
     /// # Errors
     /// Where the bytes are no table, or are over a limit.
-    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, FrameError> {
+    pub(crate) fn read(reader: &mut Reader<'_>, keep: Keep, most: usize) -> Result<Self, FrameError> {
         let n = reader.count("the number of symbols", MAX_SYMBOLS, 1)?;
         let mut lengths = Vec::with_capacity(n);
         for _ in 0..n {
@@ -100,7 +112,8 @@ impl Table {
         for length in lengths {
             symbols.push(reader.text(length)?.into());
         }
-        let mut table = Self { symbols, shapes: Vec::new(), last: vec![0; n], left: MAX_ROW_LABELS };
+        let (empty, last) = (Labels::default(), vec![0; n]);
+        let mut table = Self { keep, empty, symbols, shapes: Vec::new(), last, left: most };
         for _ in 0..reader.count("the number of label shapes", MAX_SHAPES, 1)? {
             let shape = table.read_shape(reader)?;
             table.shapes.push(shape);
@@ -137,7 +150,8 @@ impl Table {
             return Err(reader.error("it has too many labels"));
         };
         self.left = left;
-        let mut pairs = Vec::with_capacity(shape.len());
+        let keeps = self.keep == Keep::All;
+        let mut pairs = Vec::with_capacity(if keeps { shape.len() } else { 0 });
         for &name in shape {
             let last = &mut self.last[name as usize];
             let value = i64::from(*last).wrapping_add(reader.signed()?);
@@ -148,8 +162,10 @@ impl Table {
                 return Err(reader.error("a label's value is empty or too long"));
             }
             *last = value as u32;
-            pairs.push((self.symbols[name as usize].clone(), text.clone()));
+            if keeps {
+                pairs.push((self.symbols[name as usize].clone(), text.clone()));
+            }
         }
-        Ok(Labels::from_sorted(pairs))
+        Ok(if keeps { Labels::from_sorted(pairs) } else { self.empty.clone() })
     }
 }

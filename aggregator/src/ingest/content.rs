@@ -3,8 +3,8 @@
 //!
 //! | what | how |
 //! |---|---|
-//! | a keyframe | decoded once, as it comes; its series are counted before |
-//! | log lines | decoded |
+//! | a keyframe | once, as it comes, without keeping its labels; its series are counted before |
+//! | log lines | without keeping labels and metadata |
 //! | spans | decoded |
 //! | samples | their columns against the number of their keyframe's series, without the values |
 
@@ -20,7 +20,8 @@ use tokio::sync::Semaphore;
 
 /// Payloads of more than this are decoded a few at a time and aside: agents close their batches at it.
 const LARGE: u64 = 1 << 20;
-/// Large payloads decoded at one time: each may take [`ao_proto::limits::MAX_ROW_LABELS`] labels of memory.
+/// Large payloads looked at at one time: each takes up to [`ao_proto::limits::MAX_RAW_BYTES`], and some times as much
+/// for what is read of it.
 const AT_ONCE: usize = 2;
 
 /// Why a keyframe or a frame is refused. Small: it goes to the agent.
@@ -47,8 +48,7 @@ impl Content {
             if series > max {
                 return Err(format!("it has {series} series, of which ingest.max_series allows {max}"));
             }
-            let keyframe = Keyframe::decode(raw).map_err(text)?;
-            if keyframe.id != id {
+            if Keyframe::check(raw).map_err(text)? != id {
                 return Err("its header names another keyframe".to_owned());
             }
             Ok(series)
@@ -60,7 +60,7 @@ impl Content {
     pub(crate) async fn frame(&self, opened: Opened, series: usize) -> Result<(), Reason> {
         self.look(opened, move |raw, header| match Class::try_from(header.class) {
             Ok(Class::Metrics) => MetricsFrame::check(raw, header.keyframe, series).map_err(text),
-            Ok(Class::Logs | Class::LogsLow) => LogFrame::decode(raw).map(drop).map_err(text),
+            Ok(Class::Logs | Class::LogsLow) => LogFrame::check(raw).map_err(text),
             Ok(Class::Spans) => {
                 ExportTraceServiceRequest::decode(raw).map(drop).map_err(|error| error.to_string())
             }

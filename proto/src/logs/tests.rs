@@ -41,7 +41,7 @@ proptest! {
     }
 
     /// Scenario: a valid payload with some bytes changed, or with its end cut off.
-    /// Guarantees: an error, or a frame whose lines can be walked; never a panic.
+    /// Guarantees: an error, or a frame whose lines can be walked; never a panic; the same of a mere look.
     #[test]
     fn changed_bytes(
         frame in frame(),
@@ -54,6 +54,7 @@ proptest! {
             let at = at.index(raw.len());
             raw[at] = to;
         }
+        prop_assert_eq!(LogFrame::check(&raw), LogFrame::decode(&raw).map(drop));
         if let Ok(other) = LogFrame::decode(&raw) {
             prop_assert_eq!(other.iter().count(), other.entries.len());
             prop_assert_eq!(LogFrame::decode(&other.encode()), Ok(other));
@@ -126,4 +127,19 @@ fn names_do_not_add_up() {
     frame.metadata = vec![(long, "".into()); 1_000];
     frame.entries[0].metadata = 1_000;
     assert!(matches!(LogFrame::decode(&frame.encode()), Err(FrameError::TooLarge { .. })));
+}
+
+/// Scenario: streams with as many labels together as a frame may have, and one stream more.
+/// Guarantees: the first is read, and a mere look agrees; the second is refused by both.
+#[test]
+fn labels_add_up() {
+    let labels = Labels::from_pairs((0..64).map(|n| (format!("l{n:02}"), "v")));
+    let mut frame = LogFrame { streams: vec![labels.clone(); MAX_STREAM_LABELS / 64], ..LogFrame::default() };
+    let raw = frame.encode();
+    assert_eq!(LogFrame::decode(&raw).map(|frame| frame.streams.len()), Ok(MAX_STREAM_LABELS / 64));
+    assert_eq!(LogFrame::check(&raw), Ok(()));
+    frame.streams.push(labels);
+    let error = LogFrame::check(&frame.encode()).unwrap_err();
+    assert!(error.to_string().contains("too many labels"), "{error}");
+    assert_eq!(LogFrame::decode(&frame.encode()), Err(error));
 }

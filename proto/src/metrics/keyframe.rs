@@ -15,9 +15,9 @@ use super::decimal::{self, MAX_SCALE, decimal, mantissa};
 use super::scale::scales;
 use crate::columns::{Reader, put, put_signed, put_subset};
 use crate::frame::FrameError;
-use crate::limits::{MAX_FAMILIES, MAX_SERIES};
+use crate::limits::{MAX_FAMILIES, MAX_ROW_LABELS, MAX_SERIES};
 use crate::model::{Family, MetricType, Series};
-use crate::symbols::{Table, Writer};
+use crate::symbols::{Keep, Table, Writer};
 
 pub(super) fn encode(keyframe: &Keyframe) -> Vec<u8> {
     let mut out = Vec::with_capacity(64 + keyframe.series.len() * 24);
@@ -71,11 +71,12 @@ fn head(reader: &mut Reader<'_>) -> Result<(u64, i64, usize), FrameError> {
     Ok((reader.fixed()?, reader.signed()?, reader.count("the number of series", MAX_SERIES, 3)?))
 }
 
-pub(super) fn decode(raw: &[u8]) -> Result<Keyframe, FrameError> {
+/// With [`Keep::Nothing`], series have no labels.
+pub(super) fn decode(raw: &[u8], keep: Keep) -> Result<Keyframe, FrameError> {
     let mut reader = Reader::new("keyframe", raw);
     let reader = &mut reader;
     let (id, at_ms, n) = head(reader)?;
-    let mut table = Table::read(reader)?;
+    let mut table = Table::read(reader, keep, MAX_ROW_LABELS)?;
 
     let n_families = reader.count("the number of families", MAX_FAMILIES, 5)?;
     let mut families = Vec::with_capacity(n_families);

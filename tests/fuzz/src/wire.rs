@@ -27,7 +27,9 @@ pub fn envelope(data: &[u8]) {
 /// A keyframe's payload.
 pub fn keyframe(data: &[u8]) {
     let counted = Keyframe::count_series(data);
-    if let Ok(decoded) = Keyframe::decode(data) {
+    let decoded = Keyframe::decode(data);
+    assert_eq!(Keyframe::check(data), decoded.as_ref().map(|keyframe| keyframe.id).map_err(Clone::clone));
+    if let Ok(decoded) = decoded {
         assert_eq!(counted, Ok(decoded.series.len()));
         let again = Keyframe::decode(&decoded.encode()).expect("what we encode can be decoded");
         assert!(bits(&again.values) == bits(&decoded.values) && again.series == decoded.series);
@@ -55,7 +57,9 @@ pub fn samples(data: &[u8]) {
 
 /// A log frame's payload.
 pub fn log_frame(data: &[u8]) {
-    if let Ok(decoded) = LogFrame::decode(data) {
+    let decoded = LogFrame::decode(data);
+    assert_eq!(LogFrame::check(data), decoded.as_ref().map(|_| ()).map_err(Clone::clone));
+    if let Ok(decoded) = decoded {
         assert_eq!(decoded.iter().count(), decoded.entries.len());
         assert_eq!(LogFrame::decode(&decoded.encode()), Ok(decoded));
     }
