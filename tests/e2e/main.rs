@@ -7,6 +7,7 @@ mod clock;
 mod console;
 mod directives;
 mod disk_full;
+mod hostile;
 mod identity;
 mod logs;
 mod metrics;
