@@ -45,8 +45,8 @@ const ROUNDS: u64 = 4;
 const PEAK_MIB: u64 = 256;
 /// What the allocator may keep of it.
 const LEFT_MIB: u64 = 160;
-/// What all further rounds may add to the first one's.
-const MORE_MIB: u64 = 80;
+/// What all further rounds may add to the first one's, behind which not every thread has its own heap yet.
+const MORE_MIB: u64 = 128;
 
 /// What the aggregator's process has.
 #[derive(Clone, Copy)]
