@@ -63,6 +63,11 @@ impl Failures {
         registry.register("ao_collector_failures", text, self.0.clone());
     }
 
+    #[cfg(test)]
+    pub(super) fn panics(&self, collector: &'static str) -> u64 {
+        self.0.get_or_create(&FailureLabel { collector, kind: "panic" }).get()
+    }
+
     pub(super) fn count(&self, collector: &'static str, outcome: &Outcome<'_>) {
         let kind = match outcome {
             Outcome::Good(_) | Outcome::Failed(_, CollectError::NoData(_)) => return,

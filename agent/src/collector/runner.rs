@@ -188,6 +188,13 @@ impl Collectors {
         out
     }
 
+    /// Those that have panicked in any round so far.
+    #[cfg(test)]
+    pub(super) fn panicked(&self) -> Vec<&'static str> {
+        let names = self.slots.iter().map(|slot| slot.entry.name);
+        names.filter(|name| self.failures.panics(name) > 0).collect()
+    }
+
     fn empty_set(&self, at_ms: i64) -> MetricSet {
         let mut set = MetricSet::new(SOURCE, JOB, at_ms);
         set.families.reserve(self.sizes.0);

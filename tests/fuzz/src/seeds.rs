@@ -264,7 +264,11 @@ fn disk(put: &mut dyn FnMut(&str, &str, Vec<u8>)) {
 {"end":[3,70],"counts":[["07070707070707070707070707070707","logs",3,"dropped","too_old",18446744073709551615,1]]}"#;
     put("fanout_notes", "both", [&intent[..], b"\n", counts].concat());
     for name in ["stat", "meminfo", "loadavg", "diskstats", "net/dev", "1/mountinfo"] {
-        put("procfs", &name.replace('/', "-"), repository(&format!("agent/tests/fixtures/proc/{name}")));
+        put(
+            "procfs",
+            &name.replace('/', "-"),
+            repository(&format!("agent/tests/fixtures/mixed/proc/{name}")),
+        );
     }
     put("procfs", "cpus", b"0-3,5,7-9999999\n".to_vec());
     let lines =
