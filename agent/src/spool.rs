@@ -6,6 +6,7 @@
 //! | `api` | what goes in |
 //! | `writer` | one class's way to the disk |
 //! | `lane` | fresh or backlog |
+//! | `pace` | how fast the aggregator takes data |
 //! | `fold` | what outlives older segments |
 //! | `checkpoints` | how far each log file is |
 //! | `acks` | how far the aggregator has acknowledged |
@@ -26,6 +27,7 @@ pub mod inspect;
 mod lane;
 mod ledger;
 mod metrics;
+mod pace;
 mod writer;
 
 use std::collections::HashMap;
@@ -55,6 +57,7 @@ pub use crate::spool::error::SpoolError;
 pub use crate::spool::ledger::Ledger;
 pub(crate) use crate::spool::ledger::Newest;
 pub use crate::spool::metrics::{LedgerCollector, SpoolCollector};
+pub(crate) use crate::spool::pace::Pace;
 
 /// Section `spool`.
 #[derive(Clone, Debug, Deserialize)]
@@ -66,8 +69,8 @@ pub struct Config {
     pub segment: Size,
     /// A segment is closed at this age.
     pub segment_age: Span,
-    /// While older data than this is not acknowledged, what is read goes to the backlog, so that what is newest does not
-    /// wait behind it once the aggregator is back.
+    /// What is read while the aggregator takes data is there within this time. So what would have to wait for longer
+    /// goes to the backlog, which drains beside it: of an outage, what the aggregator does not take in an eighth of it.
     pub fresh_within: Span,
 }
 
@@ -136,7 +139,8 @@ pub fn open(data_dir: &Path, config: &Config, metrics: Arc<Metrics>) -> Result<O
     };
     let path = data_dir.join("spool");
     let journal = Journal::open(&path, logs.collect(), options)?;
-    let acks = Arc::new(Acks::open(&journal, &path, Arc::clone(&ledger))?);
+    let pace = Arc::new(Pace::new(config.fresh_within.0));
+    let acks = Arc::new(Acks::open(&journal, &path, Arc::clone(&ledger), Arc::clone(&pace))?);
     let mut epochs: Vec<u64> = (0..QUEUES.len()).flat_map(|n| ledger.book(n).epochs.clone()).collect();
     let mut spool = Spool {
         drafts: Vec::new(),
@@ -149,15 +153,17 @@ pub fn open(data_dir: &Path, config: &Config, metrics: Arc<Metrics>) -> Result<O
         let mine = Lane::ALL.map(|_| (rand::random(), 1));
         epochs.extend(mine.map(|(epoch, _)| epoch));
         let fresh = queues[Lane::Fresh.number() as usize];
+        let acked = acks.position(fresh);
         // Where that cannot be read, something is.
-        let is_left = !matches!(journal.reader(fresh, acks.position(fresh)).read(), Ok(None));
-        let left = is_left.then(|| *journal.durable(fresh).borrow());
+        let is_left = !matches!(journal.reader(fresh, acked).read(), Ok(None));
+        let bytes = journal.stats(fresh).bytes.saturating_sub(acked.offset);
+        let left = is_left.then(|| (*journal.durable(fresh).borrow(), bytes as usize));
         let writer = Writer {
             journal: journal.clone(),
             acks: Arc::clone(&acks),
             checkpoints: Arc::clone(checkpoints),
             metrics: Arc::clone(&metrics),
-            choice: Choice::new(config.fresh_within.0, left),
+            choice: Choice::new(Arc::clone(&pace), acked, left),
             queues,
             epochs: mine,
         };

@@ -4,8 +4,8 @@
 
 use crate::v1::Class;
 
-/// How fresh data is, decided when it is read: what is read while the aggregator is away, or while the fresh queue is
-/// not drained in time, goes to the backlog, so that it never stands before what is newer.
+/// How fresh data is, decided when it is read: what the fresh queue has no room for, since the aggregator is away or does
+/// not take it in time, goes to the backlog, so that it never stands before what is newer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
     /// Sent as it is read.

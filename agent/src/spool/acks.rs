@@ -14,6 +14,7 @@ use crate::spool::api::{Count, Frame};
 use crate::spool::counts::{self, Counts, Settled, Tally};
 use crate::spool::error::SpoolError;
 use crate::spool::ledger::{Ledger, Newest};
+use crate::spool::pace::Pace;
 
 /// Name of the cursor in each queue of the spool.
 const CURSOR: &str = "uplink";
@@ -21,6 +22,7 @@ const CURSOR: &str = "uplink";
 /// See the module.
 pub struct Acks {
     ledger: Arc<Ledger>,
+    pace: Arc<Pace>,
     queues: [Arc<Queue>; QUEUES.len()],
     keepers: Mutex<JoinSet<()>>,
     closing: watch::Sender<bool>,
@@ -62,7 +64,12 @@ impl Acks {
     ///
     /// # Errors
     /// Where one cannot be opened.
-    pub(crate) fn open(journal: &Journal, spool: &Path, ledger: Arc<Ledger>) -> Result<Self, SpoolError> {
+    pub(crate) fn open(
+        journal: &Journal,
+        spool: &Path,
+        ledger: Arc<Ledger>,
+        pace: Arc<Pace>,
+    ) -> Result<Self, SpoolError> {
         let (closing, closed) = watch::channel(false);
         let mut keepers = JoinSet::new();
         let queues: [Arc<Queue>; QUEUES.len()] = std::array::from_fn(|_| Arc::default());
@@ -77,7 +84,12 @@ impl Acks {
             drop(book);
             keepers.spawn(keep(Keeper { cursor, counts }, Arc::clone(queue), closed.clone()));
         }
-        Ok(Self { ledger, queues, keepers: Mutex::new(keepers), closing })
+        Ok(Self { ledger, pace, queues, keepers: Mutex::new(keepers), closing })
+    }
+
+    /// To be told how fast acknowledgements come.
+    pub(crate) fn pace(&self) -> Arc<Pace> {
+        Arc::clone(&self.pace)
     }
 
     /// Everything before this is with the aggregator, or will never be taken.

@@ -1,27 +1,36 @@
-//! Which lane a class's next frames take: fresh as long as the aggregator keeps up, else the backlog, until the fresh
-//! queue is drained. So what is newest never waits behind an outage, nor long behind a great deal that is read at once.
+//! Which lane a class's next frames take: fresh as long as what waits in the fresh queue is soon sent, else the backlog.
+//!
+//! The queue's bytes count, not its age: while nothing is acknowledged the fresh queue takes half of its room ([`Pace`]),
+//! and with the first acknowledgement the other half is there for what is read from then on. So what is read while the
+//! link works never waits behind an outage, however long that was and however much of it lies in the backlog; and what
+//! is read in a short one goes before the backlog as well.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ao_common::journal::Position;
 use ao_proto::queue::Lane;
 use tokio::time::Instant;
 
+use crate::spool::pace::Pace;
+
 /// Frames stored within this time are looked at as one, so that the list stays short.
 const GRAIN: Duration = Duration::from_millis(100);
 
-/// The fresh queue holds no more unacknowledged bytes than this: after an outage it is soon drained.
-const MOST: usize = 4 << 20;
+/// Where frames wait and none was acknowledged for so long, the link does not work.
+const STALL: Duration = Duration::from_millis(500);
 
 /// One class's choice.
 pub(crate) struct Choice {
-    within: Duration,
-    lane: Lane,
+    pace: Arc<Pace>,
     /// What lies unacknowledged in the fresh queue, oldest first.
     waiting: VecDeque<Waiting>,
     /// Bytes of it.
     bytes: usize,
+    /// How far it is acknowledged, and when that was last seen to move.
+    acked: Position,
+    moved: Option<Instant>,
 }
 
 struct Waiting {
@@ -32,28 +41,28 @@ struct Waiting {
 }
 
 impl Choice {
-    /// `left` is the end of what an earlier process has left unacknowledged in the fresh queue.
-    pub(crate) fn new(within: Duration, left: Option<Position>) -> Self {
-        let waiting: VecDeque<_> =
-            left.map(|end| Waiting { since: None, end, bytes: 0 }).into_iter().collect();
-        let lane = if waiting.is_empty() { Lane::Fresh } else { Lane::Backlog };
-        Self { within, lane, waiting, bytes: 0 }
+    /// The fresh queue is acknowledged up to `acked`; `left` is the end of what an earlier process has left behind that,
+    /// and its bytes.
+    pub(crate) fn new(pace: Arc<Pace>, acked: Position, left: Option<(Position, usize)>) -> Self {
+        let waiting = left.map(|(end, bytes)| Waiting { since: None, end, bytes });
+        let bytes = left.map_or(0, |(_, bytes)| bytes);
+        Self { pace, waiting: waiting.into_iter().collect(), bytes, acked, moved: None }
     }
 
-    /// The lane for frames that come now; `acked` is how far the fresh queue is acknowledged.
-    pub(crate) fn choose(&mut self, now: Instant, acked: Position) -> Lane {
+    /// The lane for frames of so many bytes that come now; `acked` is how far the fresh queue is acknowledged.
+    pub(crate) fn choose(&mut self, now: Instant, acked: Position, bytes: usize) -> Lane {
+        if acked > self.acked {
+            (self.acked, self.moved) = (acked, Some(now));
+        }
         while let Some(done) = self.waiting.pop_front_if(|waiting| waiting.end <= acked) {
             self.bytes -= done.bytes;
         }
-        let late = |waiting: &Waiting| waiting.since.is_none_or(|since| now - since > self.within);
-        match self.lane {
-            Lane::Fresh if self.bytes > MOST || self.waiting.front().is_some_and(late) => {
-                self.lane = Lane::Backlog;
-            }
-            Lane::Backlog if self.waiting.is_empty() => self.lane = Lane::Fresh,
-            Lane::Fresh | Lane::Backlog => {}
-        }
-        self.lane
+        let Some(oldest) = self.waiting.front() else { return Lane::Fresh };
+        let is_old = |at: Option<Instant>| at.is_none_or(|at| now - at > STALL);
+        let stalls = is_old(oldest.since) && is_old(self.moved);
+        let room = self.pace.room();
+        let room = if stalls { room / 2 } else { room };
+        if self.bytes + bytes > room { Lane::Backlog } else { Lane::Fresh }
     }
 
     /// Frames that came at `since` lie in the fresh queue now.
@@ -73,35 +82,60 @@ impl Choice {
 mod tests {
     use super::*;
 
+    /// As long as nothing is known of the link, a queue's room is 2 MiB.
+    fn choice(left: Option<(Position, usize)>) -> Choice {
+        let pace = Arc::new(Pace::new(Duration::from_secs(2)));
+        assert_eq!(pace.room(), 2 << 20);
+        Choice::new(pace, at(0), left)
+    }
+
     fn at(offset: u64) -> Position {
         Position { segment: 1, offset }
     }
 
-    /// Scenario: acks keep up; they stop for longer than allowed; they come again, first for a part; a new process
-    /// finds something left.
-    /// Guarantees: fresh, then backlog, and fresh again only once the fresh queue is drained.
+    /// Scenario: acks keep up; they stop for an hour while much is read; they come again, at first for a part.
+    /// Guarantees: half of the room is filled with what comes first, the rest is backlog; what comes behind the first ack
+    /// is fresh at once, though the queue is not drained.
     #[test]
-    fn backlog_from_late_until_drained() {
+    fn half_of_the_room_is_for_an_outage() {
+        const FRAME: usize = 128 << 10;
         let start = Instant::now();
         let ms = |ms| start + Duration::from_millis(ms);
-        let mut choice = Choice::new(Duration::from_secs(2), None);
-        for (now, acked, lane, end) in [
-            (0, 0, Lane::Fresh, 10),
-            (1_000, 10, Lane::Fresh, 20),
-            (2_900, 10, Lane::Fresh, 30),
-            (3_100, 10, Lane::Backlog, 0),
-            (3_200, 20, Lane::Backlog, 0),
-            (3_300, 30, Lane::Fresh, 40),
-            (9_000, 30, Lane::Backlog, 0),
-        ] {
-            assert_eq!(choice.choose(ms(now), at(acked)), lane, "at {now} ms");
-            if lane == Lane::Fresh {
-                choice.stored(ms(now), at(end), 1);
+        let mut choice = choice(None);
+        let lanes = |choice: &mut Choice, now: u64, acked: u64, frames: u64| -> (usize, u64) {
+            let (mut fresh, mut end) = (0, acked);
+            for n in 0..frames {
+                if choice.choose(ms(now), at(acked), FRAME) == Lane::Fresh {
+                    fresh += 1;
+                    end = now + n + 1;
+                    choice.stored(ms(now), at(end), FRAME);
+                }
             }
-        }
-        let mut choice = Choice::new(Duration::from_secs(2), Some(at(40)));
-        assert_eq!(choice.choose(start, at(30)), Lane::Backlog);
-        assert_eq!(choice.choose(start, at(40)), Lane::Fresh);
+            (fresh, end)
+        };
+        let (fresh, end) = lanes(&mut choice, 0, 0, 2);
+        assert_eq!(fresh, 2);
+        assert_eq!(lanes(&mut choice, 1_000, end, 1).0, 1, "all was acknowledged");
+        assert_eq!(lanes(&mut choice, 2_000, end, 5).0, 5);
+        assert_eq!(lanes(&mut choice, 4_000, end, 50).0, 2, "half of the room is full");
+        assert_eq!(lanes(&mut choice, 3_600_000, end, 50).0, 0);
+        assert_eq!(lanes(&mut choice, 3_600_100, 1_001, 50).0, 9, "one is through");
+        assert_eq!(lanes(&mut choice, 3_600_200, 2_005, 50).0, 5);
+    }
+
+    /// Scenario: an earlier process has left much, or little, in the fresh queue; nobody acknowledges it, then somebody.
+    /// Guarantees: what is read is fresh where there is room for it, and as soon as that becomes less.
+    #[test]
+    fn what_an_earlier_process_left() {
+        let start = Instant::now();
+        let mut little = choice(Some((at(40), 1 << 19)));
+        assert_eq!(little.choose(start, at(30), 100), Lane::Fresh);
+        let mut much = choice(Some((at(40), 1 << 21)));
+        assert_eq!(much.choose(start, at(30), 100), Lane::Backlog);
+        assert_eq!(much.choose(start, at(40), 100), Lane::Fresh);
+        let mut half = choice(Some((at(40), 3 << 19)));
+        assert_eq!(half.choose(start, at(0), 100), Lane::Backlog);
+        assert_eq!(half.choose(start, at(30), 100), Lane::Fresh, "the first ack");
     }
 
     /// Scenario: a great many frames while no ack comes.
@@ -109,27 +143,30 @@ mod tests {
     #[test]
     fn the_list_is_bounded() {
         let start = Instant::now();
-        let mut choice = Choice::new(Duration::from_secs(2), None);
+        let mut choice = choice(None);
         for n in 0..20_000 {
             choice.stored(start + Duration::from_micros(n * 100), at(n), 1);
         }
         assert!(choice.waiting.len() <= 21, "{}", choice.waiting.len());
-        let late = start + Duration::from_secs(5);
-        assert_eq!(choice.choose(late, at(19_998)), Lane::Backlog);
-        assert_eq!(choice.choose(late, at(19_999)), Lane::Fresh);
+        assert_eq!(choice.bytes, 20_000);
+        choice.choose(start + Duration::from_secs(5), at(19_999), 1);
+        assert!(choice.waiting.is_empty() && choice.bytes == 0);
     }
-    /// Scenario: more is read within a moment than the fresh queue may hold; then it is acknowledged.
-    /// Guarantees: the rest is backlog, until the fresh queue is drained.
+
+    /// Scenario: more is read within a moment than the fresh queue may hold, in frames of all sizes; one is larger than
+    /// its room.
+    /// Guarantees: the rest is backlog; an empty queue takes any frame.
     #[test]
     fn a_great_deal_at_once() {
         let start = Instant::now();
-        let mut choice = Choice::new(Duration::from_secs(2), None);
-        for n in 1..=5 {
-            assert_eq!(choice.choose(start, at(0)), Lane::Fresh, "{n}");
-            choice.stored(start + GRAIN * n, at(n.into()), 1 << 20);
+        let mut choice = choice(None);
+        for n in 1..=4 {
+            assert_eq!(choice.choose(start, at(0), 1 << 19), Lane::Fresh, "{n}");
+            choice.stored(start + GRAIN * n, at(n.into()), 1 << 19);
         }
-        assert_eq!(choice.choose(start, at(0)), Lane::Backlog);
-        assert_eq!(choice.choose(start, at(4)), Lane::Backlog);
-        assert_eq!(choice.choose(start, at(5)), Lane::Fresh);
+        assert_eq!(choice.choose(start, at(0), 1), Lane::Backlog);
+        assert_eq!(choice.choose(start, at(1), 1 << 20), Lane::Backlog);
+        assert_eq!(choice.choose(start, at(1), 1 << 19), Lane::Fresh);
+        assert_eq!(choice.choose(start, at(4), 9 << 20), Lane::Fresh);
     }
 }

@@ -57,7 +57,9 @@ impl Writer {
     async fn store(&mut self, batch: Vec<Waiting>) {
         let now = Instant::now();
         let fresh = self.queues[Lane::Fresh.number() as usize];
-        let lane = self.choice.choose(now, self.acks.position(fresh));
+        // Sealing adds next to nothing.
+        let bytes = batch.iter().map(|(draft, _)| draft.payload.len()).sum();
+        let lane = self.choice.choose(now, self.acks.position(fresh), bytes);
         let queue = self.queues[lane.number() as usize];
         let (epoch, next) = &mut self.epochs[lane.number() as usize];
         let (mut appends, mut stored, mut forget) = (Vec::new(), Vec::new(), Vec::new());

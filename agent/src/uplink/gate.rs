@@ -3,12 +3,14 @@
 //! And where the acks of fresh frames come late, less of the backlog is under way, so that it does not fill the link's
 //! queues in front of them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ao_proto::queue::Lane;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use crate::spool::Pace;
 
 /// What the backlog may have saved up of its share: some frames.
 const CREDIT: f64 = (1 << 20) as f64;
@@ -28,6 +30,7 @@ pub(crate) struct Gate {
 }
 
 struct State {
+    pace: Arc<Pace>,
     /// Of the bytes, 0 to 1.
     share: f64,
     /// Fresh queues with something unsent.
@@ -35,6 +38,8 @@ struct State {
     /// Bytes that the backlog may send beside them.
     credit: f64,
     throttle: Option<Throttle>,
+    /// Fresh bytes under way.
+    fresh_under_way: usize,
     /// Bytes of the backlog under way, how many may be, and how many at the most.
     under_way: usize,
     limit: usize,
@@ -67,13 +72,16 @@ enum Verdict {
 pub(crate) struct Busy<'a>(&'a Gate);
 
 impl Gate {
-    /// `share` of the bytes for the backlog, from 0 to 1; at most `window` bytes of it are under way.
-    pub(crate) fn new(share: f64, window: usize) -> Self {
+    /// `share` of the bytes for the backlog, from 0 to 1; at most `window` bytes of it are under way. `pace` is told how
+    /// fast acknowledgements come.
+    pub(crate) fn new(share: f64, window: usize, pace: Arc<Pace>) -> Self {
         let state = State {
+            pace,
             share: share.clamp(0.0, 1.0),
             busy: 0,
             credit: CREDIT,
             throttle: None,
+            fresh_under_way: 0,
             under_way: 0,
             limit: BEGIN.min(window),
             window,
@@ -155,6 +163,9 @@ impl State {
             Lane::Backlog => self.judge_backlog(bytes, now),
         };
         if verdict == Verdict::Go {
+            if lane == Lane::Fresh {
+                self.fresh_under_way += bytes;
+            }
             let bytes = bytes as f64;
             if let Some(throttle) = &mut self.throttle {
                 throttle.tokens -= bytes;
@@ -207,6 +218,13 @@ impl State {
     fn acked(&mut self, lane: Lane, bytes: usize, took: Duration, now: Instant) {
         self.last_ack = Some(now);
         match lane {
+            Lane::Fresh => self.fresh_under_way = self.fresh_under_way.saturating_sub(bytes),
+            Lane::Backlog => self.under_way = self.under_way.saturating_sub(bytes),
+        }
+        // Without a rule for it each has about half.
+        let sure = if self.share < 1.0 { 1.0 - self.share } else { 0.5 };
+        self.pace.acked(bytes, self.fresh_under_way + self.under_way, sure, now);
+        match lane {
             Lane::Fresh if took > LATE => {
                 // Once for each time that the effect can have shown.
                 if self.lowered.is_none_or(|at| now - at > took) {
@@ -216,7 +234,6 @@ impl State {
             }
             Lane::Fresh => {}
             Lane::Backlog => {
-                self.under_way = self.under_way.saturating_sub(bytes);
                 let least = self.least.map_or(took, |least| least.min(took));
                 self.least = Some(least);
                 self.limit = if took <= 2 * least + ADDED {

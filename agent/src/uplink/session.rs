@@ -40,7 +40,8 @@ async fn connect_and_stream(
     welcomed: &mut (dyn FnMut() + Send),
 ) -> Result<Infallible, UplinkError> {
     let channel = connect::channel(uplink, address, patience).await?;
-    let gate = Arc::new(Gate::new(uplink.config.backlog_share, call::window(uplink)));
+    let (window, pace) = (call::window(uplink), uplink.acks.pace());
+    let gate = Arc::new(Gate::new(uplink.config.backlog_share, window, pace));
     let open = |lane| Call::open(uplink, channel.clone(), address, patience, lane, &gate, sent_before);
     let (fresh, backlog) = tokio::try_join!(open(Lane::Fresh), open(Lane::Backlog))?;
     let waiting = status::human(status::waiting(uplink, None));

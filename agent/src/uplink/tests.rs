@@ -1,11 +1,11 @@
 //! The uplink over a real spool, against aggregators that die in every way.
 
+mod drain;
 mod fake;
 
 use std::collections::BTreeMap;
 
 use ao_common::health::Health;
-use ao_common::units::{Size, Span};
 use ao_proto::v1::{Class, FileRange, FrameHeader};
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinHandle;
@@ -191,59 +191,4 @@ async fn moves_as_told() {
     .unwrap();
     let figures = rig.end().await;
     assert_eq!(figures["read"], figures["delivered"] + figures["in flight"]);
-}
-
-/// Scenario: 96 MiB of backlog lie in the spool when an aggregator comes, over a link of 16 MiB/s; the agent reads on.
-/// Guarantees: what is new does not wait for what is old (half of it comes within two seconds even where the machine is
-/// busy); the backlog drains beside it, and the agent says so in words.
-#[tokio::test]
-async fn fresh_first_while_the_backlog_drains() {
-    const FRAME: usize = 128 << 10;
-    let config = spool::Config {
-        fresh_within: Span(Duration::from_millis(1_000)),
-        budget: Size::mib(512),
-        ..spool::Config::default()
-    };
-    let mut rig = Rig::new(&config);
-    rig.append(100).await;
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
-    let backlog = 768;
-    for _ in 0..backlog {
-        rig.append(FRAME).await;
-    }
-    let fake = Fake::default();
-    let (address, cable) = fake.serve().await;
-    cable.slow_down(16 << 20);
-    let begin = Instant::now();
-    rig.connect(vec![address]);
-    let mut said = String::new();
-    tokio::time::timeout(PATIENCE, async {
-        while lines(&fake).len() <= backlog || rig.opened.ledger.figures("logs")["in flight"] > 0 {
-            rig.append(10_000).await;
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            let says = rig.says();
-            if says.contains("drains in about") {
-                said = says;
-            }
-        }
-    })
-    .await
-    .unwrap();
-    let drained = begin.elapsed();
-    let fresh: Vec<(u64, Instant)> = {
-        let state = fake.lock();
-        let new = |h: &FrameHeader| h.files[0].start > backlog as u64;
-        state.frames.values().filter(|(h, _)| new(h)).map(|(h, at)| (h.files[0].start, *at)).collect()
-    };
-    // What was read before the connection was there belongs to the backlog.
-    let settled = begin + Duration::from_millis(500);
-    let behind = fresh.iter().map(|(n, at)| (rig.appended[*n as usize], *at)).filter(|(at, _)| *at > settled);
-    let mut behind: Vec<Duration> = behind.map(|(read, came)| came - read).collect();
-    behind.sort_unstable();
-    let (median, worst) = (behind[behind.len() / 2], behind[behind.len() - 1]);
-    println!("drained in {drained:?}, fresh data {median:?} behind in the median, {worst:?} at most");
-    assert!(median < Duration::from_secs(2), "{median:?} behind");
-    assert!(drained < Duration::from_secs(50), "drained in {drained:?}");
-    assert!(said.contains("connected to http://127.0.0.1") && said.contains("MiB"), "{said:?}");
-    rig.end().await;
 }

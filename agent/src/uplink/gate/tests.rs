@@ -2,8 +2,12 @@
 
 use super::*;
 
+fn pace() -> Arc<Pace> {
+    Arc::new(Pace::new(Duration::from_secs(2)))
+}
+
 fn state(share: f64) -> State {
-    let gate = Gate::new(share, 16 << 20);
+    let gate = Gate::new(share, 16 << 20, pace());
     gate.state.into_inner().unwrap()
 }
 
@@ -133,7 +137,7 @@ fn the_link_is_full_and_not_more() {
 /// Guarantees: it is woken.
 #[tokio::test(start_paused = true)]
 async fn an_idle_fresh_lane_wakes_the_backlog() {
-    let gate = Gate::new(0.0, 1 << 20);
+    let gate = Gate::new(0.0, 1 << 20, pace());
     let busy = gate.busy();
     gate.lock().credit = 0.0;
     let waiting = gate.enter(Lane::Backlog, 10);

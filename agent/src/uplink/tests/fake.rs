@@ -80,6 +80,11 @@ impl Cable {
         self.state.send_modify(|state| state.frozen = true);
     }
 
+    /// It goes on where it was frozen.
+    pub(super) fn thaw(&self) {
+        self.state.send_modify(|state| state.frozen = false);
+    }
+
     /// As if the process at the other end were killed.
     pub(super) fn kill(&self) {
         self.laid.abort();
