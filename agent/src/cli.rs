@@ -28,8 +28,8 @@ pub struct Cli {
 /// What can be done beside running.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Prints the host's metrics as Prometheus text.
-    Collect(crate::collector::Args),
+    /// Prints or serves the host's metrics as Prometheus text.
+    Collect(crate::collect::Args),
     /// Records the host's metrics at an interval, for benchmarks.
     Record(crate::record::Args),
     /// Shows what lies in the spool, or makes a damaged one clean.

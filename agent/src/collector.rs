@@ -22,7 +22,6 @@ mod zone;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Write;
 use std::sync::Arc;
 
 use ao_common::admin::SharedRegistry;
@@ -105,27 +104,6 @@ pub fn collect_once(
     at_ms: i64,
 ) -> Result<MetricSet, RunError> {
     Ok(config.collectors(only)?.round(&Arc::new(roots.clone()), at_ms))
-}
-
-/// `ao-agent collect`: one round in the Prometheus text format, to see what a node gives.
-#[derive(Clone, Debug, clap::Args)]
-pub struct Args {
-    /// Read once, print, and end.
-    #[arg(long, required = true)]
-    pub once: bool,
-    /// Only this collector, also where it is off.
-    #[arg(long, value_name = "NAME")]
-    pub collector: Option<String>,
-}
-
-/// Reads the host once and writes what was read to `out`.
-///
-/// # Errors
-/// Where a name is unknown, a collector cannot be built, or the output is closed.
-pub fn print_once(args: &Args, config: &Config, roots: &Roots, mut out: impl Write) -> Result<(), RunError> {
-    let set = collect_once(config, roots, args.collector.as_deref(), ao_common::clock::now_ms())?;
-    out.write_all(set.exposition().as_bytes())?;
-    Ok(out.flush()?)
 }
 
 impl Config {

@@ -136,7 +136,10 @@ impl MetricSet {
     pub fn exposition(&self) -> String {
         let mut order: Vec<usize> = (0..self.families.len()).collect();
         order.sort_by_key(|&i| self.text(&self.families[i].name));
-        let mut out = String::new();
+        let mut samples: Vec<&SampleText> = self.samples.iter().collect();
+        // Stable: within a family they stay as they came.
+        samples.sort_by_key(|sample| sample.family);
+        let mut out = String::with_capacity(self.samples.len() * 80 + self.families.len() * 120);
         for i in order {
             let family = &self.families[i];
             let name = self.text(&family.name);
@@ -150,7 +153,8 @@ impl MetricSet {
             let help = self.text(&family.help).replace('\\', "\\\\").replace('\n', "\\n");
             // Writing to a String cannot fail.
             let _ok = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-            for sample in self.samples.iter().filter(|s| s.family == i as u32) {
+            let first = samples.partition_point(|sample| (sample.family as usize) < i);
+            for sample in samples[first..].iter().take_while(|sample| sample.family as usize == i) {
                 out.push_str(name);
                 out.push_str(sample.suffix);
                 for (n, (label, value)) in self.labels_of(sample).enumerate() {

@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 
 pub mod app;
+pub mod collect;
 pub mod record;
 
 #[doc(hidden)]

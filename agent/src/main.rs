@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use ao_agent::cli::{Cli, Command};
-use ao_agent::{app, collector, config::Config, record, spool};
+use ao_agent::{app, collect, config::Config, record, spool};
 use ao_common::{shutdown, telemetry};
 use clap::Parser;
 
@@ -44,8 +44,9 @@ fn main() -> ExitCode {
                 spool::inspect::run(&args, &config.data_dir, out).map_err(|e| e.to_string())
             }
             Some(Command::Collect(args)) => {
-                let out = std::io::stdout().lock();
-                collector::print_once(&args, &config.collectors, &node.roots, out).map_err(|e| e.to_string())
+                let token = shutdown::on_signal().map_err(|e| format!("cannot listen for signals: {e}"))?;
+                let out = std::io::stdout();
+                collect::run(&args, &config, &node.roots, out, token).await.map_err(|e| e.to_string())
             }
         }
     });

@@ -1,7 +1,6 @@
 //! Rounds of all collectors: when, on which thread, with which deadline; and what is said of those that fail.
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,9 +41,6 @@ pub enum RunError {
         /// All names.
         known: String,
     },
-    /// The output cannot be written to.
-    #[error("cannot write what the collectors read: {0}")]
-    Write(#[from] io::Error),
     /// The thread of a round is gone.
     #[error("a round of the collectors ended early: {0}")]
     Round(#[from] task::JoinError),

@@ -166,19 +166,3 @@ fn nothing_and_noise() {
     }
     assert!(all_failed(&roots));
 }
-
-/// Scenario: `collect` for one collector that is switched off, and for one that is not there.
-/// Guarantees: the first is read, by name; the second is refused with the names that there are.
-#[test]
-fn one_by_name() {
-    let print = |name: &str| {
-        let mut out = Vec::new();
-        let args = Args { once: true, collector: Some(name.to_owned()) };
-        print_once(&args, &parse("loadavg: false").unwrap(), &roots(&fixtures().join("mixed")), &mut out)?;
-        Ok::<_, RunError>(String::from_utf8(out).unwrap())
-    };
-    let text = print("loadavg").unwrap();
-    assert!(text.contains("node_load5 0.37\n") && !text.contains("node_memory"), "{text}");
-    let error = print("load").unwrap_err().to_string();
-    assert!(error.starts_with("there is no collector \"load\"; there are cpu, "), "{error}");
-}
