@@ -138,7 +138,7 @@ fn cursors(
         };
         let slot = mark::read(&*file, range).map_err(JournalError::io("read", &path))?;
         let damaged = slot.is_none();
-        if damaged && mark::is_half_made(&*file, range) {
+        if damaged && mark::is_half_made(storage, dir, files, &*file, range)? {
             continue;
         }
         let mark = slot.map(|slot| slot.mark).unwrap_or_default();

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! All numbers are little-endian. A range's first slot and its name are fsynced before its second slot is written: a
-//! file without a good slot is half-made where it ends before the second, and damaged where it does not.
+//! file without a good slot is half-made where it ends before the second, and damaged where it does not (or where there
+//! are segments that nobody else owes anything of).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use super::api::Position;
 use super::catalog::Mark;
 use super::error::JournalError;
+use super::recovery::number;
 use super::storage::{File, Open, Storage, read_full};
 
 /// No disk writes more than this in one piece, so that a torn write hits one slot.
@@ -123,25 +125,57 @@ pub(super) fn read(file: &dyn File, range: bool) -> io::Result<Option<Slot>> {
 }
 
 /// Whether a file without a good slot was never whole. A plain cursor has nothing to lose then: it is at the beginning.
-pub(super) fn is_half_made(file: &dyn File, range: bool) -> bool {
-    range && file.read_at(&mut [0], SLOT_AT[1]).is_ok_and(|got| got == 0)
+/// A range that ends before its second slot was not, unless the log keeps segments for it: then it was cut short, and
+/// forgetting it would delete what it owes.
+pub(super) fn is_half_made(
+    storage: &dyn Storage,
+    dir: &Path,
+    files: &[(String, u64)],
+    file: &dyn File,
+    range: bool,
+) -> Result<bool, JournalError> {
+    if !range || file.read_at(&mut [0], SLOT_AT[1]).is_ok_and(|got| got > 0) {
+        return Ok(false);
+    }
+    let mut marks = Vec::new();
+    for (name, range) in files.iter().filter_map(|(file, _)| name(file)) {
+        let path = path(dir, name, range);
+        let file = match storage.open(&path, Open::Read) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(JournalError::io("open", &path))?,
+        };
+        let slot = read(&*file, range).map_err(JournalError::io("read", &path))?;
+        // A plain cursor that says nothing is at the beginning, and keeps all.
+        marks.extend(slot.map(|slot| slot.mark).or_else(|| (!range).then(Mark::default)));
+    }
+    if marks.iter().all(|mark| mark.end.is_some()) {
+        // Nothing is deleted for having been read.
+        return Ok(true);
+    }
+    let mut segments: Vec<u64> = files.iter().filter_map(|(file, _)| number(file)).collect();
+    segments.sort_unstable();
+    let newest = segments.pop();
+    let place = |segment, offset| Position { segment, offset };
+    let owed =
+        |segment: &u64| marks.iter().any(|mark| mark.owes(place(*segment, 0), place(*segment, u64::MAX)));
+    Ok(newest.is_none() || segments.iter().all(owed))
 }
 
 /// All cursors among a log's files, used or not: each holds back deletion. A range that was half-made goes; one that
 /// was made, but whose cursor was not moved behind it any more before a crash, has that done now.
-pub(super) fn load_all<'a>(
+pub(super) fn load_all(
     storage: &dyn Storage,
     dir: &Path,
-    files: impl Iterator<Item = &'a str>,
+    files: &[(String, u64)],
 ) -> Result<BTreeMap<String, Mark>, JournalError> {
     let mut cursors = BTreeMap::new();
     let mut left: Vec<(String, Position)> = Vec::new();
     let mut damaged: Vec<String> = Vec::new();
-    for (name, range) in files.filter_map(name) {
+    for (name, range) in files.iter().filter_map(|(file, _)| name(file)) {
         let path = path(dir, name, range);
         let file = storage.open(&path, Open::Read).map_err(JournalError::io("open", &path))?;
         let slot = read(&*file, range).map_err(JournalError::io("read", &path))?;
-        if slot.is_none() && is_half_made(&*file, range) {
+        if slot.is_none() && is_half_made(storage, dir, files, &*file, range)? {
             tracing::info!(path = %path.display(), "removing a range of the journal that a crash left half-made");
             storage.remove(&path).map_err(JournalError::io("remove", &path))?;
             continue;

@@ -30,7 +30,7 @@ pub(super) fn open(
     let dir = dir.join(name);
     storage.create_dir(&dir).map_err(JournalError::io("create", &dir))?;
     let files = storage.list(&dir).map_err(JournalError::io("list", &dir))?;
-    let cursors = mark::load_all(storage, &dir, files.iter().map(|(file, _)| file.as_str()))?;
+    let cursors = mark::load_all(storage, &dir, &files)?;
     let (durable, tally) = (watch::Sender::new(Position::default()), Tally::default());
     let log = ClassLog { name, dir, log: Mutex::default(), durable, tally };
 

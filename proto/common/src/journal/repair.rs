@@ -241,7 +241,7 @@ impl Repair<'_> {
             let path = mark::path(dir, name, range);
             let file = self.open(&path)?;
             let slot = mark::read(&*file, range).map_err(JournalError::io("read", &path))?;
-            if slot.is_some() || mark::is_half_made(&*file, range) {
+            if slot.is_some() || mark::is_half_made(self.storage, dir, files, &*file, range)? {
                 continue;
             }
             let size = files.iter().find(|(other, _)| path.ends_with(other)).map_or(0, |(_, size)| *size);
@@ -250,7 +250,7 @@ impl Repair<'_> {
             let copy = format!("{log}-{}", path.file_name().unwrap_or_default().to_string_lossy());
             self.copy(&*file, 0..size, &copy)?;
             if !self.dry_run {
-                let others = mark::load_all(self.storage, dir, files.iter().map(|(file, _)| file.as_str()))?;
+                let others = mark::load_all(self.storage, dir, files)?;
                 let end = others.get(name).and_then(|mark| mark.end);
                 let position = Position { segment: oldest, offset: 0 };
                 let (mut store, _) = MarkStore::open(self.storage, dir, name, range)?;

@@ -9,7 +9,7 @@ use super::kit::*;
 async fn any_segment_can_be_lost() {
     let dir = tempfile::tempdir().expect("a folder");
     let (journal, _) = open(dir.path(), SMALL);
-    for n in 0..200 {
+    for n in 0..300 {
         store(&journal, 0, vec![keyed(n, u128::from(n % 5) << 100)]).await;
     }
     let all = read(&journal, 0, Position::default());

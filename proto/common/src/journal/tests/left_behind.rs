@@ -122,3 +122,40 @@ async fn half_made_ranges_are_none() {
     let range = journal.cursor(0, "sink.late").expect("a range");
     assert_eq!((range.position().offset, range.end()), (0, Some(all[2].end)));
 }
+
+/// Scenario: a range's file is cut short, in its first slot or to nothing, while segments lie in the range that its
+/// cursor has passed.
+/// Guarantees: these are kept and the range is drained, up to where the cursor stands; inspection names the file, and
+/// a repair makes it whole.
+#[tokio::test]
+async fn ranges_that_were_cut_short_keep_what_they_owe() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (journal, _) = open(dir.path(), SMALL);
+    let mut cursor = journal.cursor(0, "sink").expect("a cursor");
+    for n in 0..80 {
+        store(&journal, 0, vec![plain(n, 100)]).await;
+    }
+    let all = read(&journal, 0, Position::default());
+    let to = all[70].end;
+    drop(cursor.leave_behind("sink.late", to).expect("left"));
+    drop(cursor);
+    journal.close().await;
+    drop(journal);
+    let path = dir.path().join("metrics/sink.late.range");
+    let whole = fs::read(&path).expect("a file");
+    for (cut, repaired) in [(0, false), (64, false), (64, true)] {
+        fs::write(&path, &whole[..cut]).expect("written");
+        let found = || inspect(dir.path(), &["metrics"], |_, _| None).expect("readable").damaged();
+        assert_eq!(found(), 1);
+        if repaired {
+            assert_eq!(repair(dir.path(), &["metrics"], false).expect("repaired").len(), 1);
+            assert_eq!(found(), 0);
+        }
+        let (journal, _) = open(dir.path(), SMALL);
+        let range = journal.cursor(0, "sink.late").expect("a range");
+        assert_eq!((range.position() <= all[0].position, range.end()), (true, Some(to)));
+        assert_eq!(read(&journal, 0, Position::default()).len(), all.len());
+        drop(range);
+        journal.close().await;
+    }
+}
