@@ -5,7 +5,7 @@
 //! | `api` | the trait, the row of the table, the errors |
 //! | `runner` | rounds: when, on which thread, with which deadline |
 //! | `outcome` | what is counted and said of rounds that failed |
-//! | `textfile`, `filter`, `crew`, `mountinfo`, `zone` | what several collectors or only one need to read the host |
+//! | `textfile`, `filter`, `mountinfo`, `zone` | what several collectors or only one need to read the host |
 //! | the others | one collector each, named as in the configuration |
 //!
 //! A collector is one file and two lines below: its `mod` and its row.
@@ -13,7 +13,6 @@
 pub mod api;
 mod runner;
 
-mod crew;
 mod filter;
 mod mountinfo;
 mod outcome;

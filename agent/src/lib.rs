@@ -35,3 +35,4 @@ pub mod context;
 pub mod event;
 pub mod metrics;
 pub mod net;
+mod rounds;

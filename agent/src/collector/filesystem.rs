@@ -13,12 +13,12 @@ use serde::Deserialize;
 use serde_yaml_ng::Value;
 
 use super::api::{self, Built, CollectError, Collector};
-use super::crew::Crew;
 use super::filter::Filter;
 use super::mountinfo::{self, Mount};
 use super::textfile::TextFile;
 use crate::context::Roots;
 use crate::event::MetricSet;
+use crate::rounds::Crew;
 
 /// node_exporter's defaults: what is not a disk of this host's own, and what only shows another mount again.
 const DEFAULT_MOUNTS: &str =

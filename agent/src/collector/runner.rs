@@ -1,20 +1,18 @@
-//! Rounds of all collectors: when, on which thread, with which deadline; and what is said of those that fail.
+//! Rounds of all collectors: with which deadline, and what is said of those that fail.
 
-use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ao_common::admin::SharedRegistry;
-use ao_common::clock::now_ms;
 use ao_proto::model::MetricType::Gauge;
 use serde_yaml_ng::Value;
 use tokio::task;
 
 use super::api::{BuildError, CollectError, Collector, Entry};
-use super::crew::Crew;
 use super::outcome::{Complaint, Failures, Outcome};
 use crate::context::{Context, Roots};
-use crate::event::{Event, FamilyText, MetricSet, SampleText};
+use crate::event::{FamilyText, MetricSet, SampleText};
+use crate::rounds::{self, Crew};
 
 const SOURCE: &str = "collector";
 const JOB: &str = "node-exporter";
@@ -51,36 +49,15 @@ pub enum RunError {
 /// # Errors
 /// Only where a thread could not be used: no collector's failure ends the source.
 pub(super) async fn run(
-    mut collectors: Collectors,
+    collectors: Collectors,
     interval: Duration,
     ctx: Context,
     registry: SharedRegistry,
 ) -> Result<(), RunError> {
     collectors.failures.register(&registry);
     let roots = Arc::new(ctx.node.roots.clone());
-    let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
-    let phase = phase(&ctx.node.name, interval);
-    loop {
-        let before = now_ms();
-        let due = next_tick(before, interval, phase);
-        let wait = Duration::from_millis(due.abs_diff(before));
-        if ctx.shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-            return Ok(());
-        }
-        let at_ms = stamp(now_ms(), due, interval);
-        let roots = Arc::clone(&roots);
-        let set;
-        (collectors, set) = task::spawn_blocking(move || {
-            let set = collectors.round(&roots, at_ms);
-            (collectors, set)
-        })
-        .await?;
-        // The batcher is gone only when the agent stops.
-        let sent = ctx.shutdown.run_until_cancelled(ctx.events.send(Event::Metrics(set))).await;
-        if !matches!(sent, Some(Ok(()))) {
-            return Ok(());
-        }
-    }
+    let round = move |collectors: &mut Collectors, at_ms| vec![collectors.round(&roots, at_ms)];
+    Ok(rounds::run(collectors, interval, &ctx, round).await?)
 }
 
 /// The collectors with what they remember from round to round.
@@ -243,24 +220,6 @@ fn append(out: &mut MetricSet, more: &MetricSet) {
         labels: shift(&sample.labels, label),
         ..sample.clone()
     }));
-}
-
-/// The part of the interval by which a node's rounds are shifted, so that a fleet's do not come all at once. It hangs
-/// on the name alone: a restart keeps the rhythm.
-fn phase(node: &str, interval_ms: i64) -> i64 {
-    let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(node);
-    i64::try_from(hash % interval_ms.unsigned_abs().max(1)).unwrap_or(0)
-}
-
-/// The first moment behind `now` that is a multiple of the interval, plus the phase.
-fn next_tick(now_ms: i64, interval_ms: i64, phase_ms: i64) -> i64 {
-    now_ms - (now_ms - phase_ms).rem_euclid(interval_ms) + interval_ms
-}
-
-/// A round that begins as good as punctually bears the time that it was due, since Prometheus stores regular times in
-/// a fraction of the space (its own scrapes are treated so); any other its true time.
-fn stamp(now_ms: i64, due_ms: i64, interval_ms: i64) -> i64 {
-    if now_ms.abs_diff(due_ms) <= interval_ms.unsigned_abs() / 100 { due_ms } else { now_ms }
 }
 
 #[cfg(test)]

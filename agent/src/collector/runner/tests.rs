@@ -1,8 +1,7 @@
-//! Rounds with collectors that misbehave; ticks.
+//! Rounds with collectors that misbehave.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use proptest::prelude::*;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +9,7 @@ use super::super::api::Built;
 use super::super::outcome::FailureLabel;
 use super::*;
 use crate::context::Node;
+use crate::event::Event;
 
 /// Does what its name says.
 #[derive(Clone, Copy, PartialEq)]
@@ -105,26 +105,4 @@ async fn runs_until_shutdown() {
     prometheus_client::encoding::text::encode(&mut text, &registry.lock().unwrap()).unwrap();
     let series = "ao_collector_failures_total{collector=\"good\",kind=\"late\"} 0\n";
     assert!(text.contains(series), "{text}");
-}
-
-/// Scenario: a round that begins as good as in time, and one that is late.
-/// Guarantees: the first bears the due time, the second its own.
-#[test]
-fn stamps() {
-    assert_eq!(stamp(15_100, 15_000, 15_000), 15_000);
-    assert_eq!(stamp(14_990, 15_000, 15_000), 15_000);
-    assert_eq!(stamp(16_000, 15_000, 15_000), 16_000);
-}
-
-proptest! {
-    /// Scenario: any time, interval and node.
-    /// Guarantees: the next tick is ahead by at most an interval, and lies on the node's rhythm.
-    #[test]
-    fn ticks(now in -1_000_000_000_000_i64..4_000_000_000_000, interval in 1_000_i64..3_600_000, node in "[a-z]{0,9}") {
-        let phase = phase(&node, interval);
-        let next = next_tick(now, interval, phase);
-        prop_assert!((0..interval).contains(&phase));
-        prop_assert!(next > now && next <= now + interval);
-        prop_assert_eq!((next - phase).rem_euclid(interval), 0);
-    }
 }

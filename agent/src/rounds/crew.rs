@@ -12,17 +12,17 @@ use std::time::{Duration, Instant};
 const MAX_WORKERS: usize = 64;
 
 /// A crew for one kind of job; the job holds its own result.
-pub(super) struct Crew<J> {
+pub(crate) struct Crew<J> {
     shared: Arc<Shared<J>>,
     round: u64,
 }
 
 /// What became of the jobs.
-pub(super) struct Finished<J> {
+pub(crate) struct Finished<J> {
     /// Done, among them those of earlier rounds that took long, in the order in which they ended.
-    pub(super) done: Vec<J>,
+    pub(crate) done: Vec<J>,
     /// Not begun: every thread is held up.
-    pub(super) unbegun: Vec<J>,
+    pub(crate) unbegun: Vec<J>,
 }
 
 struct Shared<J> {
@@ -47,7 +47,7 @@ impl<J> Shared<J> {
 
 impl<J: Send + 'static> Crew<J> {
     /// `name` is the threads' name; `work` does one job and is called on these threads.
-    pub(super) fn new(name: &'static str, work: fn(&mut J)) -> Self {
+    pub(crate) fn new(name: &'static str, work: fn(&mut J)) -> Self {
         let state = State { queue: VecDeque::new(), done: Vec::new(), workers: 0 };
         Self {
             shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), name, work }),
@@ -56,7 +56,7 @@ impl<J: Send + 'static> Crew<J> {
     }
 
     /// Does the jobs and waits for them until `deadline`. A thread that ends no job for `patience` gets company.
-    pub(super) fn run(&mut self, jobs: Vec<J>, patience: Duration, deadline: Duration) -> Finished<J> {
+    pub(crate) fn run(&mut self, jobs: Vec<J>, patience: Duration, deadline: Duration) -> Finished<J> {
         self.round += 1;
         let (round, total, begin) = (self.round, jobs.len(), Instant::now());
         let mut state = self.shared.lock();
