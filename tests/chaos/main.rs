@@ -6,33 +6,39 @@
 //! | `plan` | what goes wrong, when, for how long: a pure function of seed and minutes |
 //! | `world` | the processes and the network between them; does and undoes faults |
 //! | `disk` | disks that can be filled, writes that a crash has torn |
+//! | `resent`, `frames` | what was sent again, and for what reason |
 //! | `watch` | memory, and how new the newest records are |
-//! | `report` | the table and `target/report/chaos.json` |
+//! | `report` | the table, `target/report/chaos.json` and `chaos-SEED.json` |
 //!
 //! A failing run keeps its folder, `target/chaos/SEED`, with all logs.
 
 mod disk;
+mod frames;
 mod plan;
 mod report;
+mod resent;
 mod watch;
 mod world;
 
 use std::error::Error;
 use std::fs;
+use std::io::{ErrorKind, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
+use ao_tests::capture::Passed;
 use ao_tests::load::{self, Load};
 use ao_tests::prometheus::get;
 use ao_tests::verdict::{self, Signal, now_s};
-use ao_tests::workspace;
+use ao_tests::{remote_write, workspace};
 use clap::Parser as _;
 use tokio::time::{sleep, sleep_until};
 
-use crate::plan::Fault;
-use crate::report::{Outcome, SIGNALS, resent_bound};
+use crate::plan::{Fault, Target};
+use crate::report::{Outcome, SIGNALS};
+use crate::resent::Happened;
 use crate::watch::{Ids, Watch};
 use crate::world::World;
 
@@ -66,10 +72,12 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let seed = cli.seed.unwrap_or_else(|| rand::random_range(1..1_000_000));
     let faults = plan::plan(seed, cli.minutes);
     if cli.plan {
-        for fault in &faults {
-            println!("{fault}");
-        }
-        return Ok(ExitCode::SUCCESS);
+        let lines: String = faults.iter().map(|fault| format!("{fault}\n")).collect();
+        // Who reads the head only has seen enough.
+        return match std::io::stdout().write_all(lines.as_bytes()) {
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+            _ => Ok(ExitCode::SUCCESS),
+        };
     }
     let Some(can_mount) = cli.can_mount else { return Err(again(cli.minutes, seed)) };
     println!("chaos: {} minutes, seed {seed}, {} faults (--plan shows them)", cli.minutes, faults.len());
@@ -80,7 +88,9 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let outcome = runtime.block_on(run(cli.minutes, seed, &faults, &folder, can_mount));
     runtime.shutdown_background();
     println!("{}", outcome.table());
-    workspace::report("chaos", &outcome.json());
+    for name in ["chaos".to_owned(), format!("chaos-{seed}")] {
+        workspace::report(&name, &outcome.json());
+    }
     let wrong = outcome.wrong();
     if wrong.is_empty() {
         fs::remove_dir_all(&folder).or_else(|_| emptied(&folder))?;
@@ -156,16 +166,18 @@ async fn run(
     let watch = Watch::start(begin, &world, ids.clone());
 
     let length = Duration::from_secs(minutes * 60);
-    let (done, skipped) = act(&mut world, faults, begin, length, &ids).await;
+    let (happened, skipped) = act(&mut world, faults, begin, length, &ids).await;
     load.end();
     let ended = Instant::now();
     let signals = drain(&mut world, &load, began_s, &ids).await;
     let drained = ended.elapsed();
-    let mut findings = std::mem::take(&mut world.findings);
     let (mut signals, gap_s) = signals;
-    for (signal, (_, sink, workers)) in signals.iter_mut().zip(SIGNALS) {
-        signal.resent_bound = resent_bound(&done, sink, workers);
+    let mut findings = Vec::new();
+    for ((signal, row), capture) in signals.iter_mut().zip(SIGNALS).zip(&world.captures) {
+        findings.extend(signal_resent(signal, row, &capture.passed(), &happened));
     }
+    let frames = world.frames().await;
+    findings.extend(frames.wrong());
     let ledger = balance(&world).await;
     for (name, address) in [("agent", world.stack.admin), ("aggregator", world.stack.http)] {
         match get(&format!("http://{address}/readyz")).await {
@@ -179,13 +191,42 @@ async fn run(
         let bad = log.lines().filter(|line| BAD_WORDS.iter().any(|word| line.contains(word)));
         findings.extend(bad.take(3).map(|line| format!("{name} says: {line}")));
     }
+    findings.append(&mut world.findings);
     let looks = watch.looks();
     drop(watch);
-    let outcome = Outcome { minutes, seed, done, skipped, signals, ledger, findings, looks, gap_s, drained };
+    let done = happened.iter().map(|one| one.fault).collect();
+    let outcome =
+        Outcome { minutes, seed, done, skipped, signals, frames, ledger, findings, looks, gap_s, drained };
     if !outcome.wrong().is_empty() {
         keep_state(&world, folder);
     }
     outcome
+}
+
+/// What came to a sink again; returned is what must not have.
+fn signal_resent(
+    signal: &mut Signal,
+    (name, sink, workers): (&str, Target, usize),
+    passed: &[Passed],
+    happened: &[Happened],
+) -> Vec<String> {
+    let mut findings = Vec::new();
+    let mut passed = passed.to_vec();
+    if sink == Target::Prometheus {
+        let double = remote_write::doubles(&mut passed);
+        signal.double += double.len() as u64;
+        signal.examples.extend(double.into_iter().take(3));
+    }
+    let resent = resent::judge(&passed, sink, workers, happened);
+    if passed.is_empty() {
+        findings.push(format!("{name}: no request was seen on the way"));
+    }
+    if signal.resent > resent.count {
+        findings.push(format!("{name}: {} requests came twice, {} were seen", signal.resent, resent.count));
+    }
+    (signal.resent, signal.resent_bound) = (resent.count, resent.bound);
+    findings.extend(resent.unfounded.into_iter().map(|one| format!("{name}: {one}")));
+    findings
 }
 
 /// Begins and ends the faults; returns those that happened and those that could not.
@@ -195,23 +236,28 @@ async fn act(
     begin: Instant,
     length: Duration,
     ids: &Ids,
-) -> (Vec<Fault>, Vec<Fault>) {
+) -> (Vec<Happened>, Vec<Fault>) {
     let mut events: Vec<(Duration, bool, &Fault)> =
         faults.iter().flat_map(|fault| [(fault.at, true, fault), (fault.end(), false, fault)]).collect();
     events.sort_by_key(|(at, begins, _)| (*at, *begins));
-    let (mut done, mut skipped) = (Vec::new(), Vec::new());
+    let (mut happened, mut skipped) = (Vec::<Happened>::new(), Vec::new());
     for (at, begins, fault) in events {
         wait_until(world, begin + at).await;
+        let from = Instant::now();
         if begins {
-            let happened = world.begin(fault);
-            if happened { &mut done } else { &mut skipped }.push(*fault);
-        } else if !skipped.contains(fault) {
+            if world.begin(fault).await {
+                happened.push(Happened { fault: *fault, from, to: begin + fault.end() });
+            } else {
+                skipped.push(*fault);
+            }
+        } else if let Some(one) = happened.iter_mut().find(|one| one.fault == *fault) {
             world.end(fault).await;
+            one.to = Instant::now();
         }
         ids.set(world.ids());
     }
     wait_until(world, begin + length).await;
-    (done, skipped)
+    (happened, skipped)
 }
 
 /// Waits, and looks after the processes meanwhile.

@@ -16,7 +16,7 @@ pub(crate) enum Target {
     Aggregator,
     /// Prometheus' process, or the way to it.
     Prometheus,
-    /// The way to the server that holds Loki's protocol, and with it the server.
+    /// The server that holds Loki's protocol, or the way to it.
     Loki,
     /// The same for Tempo's.
     Tempo,
@@ -27,9 +27,10 @@ pub(crate) enum Target {
 /// What is done to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Manner {
-    /// kill -9; started again afterwards.
+    /// kill -9; started again afterwards. Servers of this process die with a request in hand: before they took it, behind
+    /// it, or whenever it is.
     Kill,
-    /// SIGTERM; started again afterwards.
+    /// SIGTERM; started again afterwards. Servers of this process end between two requests.
     Restart,
     /// SIGSTOP, then SIGCONT.
     Freeze,
@@ -50,7 +51,7 @@ pub(crate) enum Manner {
 }
 
 /// Every kind of fault that can happen.
-pub(crate) const KINDS: [(Target, Manner); 29] = [
+pub(crate) const KINDS: [(Target, Manner); 33] = [
     (Target::Agent, Manner::Kill),
     (Target::Agent, Manner::Restart),
     (Target::Agent, Manner::Freeze),
@@ -68,10 +69,14 @@ pub(crate) const KINDS: [(Target, Manner); 29] = [
     (Target::Prometheus, Manner::Freeze),
     (Target::Prometheus, Manner::Cut),
     (Target::Prometheus, Manner::Delay),
+    (Target::Loki, Manner::Kill),
+    (Target::Loki, Manner::Restart),
     (Target::Loki, Manner::Cut),
     (Target::Loki, Manner::Stall),
     (Target::Loki, Manner::Delay),
     (Target::Loki, Manner::Throttle),
+    (Target::Tempo, Manner::Kill),
+    (Target::Tempo, Manner::Restart),
     (Target::Tempo, Manner::Cut),
     (Target::Tempo, Manner::Stall),
     (Target::Tempo, Manner::Delay),

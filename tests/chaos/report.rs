@@ -6,14 +6,14 @@ use std::time::Duration;
 use ao_tests::verdict::Signal;
 use serde_json::{Value, json};
 
-use crate::plan::{Fault, Manner, Target};
+use crate::frames::Frames;
+use crate::plan::{Fault, Target};
 use crate::watch::Look;
-use crate::world::TIMEOUT;
 
 /// Memory that agent and aggregator may hold at most, bytes: their buffers at this load, unoptimised.
 const RESIDENT: [u64; 2] = [160 << 20, 320 << 20];
 /// The signals, and their sinks' workers: one a queue, and one for what was left behind.
-pub(crate) const SIGNALS: [(&str, Target, u64); 3] =
+pub(crate) const SIGNALS: [(&str, Target, usize); 3] =
     [("metrics", Target::Prometheus, 3), ("logs", Target::Loki, 6), ("spans", Target::Tempo, 3)];
 
 /// Everything that a run came to.
@@ -26,6 +26,8 @@ pub(crate) struct Outcome {
     pub(crate) skipped: Vec<Fault>,
     /// Metrics, logs, spans.
     pub(crate) signals: [Signal; 3],
+    /// From the agent to the aggregator.
+    pub(crate) frames: Frames,
     /// Why the ledger does not balance.
     pub(crate) ledger: Result<(), String>,
     /// Everything else that must not be.
@@ -35,21 +37,6 @@ pub(crate) struct Outcome {
     pub(crate) gap_s: f64,
     /// From the end of the load until everything was there.
     pub(crate) drained: Duration,
-}
-
-/// How many requests may come again: one a worker of the sink and crash of the aggregator, and one for each answer that
-/// a fault on the way to the sink, or in it, may have made unclear.
-pub(crate) fn resent_bound(faults: &[Fault], sink: Target, workers: u64) -> u64 {
-    // A request that hangs is sent again at its timeout, and all of them arrive when the way is free.
-    let hangs = |fault: &Fault| 1 + fault.lasts.as_millis().div_ceil(TIMEOUT.as_millis()) as u64;
-    let times = |fault: &Fault| match (fault.target, fault.manner) {
-        (Target::Aggregator, Manner::DiskFull | Manner::Clock) => 0,
-        (Target::Aggregator, _) => 1,
-        (target, Manner::Kill | Manner::Restart | Manner::Cut) if target == sink => 1,
-        (target, _) if target == sink => hangs(fault),
-        _ => 0,
-    };
-    faults.iter().map(times).sum::<u64>() * workers
 }
 
 impl Outcome {
@@ -107,10 +94,14 @@ impl Outcome {
                 s.sent, s.lost, s.double, s.resent, s.resent_bound
             );
         }
+        let Frames { sent, resent, duplicates, bound } = &self.frames;
+        text += &format!(
+            "\nframes from the agent: {sent} sent, {resent} of them again, {duplicates} came twice; bound {bound}\n"
+        );
         let [agent, aggregator] = self.resident().map(|bytes| bytes >> 20);
         let [most_agent, most_aggregator] = RESIDENT.map(|bytes| bytes >> 20);
         text += &format!(
-            "\nledger balanced: {}\nmemory: agent {agent} MiB of {most_agent}, aggregator {aggregator} MiB of \
+            "ledger balanced: {}\nmemory: agent {agent} MiB of {most_agent}, aggregator {aggregator} MiB of \
              {most_aggregator}\nlongest time without a sample: {:.1} s\ndrained within {:.1} s of the last fault\n",
             if self.ledger.is_ok() { "yes" } else { "no" },
             self.gap_s,
@@ -137,7 +128,7 @@ impl Outcome {
             "sent": sum(|s| s.sent), "lost": sum(|s| s.lost), "double": sum(|s| s.double),
             "resent": sum(|s| s.resent), "resent_bound": sum(|s| s.resent_bound),
             "ledger_balanced": self.ledger.is_ok(),
-            "signals": signals, "faults": faults,
+            "signals": signals, "frames": self.frames, "faults": faults,
             "skipped": self.skipped.iter().map(Fault::name).collect::<Vec<_>>(),
             "recovery_seconds": recovered, "resident_bytes": {"agent": agent, "aggregator": aggregator},
             "longest_gap_seconds": self.gap_s, "drained_seconds": self.drained.as_secs_f64(),

@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ao_tests::capture::{Capture, Protocol};
 use ao_tests::link::{Link, Weather};
+use ao_tests::lives::Moment;
 use ao_tests::load::counter;
 use ao_tests::loki::Loki;
 use ao_tests::process::Process;
 use ao_tests::prometheus::Prometheus;
 use ao_tests::stack::Stack;
 use ao_tests::tempo::Tempo;
+use tokio::time::timeout;
 
 use crate::disk;
+use crate::frames::Frames;
 use crate::plan::{Fault, Manner, Target};
 
 /// Room for what is not acknowledged through the longest outage, and little more.
@@ -38,6 +42,10 @@ pub(crate) struct World {
     to_prometheus: Link,
     to_loki: Link,
     to_tempo: Link,
+    /// What passed on the ways to Prometheus, Loki and Tempo.
+    pub(crate) captures: [Capture; 3],
+    /// Frames that were sent again, of the processes that have ended.
+    frames: Frames,
     /// Why no disk can be filled, where that is so.
     pub(crate) no_disks: Option<String>,
     /// Processes that are not to run now.
@@ -60,15 +68,20 @@ impl World {
         }
         let prometheus = Prometheus::start(&folder.join("prometheus")).await;
         let (loki, tempo) = (Arc::new(Loki::start().await), Arc::new(Tempo::start().await));
-        let link = |url: &str| Link::to(url.trim_start_matches("http://").parse().expect("an address"));
-        let (to_loki, to_tempo) = (link(&loki.url), link(&tempo.url));
-        let (to_prometheus, uplink) = (Link::to(prometheus.address()), Link::to(stack.ingest));
+        let captures = [Protocol::Http1, Protocol::Http1, Protocol::Http2].map(Capture::new);
+        let urls = [&prometheus.url, &loki.url, &tempo.url];
+        let link = |n: usize| {
+            let address = urls[n].trim_start_matches("http://").parse().expect("an address");
+            Link::watched(address, &captures[n])
+        };
+        let (to_prometheus, to_loki, to_tempo) = (link(0), link(1), link(2));
+        let uplink = Link::to(stack.ingest);
         stack.uplink = Some(uplink.address);
-        let timeout = TIMEOUT.as_secs();
+        let seconds = TIMEOUT.as_secs();
         let sinks = format!(
-            "{{prometheus: {{url: \"http://{}/api/v1/write\", timeout: {timeout}s}}, \
-             loki: {{url: \"http://{}/loki/api/v1/push\", timeout: {timeout}s}}, \
-             tempo: {{url: \"http://{}\", timeout: {timeout}s}}}}",
+            "{{prometheus: {{url: \"http://{}/api/v1/write\", timeout: {seconds}s}}, \
+             loki: {{url: \"http://{}/loki/api/v1/push\", timeout: {seconds}s}}, \
+             tempo: {{url: \"http://{}\", timeout: {seconds}s}}}}",
             to_prometheus.address, to_loki.address, to_tempo.address
         );
         let more = "fanout: {retry_base: 100ms, retry_cap: 2s, held_every: 1s}\njournal: {budget: 160MiB, segment: 4MiB}";
@@ -84,6 +97,8 @@ impl World {
             to_prometheus,
             to_loki,
             to_tempo,
+            captures,
+            frames: Frames::default(),
             no_disks,
             down,
             findings,
@@ -92,6 +107,7 @@ impl World {
 
     /// Stops the agent cleanly and starts it without its collectors, so that what it has read does not grow.
     pub(crate) async fn stop_collecting(&mut self) {
+        self.count_frames(Target::Agent).await;
         self.stack.agent().ask_to_end();
         self.ended(Target::Agent).await;
         let folder = self.stack.folder().to_owned();
@@ -99,9 +115,24 @@ impl World {
     }
 
     /// Does it. `false` where this machine does not allow it.
-    pub(crate) fn begin(&mut self, fault: &Fault) -> bool {
+    pub(crate) async fn begin(&mut self, fault: &Fault) -> bool {
         let target = fault.target;
+        if matches!(fault.manner, Manner::Kill | Manner::TornTail | Manner::Restart) {
+            self.count_frames(target).await;
+        }
         match fault.manner {
+            Manner::Kill | Manner::Restart if matches!(target, Target::Loki | Target::Tempo) => {
+                let moments = [Moment::Now, Moment::BeforeTaking, Moment::AfterTaking];
+                let moment = if fault.manner == Manner::Restart {
+                    Moment::Idle
+                } else {
+                    moments[(fault.dice % 3) as usize]
+                };
+                match target {
+                    Target::Loki => self.loki.kill(moment).await,
+                    _ => self.tempo.kill(moment).await,
+                }
+            }
             Manner::Kill | Manner::TornTail => {
                 self.process(target).kill();
                 self.down.insert(target);
@@ -143,6 +174,8 @@ impl World {
     pub(crate) async fn end(&mut self, fault: &Fault) {
         let target = fault.target;
         match fault.manner {
+            Manner::Kill | Manner::Restart if target == Target::Loki => self.loki.restart(),
+            Manner::Kill | Manner::Restart if target == Target::Tempo => self.tempo.restart(),
             Manner::Kill | Manner::TornTail => self.launch(target),
             Manner::Restart => {
                 self.ended(target).await;
@@ -169,6 +202,35 @@ impl World {
                 self.launch(target);
             }
         }
+    }
+
+    /// Adds what a process has counted, before it ends.
+    async fn count_frames(&mut self, target: Target) {
+        let frames = self.frames_of(target).await;
+        self.frames.add(&frames);
+    }
+
+    /// Of the processes as they are now. One that does not answer is a finding.
+    async fn frames_of(&mut self, target: Target) -> Frames {
+        let (agent, aggregator) = (self.stack.admin, self.stack.http);
+        let counted = match target {
+            Target::Agent => timeout(TIMEOUT, Frames::of_agent(agent)).await,
+            Target::Aggregator => timeout(TIMEOUT, Frames::of_aggregator(aggregator)).await,
+            _ => return Frames::default(),
+        };
+        counted.unwrap_or_else(|_| Err("no answer".to_owned())).unwrap_or_else(|error| {
+            self.findings.push(format!("{target:?} cannot be asked for its frames: {error}"));
+            Frames::default()
+        })
+    }
+
+    /// Frames that were sent again, up to now.
+    pub(crate) async fn frames(&mut self) -> Frames {
+        let mut all = self.frames.clone();
+        for target in [Target::Agent, Target::Aggregator] {
+            all.add(&self.frames_of(target).await);
+        }
+        all
     }
 
     fn set_clock(&mut self, fault: &Fault, offset_ns: i64) {

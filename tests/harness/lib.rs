@@ -4,11 +4,14 @@
 //! | room | what it holds |
 //! |---|---|
 //! | [`browser`] | pages in a headless browser, where there is one |
+//! | [`capture`] | the requests that pass a link, and their answers |
 //! | [`eventually`](mod@eventually) | wait for a condition with a deadline |
 //! | [`process`] | a child process with a log file; killed when dropped |
 //! | [`stack`] | an aggregator and an agent as processes, with their configurations |
 //! | [`prometheus`] | the real Prometheus, and PromQL |
+//! | [`remote_write`] | samples in requests of Prometheus' protocol |
 //! | [`link`] | a stretch of network that can be cut, stalled, slow or narrow |
+//! | [`lives`] | a server of this process that dies and comes back |
 //! | [`load`], [`verdict`] | numbered records of all signals, and what of them is where |
 //! | [`loki`], [`tempo`] | servers that decode, record, and answer by script |
 //! | [`script`] | the script |
@@ -17,12 +20,15 @@
 //! | [`workspace`] | where binaries, tools and reports lie |
 
 pub mod browser;
+pub mod capture;
 pub mod eventually;
 pub mod link;
+pub mod lives;
 pub mod load;
 pub mod loki;
 pub mod process;
 pub mod prometheus;
+pub mod remote_write;
 pub mod script;
 pub mod stack;
 pub mod synthetic;

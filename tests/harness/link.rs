@@ -11,6 +11,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::capture::{Capture, Tap};
+
 /// How the link is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weather {
@@ -47,11 +49,23 @@ impl Link {
     /// # Panics
     /// Where loopback gives none.
     pub fn to(target: SocketAddr) -> Self {
+        Self::new(target, None)
+    }
+
+    /// The same, and what passes is written down.
+    ///
+    /// # Panics
+    /// Where loopback gives no port.
+    pub fn watched(target: SocketAddr, capture: &Capture) -> Self {
+        Self::new(target, Some(capture.clone()))
+    }
+
+    fn new(target: SocketAddr, capture: Option<Capture>) -> Self {
         let port = socket(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).expect("loopback has a free port");
         let address = port.local_addr().expect("a bound socket has an address");
         let listener = socket(address).and_then(|socket| socket.listen(128)).expect("the port is ours");
         let (weather, seen) = watch::channel(Weather::Fine);
-        let serving = tokio::spawn(serve(listener, address, target, seen));
+        let serving = tokio::spawn(serve(listener, address, target, seen, capture));
         Self { address, weather, serving, _port: port }
     }
 
@@ -68,7 +82,7 @@ impl Drop for Link {
 }
 
 /// Bound, and the port can be bound again beside it.
-fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+pub(crate) fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseport(true)?;
     socket.bind(address)?;
@@ -80,6 +94,7 @@ async fn serve(
     address: SocketAddr,
     target: SocketAddr,
     mut weather: watch::Receiver<Weather>,
+    capture: Option<Capture>,
 ) {
     let mut listener = Some(listener);
     loop {
@@ -96,14 +111,20 @@ async fn serve(
                 changed = weather.changed() => if changed.is_err() { return },
                 accepted = door.accept() => {
                     let Ok((client, _)) = accepted else { continue };
-                    tokio::spawn(connection(client, target, weather.clone()));
+                    let tap = capture.as_ref().map(Capture::tap);
+                    tokio::spawn(connection(client, target, weather.clone(), tap));
                 }
             },
         }
     }
 }
 
-async fn connection(client: TcpStream, target: SocketAddr, weather: watch::Receiver<Weather>) {
+async fn connection(
+    client: TcpStream,
+    target: SocketAddr,
+    weather: watch::Receiver<Weather>,
+    tap: Option<Tap>,
+) {
     let Ok(server) = TcpStream::connect(target).await else { return abort(&client) };
     for stream in [&client, &server] {
         // A proxy must not add delays of its own.
@@ -113,27 +134,40 @@ async fn connection(client: TcpStream, target: SocketAddr, weather: watch::Recei
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
     let mut cut = weather.clone();
+    let sent = |piece: &[u8]| tap.iter().for_each(|tap| tap.sent(piece));
+    let given = |piece: &[u8]| tap.iter().for_each(|tap| tap.given(piece));
+    let gone = || tap.iter().for_each(Tap::ended);
     tokio::select! {
         _ = cut.wait_for(|now| *now == Weather::Cut) => {}
         _ = async { tokio::join!(
-            way(from_client, to_server, weather.clone()),
-            way(from_server, to_client, weather.clone()),
+            way(from_client, to_server, weather.clone(), sent, |_| {}, gone),
+            way(from_server, to_client, weather.clone(), |_| {}, given, || {}),
         ) } => {}
     }
+    gone();
 }
 
 /// Closing it is from now on a reset.
-fn abort(stream: &TcpStream) {
+pub(crate) fn abort(stream: &TcpStream) {
     let _unsupported = rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO));
 }
 
 /// One direction, until its end or an error, which the other side then sees.
-async fn way(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch::Receiver<Weather>) {
+/// `read` is told of what came, `written` of what went on, `ended` when nothing more comes.
+async fn way(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut weather: watch::Receiver<Weather>,
+    read: impl Fn(&[u8]),
+    written: impl Fn(&[u8]),
+    ended: impl Fn(),
+) {
     let (pieces, mut arriving) = mpsc::channel::<(Instant, Vec<u8>)>(PIECES);
     let seen = weather.clone();
     let reading = async move {
         let mut buffer = vec![0; PIECE];
         while let Ok(n @ 1..) = from.read(&mut buffer).await {
+            read(&buffer[..n]);
             let due = match *seen.borrow() {
                 Weather::Slow(delay) => Instant::now() + delay,
                 _ => Instant::now(),
@@ -142,6 +176,7 @@ async fn way(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch
                 return;
             }
         }
+        ended();
     };
     let writing = async move {
         while let Some((due, piece)) = arriving.recv().await {
@@ -152,6 +187,7 @@ async fn way(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut weather: watch
             if to.write_all(&piece).await.is_err() {
                 return;
             }
+            written(&piece);
             let now = *weather.borrow();
             if let Weather::Narrow(rate) = now {
                 sleep(Duration::from_secs_f64(piece.len() as f64 / f64::from(rate.max(1)))).await;

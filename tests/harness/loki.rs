@@ -6,7 +6,6 @@ mod query;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -18,8 +17,8 @@ use loki_api::logproto::PushRequest;
 use loki_api::prost::Message as _;
 use prost::Message as _;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
 
+use crate::lives::{Lives, Moment};
 use crate::script::{Reply, Script};
 
 /// One line that was accepted.
@@ -93,7 +92,7 @@ pub struct Loki {
     /// How it answers.
     pub script: Arc<Script>,
     recorded: Arc<Mutex<Recorded>>,
-    serving: JoinHandle<()>,
+    lives: Lives,
 }
 
 impl Loki {
@@ -102,12 +101,26 @@ impl Loki {
     /// # Panics
     /// Where loopback gives none.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await;
-        let listener = listener.expect("loopback has a free port");
-        let url = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
-        let (script, recorded) = (Arc::<Script>::default(), Arc::<Mutex<Recorded>>::default());
-        let serving = tokio::spawn(serve(listener, Arc::clone(&script), Arc::clone(&recorded)));
-        Self { url, script, recorded, serving }
+        let lives = Lives::new();
+        let loki = Self {
+            url: format!("http://{}", lives.address),
+            script: Arc::default(),
+            recorded: Arc::default(),
+            lives,
+        };
+        loki.restart();
+        loki
+    }
+
+    /// Dies; it keeps what it has recorded.
+    pub async fn kill(&self, moment: Moment) {
+        self.lives.die(&self.script, moment).await;
+    }
+
+    /// Serves again on the same port.
+    pub fn restart(&self) {
+        let (script, recorded) = (Arc::clone(&self.script), Arc::clone(&self.recorded));
+        self.lives.begin(|listener| serve(listener, script, recorded));
     }
 
     /// What was recorded so far.
@@ -126,12 +139,6 @@ impl Loki {
     }
 }
 
-impl Drop for Loki {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
 async fn serve(listener: TcpListener, script: Arc<Script>, recorded: Arc<Mutex<Recorded>>) {
     while let Ok((stream, _)) = listener.accept().await {
         tokio::spawn(connection(stream, Arc::clone(&script), Arc::clone(&recorded)));
@@ -140,7 +147,7 @@ async fn serve(listener: TcpListener, script: Arc<Script>, recorded: Arc<Mutex<R
 
 async fn connection(stream: TcpStream, script: Arc<Script>, recorded: Arc<Mutex<Recorded>>) {
     // Closing it is then a reset, which is what a scripted break is to be.
-    let _unsupported = rustix::net::sockopt::set_socket_linger(&stream, Some(std::time::Duration::ZERO));
+    crate::link::abort(&stream);
     let answer = hyper::service::service_fn(move |request: Request<Incoming>| {
         let (script, recorded) = (Arc::clone(&script), Arc::clone(&recorded));
         async move { handle(request, &script, &recorded).await }
@@ -182,6 +189,7 @@ async fn handle(
     if refuse.is_some_and(|text| lines.iter().any(|line| line.text == text)) {
         return Ok(plain(400, "an entry cannot be taken"));
     }
+    let _busy = script.busy();
     let take = || lock().take(lines, body);
     let reset = || io::Error::from(io::ErrorKind::ConnectionReset);
     match script.next() {
@@ -193,7 +201,7 @@ async fn handle(
             }
             Ok(response)
         }
-        Reply::Hang => std::future::pending().await,
+        Reply::Hang => match script.hang().await {},
         Reply::Reset => Err(reset()),
         Reply::AcceptAndReset => {
             let _unheard = take();
@@ -201,7 +209,7 @@ async fn handle(
         }
         Reply::AcceptAndHang => {
             let _unheard = take();
-            std::future::pending().await
+            match script.hang().await {}
         }
     }
 }

@@ -1,7 +1,10 @@
 //! How a server answers: by the script while there is one, else as a healthy one.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::watch;
 
 /// One answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,7 +25,22 @@ pub enum Reply {
 
 /// The answers to come.
 #[derive(Debug, Default)]
-pub struct Script(Mutex<State>);
+pub struct Script {
+    state: Mutex<State>,
+    /// Requests in hand.
+    busy: watch::Sender<usize>,
+    /// Requests that were never answered.
+    hung: watch::Sender<usize>,
+}
+
+/// A request in hand.
+pub(crate) struct Busy<'a>(&'a Script);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.send_modify(|count| *count -= 1);
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -53,7 +71,35 @@ impl Script {
         self.lock().next.len()
     }
 
+    /// A request is in hand until the guard is dropped.
+    pub(crate) fn busy(&self) -> Busy<'_> {
+        self.busy.send_modify(|count| *count += 1);
+        Busy(self)
+    }
+
+    /// Never answers.
+    pub(crate) async fn hang(&self) -> Infallible {
+        self.hung.send_modify(|count| *count += 1);
+        std::future::pending().await
+    }
+
+    /// Waits until no request is in hand.
+    pub(crate) async fn idle(&self) {
+        // The sender is ours: it cannot be gone.
+        let mut busy = self.busy.subscribe();
+        let _idle = busy.wait_for(|count| *count == 0).await;
+    }
+
+    /// From now on no request is answered; waits for the first such.
+    pub(crate) async fn hangs(&self, how: Reply) {
+        let mut hung = self.hung.subscribe();
+        let before = *hung.borrow_and_update();
+        self.always(Some(how));
+        // The sender is ours: it cannot be gone.
+        let _one = hung.wait_for(|count| *count > before).await;
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

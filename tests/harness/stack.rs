@@ -241,10 +241,15 @@ impl Stack {
 /// Where nobody answers.
 pub async fn metric(address: SocketAddr, name: &str, labels: &str) -> Result<f64, String> {
     let (_, text) = get(&format!("http://{address}/metrics")).await?;
-    let is_it = |line: &&str| {
+    Ok(values(&text, name, labels).sum())
+}
+
+/// The values of a family's lines in a text exposition that contain `labels`.
+pub fn values(text: &str, name: &str, labels: &str) -> impl Iterator<Item = f64> {
+    let is_it = move |line: &&str| {
         let rest = line.strip_prefix(name);
         rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(labels)
     };
     let value = |line: &str| line.rsplit(' ').next().and_then(|number| number.parse::<f64>().ok());
-    Ok(text.lines().filter(is_it).filter_map(value).sum())
+    text.lines().filter(is_it).filter_map(value)
 }

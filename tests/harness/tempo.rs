@@ -17,9 +17,11 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Code, Request, Response, Status};
 
+use crate::lives::{Lives, Moment};
 use crate::script::{Reply, Script};
 
 /// A running server; ends when dropped.
@@ -31,7 +33,7 @@ pub struct Tempo {
     /// How it answers.
     pub script: Arc<Script>,
     accepted: Arc<Mutex<Vec<ExportTraceServiceRequest>>>,
-    serving: JoinHandle<()>,
+    lives: Lives,
     querying: JoinHandle<()>,
 }
 
@@ -46,18 +48,9 @@ impl Tempo {
     /// # Panics
     /// Where loopback gives none.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await;
-        let listener = listener.expect("loopback has a free port");
-        let url = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
+        let lives = Lives::new();
+        let url = format!("http://{}", lives.address);
         let (script, accepted) = (Arc::<Script>::default(), Arc::<Mutex<Vec<_>>>::default());
-        let service = Service { script: Arc::clone(&script), accepted: Arc::clone(&accepted) };
-        let server = tonic::transport::Server::builder()
-            .add_service(TraceServiceServer::new(service).max_decoding_message_size(16 << 20))
-            .serve_with_incoming(TcpListenerStream::new(listener));
-        let serving = tokio::spawn(async move {
-            // It ends with the test.
-            let _ended = server.await;
-        });
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await;
         let listener = listener.expect("loopback has a free port");
         let query_url = format!("http://{}", listener.local_addr().expect("a bound listener has an address"));
@@ -70,7 +63,29 @@ impl Tempo {
         let querying = tokio::spawn(async move {
             let _ended = axum::serve(listener, router).await;
         });
-        Self { url, query_url, script, accepted, serving, querying }
+        let tempo = Self { url, query_url, script, accepted, lives, querying };
+        tempo.restart();
+        tempo
+    }
+
+    /// Dies; it keeps what it has accepted.
+    pub async fn kill(&self, moment: Moment) {
+        self.lives.die(&self.script, moment).await;
+    }
+
+    /// Serves again on the same port.
+    pub fn restart(&self) {
+        let service = Service { script: Arc::clone(&self.script), accepted: Arc::clone(&self.accepted) };
+        let service = TraceServiceServer::new(service).max_decoding_message_size(16 << 20);
+        self.lives.begin(|listener| async {
+            let incoming = TcpListenerStream::new(listener).map(|stream| {
+                // Closing it is then a reset.
+                stream.inspect(crate::link::abort)
+            });
+            let server = tonic::transport::Server::builder().add_service(service);
+            // It ends with its life.
+            let _ended = server.serve_with_incoming(incoming).await;
+        });
     }
 
     /// Accepted requests.
@@ -88,7 +103,6 @@ impl Tempo {
 
 impl Drop for Tempo {
     fn drop(&mut self) {
-        self.serving.abort();
         self.querying.abort();
     }
 }
@@ -103,13 +117,14 @@ impl TraceService for Service {
             let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
             accepted.push(request.into_inner());
         };
+        let _busy = self.script.busy();
         match self.script.next() {
             Reply::Accept => {
                 take();
                 Ok(Response::new(ExportTraceServiceResponse::default()))
             }
             Reply::Status(code, _, text) => Err(Status::new(Code::from(i32::from(code)), text)),
-            Reply::Hang => std::future::pending().await,
+            Reply::Hang => match self.script.hang().await {},
             Reply::Reset => Err(Status::unavailable("connection reset")),
             Reply::AcceptAndReset => {
                 take();
@@ -117,7 +132,7 @@ impl TraceService for Service {
             }
             Reply::AcceptAndHang => {
                 take();
-                std::future::pending().await
+                match self.script.hang().await {}
             }
         }
     }
