@@ -5,7 +5,7 @@
 //! | `api` | the trait, the row of the table, the errors |
 //! | `runner` | rounds: when, on which thread, with which deadline |
 //! | `outcome` | what is counted and said of rounds that failed |
-//! | `textfile`, `filter`, `mountinfo`, `zone` | what several collectors or only one need to read the host |
+//! | `file`, `folder`, `attributes`, `filter`, `mountinfo`, `zone` | what several collectors or only one need to read the host |
 //! | the others | one collector each, named as in the configuration |
 //!
 //! A collector is one file and two lines below: its `mod` and its row.
@@ -13,7 +13,10 @@
 pub mod api;
 mod runner;
 
+mod attributes;
+mod file;
 mod filter;
+mod folder;
 mod mountinfo;
 mod outcome;
 mod textfile;
@@ -34,27 +37,55 @@ use crate::event::MetricSet;
 use api::Entry;
 pub use runner::{Collectors, RunError};
 
+pub mod bcache;
+pub mod btrfs;
 pub mod cpu;
+pub mod cpufreq;
 pub mod diskstats;
+pub mod edac;
 pub mod filesystem;
+pub mod hwmon;
+pub mod kernel_hung;
 pub mod loadavg;
+pub mod mdadm;
 pub mod meminfo;
 pub mod netdev;
+pub mod nvme;
+pub mod powersupplyclass;
+pub mod rapl;
 pub mod stat;
+pub mod tapestats;
+pub mod thermal_zone;
 pub mod time;
 pub mod uname;
+pub mod watchdog;
+pub mod zfs;
 
 /// Every collector, in the order in which they run.
 pub static COLLECTORS: &[Entry] = &[
+    Entry { name: "bcache", default_on: true, build: bcache::build },
+    Entry { name: "btrfs", default_on: true, build: btrfs::build },
     Entry { name: "cpu", default_on: true, build: cpu::build },
+    Entry { name: "cpufreq", default_on: true, build: cpufreq::build },
     Entry { name: "diskstats", default_on: true, build: diskstats::build },
+    Entry { name: "edac", default_on: true, build: edac::build },
     Entry { name: "filesystem", default_on: true, build: filesystem::build },
+    Entry { name: "hwmon", default_on: true, build: hwmon::build },
+    Entry { name: "kernel_hung", default_on: true, build: kernel_hung::build },
     Entry { name: "loadavg", default_on: true, build: loadavg::build },
+    Entry { name: "mdadm", default_on: true, build: mdadm::build },
     Entry { name: "meminfo", default_on: true, build: meminfo::build },
     Entry { name: "netdev", default_on: true, build: netdev::build },
+    Entry { name: "nvme", default_on: true, build: nvme::build },
+    Entry { name: "powersupplyclass", default_on: true, build: powersupplyclass::build },
+    Entry { name: "rapl", default_on: true, build: rapl::build },
     Entry { name: "stat", default_on: true, build: stat::build },
+    Entry { name: "tapestats", default_on: true, build: tapestats::build },
+    Entry { name: "thermal_zone", default_on: true, build: thermal_zone::build },
     Entry { name: "time", default_on: true, build: time::build },
     Entry { name: "uname", default_on: true, build: uname::build },
+    Entry { name: "watchdog", default_on: true, build: watchdog::build },
+    Entry { name: "zfs", default_on: true, build: zfs::build },
 ];
 
 /// The section `collectors`: when to read, and a section per collector, which is its own `Config`, or `true`, or `false`.

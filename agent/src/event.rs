@@ -46,6 +46,8 @@ pub struct MetricSet {
     pub labels: Vec<(Range<u32>, Range<u32>)>,
     /// All names, help texts and label values.
     pub arena: String,
+    /// The family that was asked for last: those of a device are asked for in the same order as those of the one before.
+    last: usize,
 }
 
 /// A family, its texts in the arena.
@@ -84,12 +86,18 @@ impl MetricSet {
 
     /// Declares a family; its samples follow. Declaring a name again gives the same family.
     pub fn family(&mut self, name: &str, kind: MetricType, help: &str) -> FamilyRef {
-        if let Some(known) = self.families.iter().rposition(|f| self.text(&f.name) == name) {
-            return FamilyRef(known as u32);
+        let is = |f: &FamilyText| self.text(&f.name) == name;
+        let next = self.last + 1;
+        let known = match self.families.get(next) {
+            Some(family) if is(family) => Some(next),
+            _ => self.families.iter().rposition(is),
+        };
+        self.last = known.unwrap_or(self.families.len());
+        if known.is_none() {
+            let family = FamilyText { name: self.put(name), help: self.put(help), kind };
+            self.families.push(family);
         }
-        let family = FamilyText { name: self.put(name), help: self.put(help), kind };
-        self.families.push(family);
-        FamilyRef(self.families.len() as u32 - 1)
+        FamilyRef(self.last as u32)
     }
 
     /// Adds a sample.

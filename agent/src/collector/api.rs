@@ -85,6 +85,30 @@ impl CollectError {
     }
 }
 
+/// The first thing that went wrong while the rest was read.
+#[derive(Debug, Default)]
+pub struct Faults(Option<CollectError>);
+
+impl Faults {
+    /// The value, or nothing and the error remembered.
+    pub fn note<T>(&mut self, result: Result<T, CollectError>) -> Option<T> {
+        result.map_err(|why| self.add(why)).ok()
+    }
+
+    /// Remembers an error if it is the first.
+    pub fn add(&mut self, why: CollectError) {
+        self.0.get_or_insert(why);
+    }
+
+    /// What the collector returns.
+    ///
+    /// # Errors
+    /// The first one.
+    pub fn end(self) -> Result<(), CollectError> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
 /// A collector's own `Config` from its section; the default one where there is none.
 ///
 /// # Errors

@@ -13,9 +13,9 @@ use serde::Deserialize;
 use serde_yaml_ng::Value;
 
 use super::api::{self, Built, CollectError, Collector};
+use super::file::TextFile;
 use super::filter::Filter;
 use super::mountinfo::{self, Mount};
-use super::textfile::TextFile;
 use crate::context::Roots;
 use crate::event::MetricSet;
 use crate::rounds::Crew;
@@ -173,6 +173,8 @@ fn emit(mount: &Mount, answer: Option<rustix::io::Result<StatFs>>, out: &mut Met
     one("node_filesystem_avail_bytes", "Free space for everybody.", stat.f_bavail as f64 * block);
     one("node_filesystem_files", "Files (inodes) that the file system can hold.", stat.f_files as f64);
     one("node_filesystem_files_free", "Files that it can still take.", stat.f_ffree as f64);
+    // node_exporter gives it on every system.
+    one("node_filesystem_purgeable_bytes", "Space that could be made free; only macOS knows of any.", 0.0);
     let (major, minor) = (mount.major.to_string(), mount.minor.to_string());
     let labels = [("device", &*mount.device), ("major", &major), ("minor", &minor), ("mountpoint", &point)];
     let family = out.family("node_filesystem_mount_info", Gauge, "Device number of a mount.");

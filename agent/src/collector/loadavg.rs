@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_yaml_ng::Value;
 
 use super::api::{self, Built, CollectError, Collector};
-use super::textfile::TextFile;
+use super::file::TextFile;
 use crate::context::Roots;
 use crate::event::MetricSet;
 

@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde_yaml_ng::Value;
 
 use super::api::{self, Built, CollectError, Collector};
+use super::file::TextFile;
 use super::filter::Filter;
-use super::textfile::TextFile;
 use crate::context::Roots;
 use crate::event::MetricSet;
 
