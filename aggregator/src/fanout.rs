@@ -49,6 +49,7 @@ use ao_common::health::Health;
 use ao_common::journal::Journal;
 use ao_common::shutdown::Tasks;
 use prometheus_client::registry::Registry;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::{CLASSES, QUEUES, reader_of};
@@ -115,8 +116,9 @@ pub fn spawn(config: &Config, sinks: &[Arc<dyn Sink>], ground: Ground<'_>) -> Re
     let arrivals = crew.arrivals(ground.tasks);
     for sink in sinks {
         sink.keep_in(&crew.dir)?;
+        let well = watch::Sender::new(());
         for (class, arrivals) in CLASSES.iter().zip(&arrivals).filter(|(c, _)| sink.classes().contains(c)) {
-            crew.spawn(sink, *class, arrivals, ground.tasks)?;
+            crew.spawn(sink, *class, (arrivals, &well), ground.tasks)?;
         }
     }
     Ok(crew.statuses)

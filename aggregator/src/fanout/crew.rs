@@ -8,6 +8,7 @@ use ao_common::health::Health;
 use ao_common::journal::{Journal, Position};
 use ao_common::shutdown::Tasks;
 use ao_proto::v1::Class;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::arrivals::Arrivals;
@@ -51,6 +52,8 @@ struct Team<'a> {
     sink: &'a Arc<dyn Sink>,
     class: Class,
     arrivals: &'a Arc<Arrivals>,
+    /// Of all of the sink's workers.
+    well: &'a watch::Sender<()>,
     share: Arc<Share>,
     ranges: Arc<Ranges>,
 }
@@ -69,7 +72,7 @@ impl Crew<'_> {
         CLASSES.iter().map(follow).collect()
     }
 
-    /// Starts the workers of a sink and class.
+    /// Starts the workers of a sink and class. `well` is that of all of the sink's workers.
     ///
     /// # Errors
     /// Where a cursor or a file cannot be used.
@@ -77,7 +80,7 @@ impl Crew<'_> {
         &self,
         sink: &Arc<dyn Sink>,
         class: Class,
-        arrivals: &Arc<Arrivals>,
+        (arrivals, well): (&Arc<Arrivals>, &watch::Sender<()>),
         tasks: &mut Tasks,
     ) -> Result<(), FanoutError> {
         let ranges = Ranges::find(self.journal, number(class, Lane::Fresh), sink.name())?;
@@ -85,6 +88,7 @@ impl Crew<'_> {
             sink,
             class,
             arrivals,
+            well,
             share: Arc::new(Share::new(self.config.backlog_share)),
             ranges: Arc::new(ranges),
         };
@@ -147,6 +151,7 @@ impl Crew<'_> {
             patience: self.patience(),
             report,
             shutdown: self.shutdown.clone(),
+            well: team.well.clone(),
             waited: std::time::Duration::ZERO,
         };
         let leaves = lane == Lane::Fresh && team.sink.policy().fresh_first;

@@ -4,7 +4,7 @@
 //! | answer | what follows |
 //! |---|---|
 //! | accepted | done |
-//! | retry | full-jitter backoff, not before Retry-After |
+//! | retry | full-jitter backoff, not before Retry-After; else ended by another worker's success |
 //! | throttled four times | two halves: one that is larger than the backend's burst never passes |
 //! | 500 three times, while a small test request passes | taken for refused data; a record is given up for two of them |
 //! | configuration | held, alarmed, tried again slowly |
@@ -15,10 +15,12 @@ use std::time::Duration;
 
 use ao_common::backoff::Backoff;
 use futures_util::future::BoxFuture;
+use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::report::Report;
+use super::status::State;
 use super::tally::{Tally, add_to};
 use crate::sink::api::{Accepted, Answer, Batch, Decoded, DropReason, Refusal, RetryKind, Sink};
 
@@ -68,6 +70,8 @@ pub(super) struct Courier {
     pub(super) patience: Patience,
     pub(super) report: Report,
     pub(super) shutdown: CancellationToken,
+    /// Between the workers of a sink: one of them has found that it takes requests again.
+    pub(super) well: watch::Sender<()>,
     /// Time that was not spent working.
     pub(super) waited: Duration,
 }
@@ -112,13 +116,18 @@ impl Courier {
             if piece.unclear {
                 self.resent(&piece.batch, notes).await;
             }
+            // From before the request on: what the others find while it fails counts.
+            let mut well = self.well.subscribe();
             match self.send(&piece.batch).await? {
                 Ok(accepted) => {
                     backoff.reset();
+                    if self.report.state != State::Ok {
+                        self.well.send_replace(());
+                    }
                     self.report.accepted();
                     settled.add(&piece.batch, accepted);
                 }
-                Err(refusal) => match self.judge(&refusal, &mut piece, &mut backoff).await? {
+                Err(refusal) => match self.judge(&refusal, &mut piece, &mut backoff, &mut well).await? {
                     Next::Again => pieces.push(piece),
                     Next::Halve { suspect } => {
                         let half = piece.batch.records().div_ceil(2);
@@ -150,6 +159,7 @@ impl Courier {
         refusal: &Refusal,
         piece: &mut Piece,
         backoff: &mut Backoff,
+        well: &mut watch::Receiver<()>,
     ) -> Result<Next, Stopped> {
         let alone = piece.batch.records() <= 1;
         let smaller = |reason, suspect| if alone { Next::GiveUp(reason) } else { Next::Halve { suspect } };
@@ -162,7 +172,7 @@ impl Courier {
                 self.report.held(why);
                 let wait =
                     Backoff::new(Duration::ZERO, Duration::ZERO).next_at_least(self.patience.held_every);
-                self.wait(wait).await?;
+                self.wait_until_well(wait, well).await?;
                 Ok(Next::Again)
             }
             Refusal::Retry { kind, after, why } => {
@@ -182,11 +192,11 @@ impl Courier {
                     return Ok(Next::Halve { suspect: piece.suspect });
                 }
                 self.report.retrying(why);
-                let wait = match after {
-                    Some(asked) => backoff.next_at_least(*asked),
-                    None => backoff.next(),
-                };
-                self.wait(wait).await?;
+                if *kind == RetryKind::Throttled || after.is_some() {
+                    self.wait(backoff.next_at_least(after.unwrap_or_default())).await?;
+                } else if self.wait_until_well(backoff.next(), well).await? {
+                    backoff.reset();
+                }
                 Ok(Next::Again)
             }
         }
@@ -218,6 +228,20 @@ impl Courier {
     pub(super) async fn wait(&mut self, time: Duration) -> Result<(), Stopped> {
         self.waited += time;
         self.until_shutdown(tokio::time::sleep(time)).await
+    }
+
+    /// Waits, but no longer than until another worker of the sink finds that it takes requests again: true then.
+    async fn wait_until_well(
+        &mut self,
+        time: Duration,
+        well: &mut watch::Receiver<()>,
+    ) -> Result<bool, Stopped> {
+        let (begin, mut is_well) = (Instant::now(), false);
+        let waiting =
+            async { is_well = matches!(tokio::time::timeout(time, well.changed()).await, Ok(Ok(()))) };
+        self.until_shutdown(waiting).await?;
+        self.waited += begin.elapsed();
+        Ok(is_well)
     }
 
     /// Does something that ends at the shutdown.

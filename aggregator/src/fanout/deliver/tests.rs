@@ -61,8 +61,8 @@ fn stand(sink: &Arc<Scripted>) -> Stand {
         held_every: Duration::from_secs(60),
         drain: Duration::from_secs(5),
     };
-    let (shutdown, waited) = (CancellationToken::new(), Duration::ZERO);
-    let courier = Courier { sink: sink.clone(), patience, report, shutdown, waited };
+    let (shutdown, well, waited) = (CancellationToken::new(), watch::Sender::new(()), Duration::ZERO);
+    let courier = Courier { sink: sink.clone(), patience, report, shutdown, well, waited };
     Stand { courier, health, statuses, ledger }
 }
 
@@ -141,6 +141,42 @@ async fn throttled_beyond_the_burst() {
     assert_eq!(deliver(&sink, 10).await, []);
     assert!(started.elapsed() >= Duration::from_secs(30), "{:?}", started.elapsed());
     assert_eq!(sink.accepted(), (0..10).map(|r| (r, 1)).collect());
+}
+
+/// Scenario: two workers of a sink that is away for an hour, then one of a sink that only refuses its data beside one that
+/// is never refused.
+/// Guarantees: once the one is through, the other is at once; where nothing has become well nobody's wait is shortened.
+#[tokio::test(start_paused = true)]
+async fn one_that_finds_it_well_wakes_the_others() {
+    for round in 0..10 {
+        let begin = Instant::now();
+        let well_again = begin + Duration::from_secs(3_600);
+        let sink = Arc::new(Scripted::new(move |_, _| {
+            if Instant::now() < well_again { server_error() } else { Ok(Accepted::default()) }
+        }));
+        let sink = Arc::new(Scripted { well: false, ..Arc::into_inner(sink).unwrap() });
+        let (mut one, mut other) = (stand(&sink).courier, stand(&sink).courier);
+        other.well = one.well.clone();
+        let through = async |courier: &mut Courier| {
+            courier.deliver(batch(2), &mut NoDisk).await.expect("no shutdown");
+            begin.elapsed()
+        };
+        let (one, other) = tokio::join!(through(&mut one), through(&mut other));
+        assert!(one.abs_diff(other) < Duration::from_millis(10), "{round}: {one:?}, {other:?}");
+    }
+    let refuses = |n, _: &[u32]| if n < 8 { server_error() } else { Ok(Accepted::default()) };
+    let ill = Arc::new(Scripted { well: false, ..Scripted::new(refuses) });
+    let fine = Arc::new(Scripted::new(|_, _| Ok(Accepted::default())));
+    let (mut ill, mut fine) = (stand(&ill).courier, stand(&fine).courier);
+    fine.well = ill.well.clone();
+    let heard = fine.well.subscribe();
+    let delivering = tokio::spawn(async move { ill.deliver(batch(1), &mut NoDisk).await.is_ok() });
+    while !delivering.is_finished() {
+        assert!(!heard.has_changed().unwrap());
+        fine.deliver(batch(1), &mut NoDisk).await.expect("no shutdown");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!(delivering.await.unwrap());
 }
 
 /// Scenario: the credentials are wrong for an hour.
