@@ -55,9 +55,7 @@ struct Process(u32);
 impl Process {
     /// A line of its status, in MiB.
     fn memory(self, line: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0)).unwrap();
-        let line = status.lines().find_map(|text| text.strip_prefix(line)).unwrap();
-        line.split_whitespace().next().and_then(|kib| kib.parse::<u64>().ok()).unwrap() / 1024
+        ao_tests::process::memory(self.0, line)
     }
 
     fn resident(self) -> u64 {

@@ -118,6 +118,17 @@ impl Process {
     }
 }
 
+/// A line of a process's status in /proc (`VmRSS:`, `VmHWM:`), in MiB.
+///
+/// # Panics
+/// Where there is no such process or line.
+pub fn memory(pid: u32, line: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
+    let size =
+        status.lines().find_map(|text| text.strip_prefix(line)?.split_whitespace().next()?.parse().ok());
+    size.map(|kib: u64| kib / 1_024).expect("the kernel tells a process's memory")
+}
+
 impl Drop for Process {
     #[allow(clippy::print_stdout, reason = "what a failed test shows its reader")]
     fn drop(&mut self) {
