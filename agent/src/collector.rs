@@ -5,7 +5,7 @@
 //! | `api` | the trait, the row of the table, the errors |
 //! | `runner` | rounds: when, on which thread, with which deadline |
 //! | `outcome` | what is counted and said of rounds that failed |
-//! | `file`, `folder`, `attributes`, `filter`, `mountinfo`, `zone` | what several collectors or only one need to read the host |
+//! | `file`, `netfile`, `picker`, `folder`, `device`, `attributes`, `filter`, `mountinfo`, `zone` | what several collectors or only one need to read the host |
 //! | the others | one collector each, named as in the configuration |
 //!
 //! A collector is one file and two lines below: its `mod` and its row.
@@ -14,11 +14,14 @@ pub mod api;
 mod runner;
 
 mod attributes;
+mod device;
 mod file;
 mod filter;
 mod folder;
 mod mountinfo;
+mod netfile;
 mod outcome;
+mod picker;
 mod textfile;
 mod zone;
 
@@ -37,54 +40,88 @@ use crate::event::MetricSet;
 use api::Entry;
 pub use runner::{Collectors, RunError};
 
+pub mod arp;
 pub mod bcache;
 pub mod btrfs;
+pub mod conntrack;
 pub mod cpu;
 pub mod cpufreq;
 pub mod diskstats;
+pub mod dmi;
 pub mod edac;
+pub mod entropy;
+pub mod filefd;
 pub mod filesystem;
 pub mod hwmon;
 pub mod kernel_hung;
 pub mod loadavg;
 pub mod mdadm;
 pub mod meminfo;
+pub mod netclass;
 pub mod netdev;
+pub mod netstat;
 pub mod nvme;
+pub mod os;
 pub mod powersupplyclass;
+pub mod pressure;
 pub mod rapl;
+pub mod schedstat;
+pub mod selinux;
+pub mod sockstat;
+pub mod softnet;
 pub mod stat;
 pub mod tapestats;
 pub mod thermal_zone;
 pub mod time;
+pub mod timex;
+pub mod udp_queues;
 pub mod uname;
+pub mod vmstat;
 pub mod watchdog;
+pub mod xfs;
 pub mod zfs;
 
 /// Every collector, in the order in which they run.
 pub static COLLECTORS: &[Entry] = &[
+    Entry { name: "arp", default_on: true, build: arp::build },
     Entry { name: "bcache", default_on: true, build: bcache::build },
     Entry { name: "btrfs", default_on: true, build: btrfs::build },
+    Entry { name: "conntrack", default_on: true, build: conntrack::build },
     Entry { name: "cpu", default_on: true, build: cpu::build },
     Entry { name: "cpufreq", default_on: true, build: cpufreq::build },
     Entry { name: "diskstats", default_on: true, build: diskstats::build },
+    Entry { name: "dmi", default_on: true, build: dmi::build },
     Entry { name: "edac", default_on: true, build: edac::build },
+    Entry { name: "entropy", default_on: true, build: entropy::build },
+    Entry { name: "filefd", default_on: true, build: filefd::build },
     Entry { name: "filesystem", default_on: true, build: filesystem::build },
     Entry { name: "hwmon", default_on: true, build: hwmon::build },
     Entry { name: "kernel_hung", default_on: true, build: kernel_hung::build },
     Entry { name: "loadavg", default_on: true, build: loadavg::build },
     Entry { name: "mdadm", default_on: true, build: mdadm::build },
     Entry { name: "meminfo", default_on: true, build: meminfo::build },
+    Entry { name: "netclass", default_on: true, build: netclass::build },
     Entry { name: "netdev", default_on: true, build: netdev::build },
+    Entry { name: "netstat", default_on: true, build: netstat::build },
     Entry { name: "nvme", default_on: true, build: nvme::build },
+    Entry { name: "os", default_on: true, build: os::build },
     Entry { name: "powersupplyclass", default_on: true, build: powersupplyclass::build },
+    Entry { name: "pressure", default_on: true, build: pressure::build },
     Entry { name: "rapl", default_on: true, build: rapl::build },
+    Entry { name: "schedstat", default_on: true, build: schedstat::build },
+    Entry { name: "selinux", default_on: true, build: selinux::build },
+    Entry { name: "sockstat", default_on: true, build: sockstat::build },
+    Entry { name: "softnet", default_on: true, build: softnet::build },
     Entry { name: "stat", default_on: true, build: stat::build },
     Entry { name: "tapestats", default_on: true, build: tapestats::build },
     Entry { name: "thermal_zone", default_on: true, build: thermal_zone::build },
     Entry { name: "time", default_on: true, build: time::build },
+    Entry { name: "timex", default_on: true, build: timex::build },
+    Entry { name: "udp_queues", default_on: true, build: udp_queues::build },
     Entry { name: "uname", default_on: true, build: uname::build },
+    Entry { name: "vmstat", default_on: true, build: vmstat::build },
     Entry { name: "watchdog", default_on: true, build: watchdog::build },
+    Entry { name: "xfs", default_on: true, build: xfs::build },
     Entry { name: "zfs", default_on: true, build: zfs::build },
 ];
 

@@ -83,6 +83,16 @@ impl CollectError {
     pub fn line(path: &Path, index: usize, text: &str) -> Self {
         Self::Parse { path: path.to_owned(), line: index + 1, text: text.chars().take(120).collect() }
     }
+
+    /// Whether a file is absent: what it tells of is not on this host or not in this kernel.
+    pub fn is_absent(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// [`CollectError::NoData`] instead, where a file is absent.
+    pub fn absent_means_no(self, what: &'static str) -> Self {
+        if self.is_absent() { Self::NoData(what) } else { self }
+    }
 }
 
 /// The first thing that went wrong while the rest was read.

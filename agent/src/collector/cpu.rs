@@ -169,12 +169,14 @@ impl Cpu {
             let Some(place) = self.place(cpu, roots) else { continue };
             // The count of a core shows at each of its threads, that of a package at each of its cores.
             if let std::collections::btree_map::Entry::Vacant(free) = cores.entry((place.package, place.core))
-                && let Some(count) = self.file.number(&dir.join("thermal_throttle/core_throttle_count"))
+                && let Some(count) =
+                    self.file.number::<u64>(&dir.join("thermal_throttle/core_throttle_count"))
             {
                 free.insert(count);
             }
             if let std::collections::btree_map::Entry::Vacant(free) = packages.entry(place.package)
-                && let Some(count) = self.file.number(&dir.join("thermal_throttle/package_throttle_count"))
+                && let Some(count) =
+                    self.file.number::<u64>(&dir.join("thermal_throttle/package_throttle_count"))
             {
                 free.insert(count);
             }

@@ -1,14 +1,25 @@
 //! Reads the kernel's text files whole, into a buffer that is used again at every round.
+//!
+//! A file of /proc or /sys that is asked for again and again stays open: reading it from its beginning gives what is
+//! true now, without the way through the folders. Other files may be replaced by new ones of the same name.
 
 use std::fs::File;
-use std::io::Read as _;
-use std::path::Path;
-use std::str;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::{self, FromStr};
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::{FsWord, fstatfs};
+use rustix::io::{Errno, pread};
 
 use super::api::CollectError;
 
 /// No file that is read here comes near it (4,096 CPUs: some hundred KiB); a wrong root may point anywhere.
-const LIMIT_BYTES: u64 = 16 << 20;
+const LIMIT_BYTES: usize = 16 << 20;
+/// A page: what the kernel gives of a file of /proc at least, and of one of /sys at most.
+const FIRST_BYTES: usize = 4 << 10;
+/// What statfs(2) says of /proc and of /sys.
+const KERNEL_FILES: [FsWord; 2] = [0x9fa0, 0x6265_6572];
 
 /// A buffer for one file at a time.
 #[derive(Debug, Default)]
@@ -16,6 +27,10 @@ pub(super) struct TextFile {
     bytes: Vec<u8>,
     /// Only for a file that is not UTF-8.
     lossy: String,
+    /// The path that was read last.
+    path: PathBuf,
+    /// Its file, where that stays open.
+    kept: Option<File>,
 }
 
 impl TextFile {
@@ -24,10 +39,7 @@ impl TextFile {
     /// # Errors
     /// [`CollectError::Io`] with the path.
     pub(super) fn bytes(&mut self, path: &Path) -> Result<&[u8], CollectError> {
-        self.bytes.clear();
-        File::open(path)
-            .and_then(|file| file.take(LIMIT_BYTES).read_to_end(&mut self.bytes))
-            .map_err(|source| CollectError::Io { path: path.to_owned(), source })?;
+        self.fill(path, false).map_err(|source| CollectError::Io { path: path.to_owned(), source })?;
         Ok(&self.bytes)
     }
 
@@ -54,9 +66,19 @@ impl TextFile {
         str::from_utf8(&self.bytes).unwrap_or_default()
     }
 
-    /// The file's text without the blanks around it; `None` where it is absent or the driver has none to give now.
+    /// What one read gives of the file, without the white space around it: all of a file of one value, as in most of
+    /// /sys and in /proc/sys.
+    ///
+    /// # Errors
+    /// [`CollectError::Io`] with the path.
+    pub(super) fn setting(&mut self, path: &Path) -> Result<&str, CollectError> {
+        self.fill(path, true).map_err(|source| CollectError::Io { path: path.to_owned(), source })?;
+        Ok(self.last().trim())
+    }
+
+    /// The same; `None` where the file is absent or the driver has nothing to give now.
     pub(super) fn word(&mut self, path: &Path) -> Option<&str> {
-        self.text(path).ok().map(str::trim)
+        self.setting(path).ok()
     }
 
     /// The number, with or without a sign, that is all of the file; `None` where it is absent, empty, or the driver has
@@ -77,8 +99,84 @@ impl TextFile {
         }
     }
 
-    /// The number that is all of the file, as in most of /sys; `None` where it is absent or no number.
-    pub(super) fn number(&mut self, path: &Path) -> Option<u64> {
-        self.text(path).ok()?.trim().parse().ok()
+    /// The number that is all of the file; `None` where it is absent or no number.
+    pub(super) fn number<T: FromStr>(&mut self, path: &Path) -> Option<T> {
+        self.word(path)?.parse().ok()
+    }
+
+    fn fill(&mut self, path: &Path, once: bool) -> io::Result<()> {
+        let again = self.path == path;
+        if again && let Some(file) = &self.kept {
+            // What it belonged to may have gone and come back under the same name.
+            if read_whole(file, &mut self.bytes, once).is_ok() {
+                return Ok(());
+            }
+        }
+        self.kept = None;
+        if !again {
+            self.path.clear();
+            self.path.push(path);
+        }
+        let file = File::open(path)?;
+        read_whole(&file, &mut self.bytes, once)?;
+        if again && fstatfs(&file).is_ok_and(|fs| KERNEL_FILES.contains(&fs.f_type)) {
+            self.kept = Some(file);
+        }
+        Ok(())
+    }
+}
+
+fn read_whole(file: &File, bytes: &mut Vec<u8>, once: bool) -> io::Result<()> {
+    bytes.clear();
+    bytes.reserve(FIRST_BYTES);
+    while bytes.len() < LIMIT_BYTES {
+        let offset = bytes.len() as u64;
+        match pread(file, spare_capacity(bytes), offset) {
+            Ok(0) => break,
+            Ok(_) if once => break,
+            Ok(_) if bytes.len() == bytes.capacity() => bytes.reserve(bytes.len()),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(why) => return Err(why.into()),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Scenario: a plain file that is replaced, grows beyond a page, and goes.
+    /// Guarantees: what is read is always the file that bears the name now, whole.
+    #[test]
+    fn plain_files_are_opened_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, new) = (dir.path().join("a"), dir.path().join("b"));
+        let mut file = TextFile::default();
+        for text in ["1\n".to_owned(), "2\n".to_owned(), "x".repeat(3 * FIRST_BYTES), String::new()] {
+            fs::write(&new, &text).unwrap();
+            fs::rename(&new, &path).unwrap();
+            assert_eq!(file.text(&path).unwrap(), text);
+        }
+        fs::write(&path, " 7 \n").unwrap();
+        assert_eq!((file.number(&path), file.number::<u8>(&path)), (Some(7_i64), Some(7)));
+        fs::remove_file(&path).unwrap();
+        assert!(file.text(&path).is_err() && file.kept.is_none());
+    }
+
+    /// Scenario: the kernel's clock of uptime, read until it has moved on; then another file.
+    /// Guarantees: the file stays open from its second reading on and is up to date; another one takes its place.
+    #[test]
+    fn files_of_the_kernel_stay_open() {
+        let path = Path::new("/proc/uptime");
+        let mut file = TextFile::default();
+        let first = file.text(path).unwrap().to_owned();
+        assert!(file.kept.is_none());
+        while file.text(path).unwrap() == first {}
+        assert!(file.kept.is_some());
+        assert_eq!(file.text(Path::new("/proc/self/comm")).unwrap().lines().count(), 1);
+        assert!(file.kept.is_none());
     }
 }

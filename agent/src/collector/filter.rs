@@ -21,13 +21,7 @@ impl Filter {
     /// Where both options are set, or one is no regular expression.
     pub(super) fn new(exclude: Pattern<'_>, include: Pattern<'_>, default: &str) -> Result<Self, BuildError> {
         let compile = |option, pattern: &str| {
-            let regex = (!pattern.is_empty()).then(|| Regex::new(pattern)).transpose();
-            regex.map_err(|why| {
-                // The error draws the pattern over several lines; its last one says what is wrong.
-                let why = why.to_string();
-                let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                BuildError::Pattern { option, pattern: pattern.to_owned(), why }
-            })
+            if pattern.is_empty() { Ok(None) } else { compile(option, pattern).map(Some) }
         };
         match (exclude, include) {
             ((a, Some(_)), (b, Some(_))) => Err(BuildError::Both(a, b)),
@@ -43,6 +37,19 @@ impl Filter {
         self.exclude.as_ref().is_some_and(|pattern| pattern.is_match(name))
             || self.include.as_ref().is_some_and(|pattern| !pattern.is_match(name))
     }
+}
+
+/// The regular expression that is an option's value.
+///
+/// # Errors
+/// Where it is none.
+pub(super) fn compile(option: &'static str, pattern: &str) -> Result<Regex, BuildError> {
+    Regex::new(pattern).map_err(|why| {
+        // The error draws the pattern over several lines; its last one says what is wrong.
+        let why = why.to_string();
+        let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        BuildError::Pattern { option, pattern: pattern.to_owned(), why }
+    })
 }
 
 #[cfg(test)]

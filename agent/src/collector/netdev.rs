@@ -7,6 +7,7 @@ use serde_yaml_ng::Value;
 use super::api::{self, Built, CollectError, Collector};
 use super::file::TextFile;
 use super::filter::Filter;
+use super::netfile;
 use crate::context::Roots;
 use crate::event::MetricSet;
 
@@ -61,19 +62,13 @@ const COLUMNS: [(&str, &str); 16] = [
 
 impl Collector for Netdev {
     fn collect(&mut self, roots: &Roots, out: &mut MetricSet) -> Result<(), CollectError> {
-        // /proc/net is the reader's own network; the host's is that of its first process. Where that one is hidden
-        // (hidepid) or absent, the reader's own has to do.
-        let (first, own) = (roots.proc.join("1/net/dev"), roots.proc.join("net/dev"));
-        let (path, text) = match self.file.bytes(&first) {
-            Ok(_) => (&first, self.file.last()),
-            Err(_) => (&own, self.file.text(&own)?),
-        };
+        let (path, text) = netfile::read(&mut self.file, roots, "dev")?;
         let families = COLUMNS.map(|(name, help)| out.family(name, Counter, help));
         let mut bad = None;
         // Two lines of headings.
         for (i, line) in text.lines().enumerate().skip(2) {
             let Some((name, values)) = parse_line(line) else {
-                bad = bad.or(Some(CollectError::line(path, i, line)));
+                bad = bad.or(Some(CollectError::line(&path, i, line)));
                 continue;
             };
             if self.filter.ignores(name) {
@@ -83,7 +78,7 @@ impl Collector for Netdev {
                 out.push(*family, &[("device", name)], value as f64);
             }
             let path = roots.sys.join("class/net").join(name).join("statistics/rx_nohandler");
-            if let Some(value) = self.small.number(&path) {
+            if let Some(value) = self.small.number::<u64>(&path) {
                 let help = "Packets received that no protocol wanted.";
                 let family = out.family("node_network_receive_nohandler_total", Counter, help);
                 out.push(family, &[("device", name)], value as f64);

@@ -55,7 +55,7 @@ fn configuration() {
 const OPTIONS: &str = "stat: { softirq: true }";
 
 /// Series whose values differ from host to host, or from moment to moment.
-const MOVING: [&str; 7] = [
+const MOVING: [&str; 8] = [
     "node_time_seconds ",
     "node_uname_info{",
     "node_filesystem_size_bytes{",
@@ -63,6 +63,7 @@ const MOVING: [&str; 7] = [
     "node_filesystem_avail_bytes{",
     "node_filesystem_files{",
     "node_filesystem_files_free{",
+    "node_timex_",
 ];
 
 /// Scenario: each collector over each machine of the fixtures.

@@ -158,7 +158,7 @@ fn change(rule: &str, year: i64) -> Option<i64> {
 }
 
 /// Days from 1970 to the first of a month in the Gregorian calendar.
-fn days_to(year: i64, month: i64) -> i64 {
+pub(super) fn days_to(year: i64, month: i64) -> i64 {
     // Years that begin in March have their leap day at their end.
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     let days = 365 * year + year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
