@@ -264,3 +264,9 @@ impl ClassLog {
         }
     }
 }
+
+/// The number in a segment's file name.
+pub(super) fn number(file: &str) -> Option<u64> {
+    let digits = file.strip_suffix(".seg").filter(|digits| digits.len() == 16)?;
+    u64::from_str_radix(digits, 16).ok()
+}

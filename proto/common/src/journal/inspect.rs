@@ -9,11 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::api::Position;
-use super::catalog::Mark;
+use super::catalog::{Mark, number};
 use super::error::JournalError;
 use super::examine::Examined;
 use super::mark;
-use super::recovery::number;
 use super::report::{About, Content, Contents, CursorReport, Damage, LogReport, Report, What};
 use super::storage::{File, Open, Os, Storage};
 use super::witness;

@@ -17,9 +17,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::api::Position;
-use super::catalog::Mark;
+use super::catalog::{Mark, number};
 use super::error::JournalError;
-use super::recovery::number;
 use super::storage::{File, Open, Storage, read_full};
 
 /// No disk writes more than this in one piece, so that a torn write hits one slot.

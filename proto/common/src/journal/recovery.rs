@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::api::{Class, Fold, Position};
-use super::catalog::{ClassLog, Log, Segment, Tally, locked};
+use super::catalog::{ClassLog, Log, Segment, Tally, locked, number};
 use super::error::JournalError;
 use super::examine::check_version;
 use super::mark;
@@ -176,10 +176,4 @@ fn replay(
         }
     }
     Ok(())
-}
-
-/// The number in a segment's file name.
-pub(super) fn number(file: &str) -> Option<u64> {
-    let digits = file.strip_suffix(".seg").filter(|digits| digits.len() == 16)?;
-    u64::from_str_radix(digits, 16).ok()
 }

@@ -22,12 +22,11 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::api::{Key, Position};
-use super::catalog::Mark;
+use super::catalog::{Mark, number};
 use super::error::JournalError;
 use super::examine::{Examined, slice};
 use super::mark::{self, MarkStore};
 use super::record::{HEAD, Kind, MAX_PAYLOAD, put};
-use super::recovery::number;
 use super::scan::read_payload;
 use super::storage::{File, Open, Os, Storage};
 use super::witness::{self, Witness};

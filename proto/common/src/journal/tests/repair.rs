@@ -256,7 +256,7 @@ proptest! {
             let sink = journal.cursor(0, "sink").expect("a cursor");
             if cursor.is_none() {
                 let left = fs::read_dir(dir.join(NAMES[0])).expect("listed").filter_map(|entry| {
-                    recovery::number(&entry.expect("an entry").file_name().to_string_lossy())
+                    catalog::number(&entry.expect("an entry").file_name().to_string_lossy())
                 });
                 let beginning = Position { segment: left.min().unwrap_or(0), offset: 0 };
                 assert_eq!(sink.position(), template.sink.max(beginning));
