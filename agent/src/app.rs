@@ -9,7 +9,7 @@ use std::time::Duration;
 use ao_common::admin::{self, Admin, BindError};
 use ao_common::clock::Kept;
 use ao_common::health::Health;
-use ao_common::shutdown::Tasks;
+use ao_common::shutdown::{Roll, Tasks};
 use ao_common::telemetry::LogHandle;
 use ao_proto::model::FileId;
 use futures_util::future::BoxFuture;
@@ -110,14 +110,15 @@ pub async fn run(
     let anchor = Kept::restore(&config.data_dir);
     let opened = spool::open(&config.data_dir, &config.spool, Arc::clone(&metrics))?;
     let log_stats = Arc::<LogsStats>::default();
-    let registry = registry(&metrics, &opened, &log_stats);
+    let roll = Roll::default();
+    let registry = registry(&metrics, &opened, &log_stats, &roll);
 
     let kept = directives::load(&config.data_dir);
     let (directives, held) = watch::channel(Arc::new(kept));
     let directives = Arc::new(directives);
     let (events, arriving) = mpsc::channel(EVENTS);
 
-    let mut sources = Tasks::new();
+    let mut sources = Tasks::on(&roll);
     let sources_end = CancellationToken::new();
     let prober = Prober::start(&config.net, sources_end.clone())?;
     let canaries = broadcast::Sender::new(canary::TOKENS);
@@ -148,13 +149,13 @@ pub async fn run(
     drop(events);
 
     let connected = metrics.connected.clone();
-    let mut middle = Tasks::new();
+    let mut middle = Tasks::on(&roll);
     let enricher = Enricher::new(config.enrich.clone(), Arc::clone(&node));
     let batcher =
         Batcher::new(config.batch.clone(), opened.agent, enricher, opened.spool, Arc::clone(&metrics));
     middle.spawn("batch", batcher.run(arriving, held.clone()));
 
-    let mut out = Tasks::new();
+    let mut out = Tasks::on(&roll);
     let out_ends = CancellationToken::new();
     let identity = Identity::open(
         &config.data_dir,
@@ -213,13 +214,19 @@ async fn watch_over(sources: &mut Tasks, middle: &mut Tasks, out: &mut Tasks, sh
     }
 }
 
-fn registry(metrics: &Metrics, spool: &Opened, log_stats: &Arc<LogsStats>) -> admin::SharedRegistry {
+fn registry(
+    metrics: &Metrics,
+    spool: &Opened,
+    log_stats: &Arc<LogsStats>,
+    roll: &Roll,
+) -> admin::SharedRegistry {
     let mut registry = Registry::default();
     ao_common::process::register(&mut registry, "ao-agent", env!("CARGO_PKG_VERSION"));
     metrics.register(&mut registry);
     registry.register_collector(Box::new(SpoolCollector(spool.journal.clone())));
     registry.register_collector(Box::new(LedgerCollector(Arc::clone(&spool.ledger))));
     registry.register_collector(Box::new(ClockCollector));
+    registry.register_collector(Box::new(roll.clone()));
     registry.register_collector(Box::new(LogsCollector(Arc::clone(log_stats))));
     Arc::new(Mutex::new(registry))
 }

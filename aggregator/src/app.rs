@@ -7,7 +7,7 @@ use ao_common::admin::{self, Admin, BindError};
 use ao_common::clock::Kept;
 use ao_common::health::Health;
 use ao_common::journal::JournalError;
-use ao_common::shutdown::Tasks;
+use ao_common::shutdown::{Roll, Tasks};
 use ao_common::telemetry::LogHandle;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
@@ -87,8 +87,10 @@ pub async fn run(
     registry.register_collector(Box::new(inventory));
     let identity = identity(&config, &mut registry)?;
 
+    let roll = Roll::default();
+    registry.register_collector(Box::new(roll.clone()));
     let back_ends = CancellationToken::new();
-    let mut back = Tasks::new();
+    let mut back = Tasks::on(&roll);
     let ground = Ground {
         dir: &config.data_dir,
         journal: &journal,
@@ -116,7 +118,7 @@ pub async fn run(
         ingest_ends.clone(),
     );
     let canaries = ingest.canaries.clone();
-    let mut front = Tasks::new();
+    let mut front = Tasks::on(&roll);
     front.spawn("pressure", ingest.pressure(&config.journal, &config.data_dir));
     back.spawn("nodes", nodes.clone().keep(back_ends.clone()));
     if let Some(identity) = identity {

@@ -7,11 +7,13 @@
 //! | `world` | the processes and the network between them; does and undoes faults |
 //! | `disk` | disks that can be filled, writes that a crash has torn |
 //! | `resent`, `frames` | what was sent again, and for what reason |
+//! | `alive` | whether a process is well in the end |
 //! | `watch` | memory, and how new the newest records are |
 //! | `report` | the table, `target/report/chaos.json` and `chaos-SEED.json` |
 //!
 //! A failing run keeps its folder, `target/chaos/SEED`, with all logs.
 
+mod alive;
 mod disk;
 mod frames;
 mod plan;
@@ -30,7 +32,6 @@ use std::time::{Duration, Instant};
 
 use ao_tests::capture::Passed;
 use ao_tests::load::{self, Load};
-use ao_tests::prometheus::get;
 use ao_tests::verdict::{self, Signal, now_s};
 use ao_tests::{remote_write, workspace};
 use clap::Parser as _;
@@ -180,11 +181,7 @@ async fn run(
     findings.extend(frames.wrong());
     let ledger = balance(&world).await;
     for (name, address) in [("agent", world.stack.admin), ("aggregator", world.stack.http)] {
-        match get(&format!("http://{address}/readyz")).await {
-            Ok((200, _)) => {}
-            Ok((status, text)) => findings.push(format!("the {name} is not ready: {status} {text}")),
-            Err(error) => findings.push(format!("the {name} does not answer: {error}")),
-        }
+        findings.extend(alive::wrong(name, address).await);
     }
     for name in ["ao-agent", "ao-aggregator"] {
         let log = fs::read_to_string(folder.join(format!("{name}.log"))).unwrap_or_default();

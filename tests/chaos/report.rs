@@ -56,6 +56,13 @@ impl Outcome {
         if let Err(why) = &self.ledger {
             wrong.push(format!("the ledger does not balance: {why}"));
         }
+        // Every signal goes on behind the last fault.
+        let last = self.done.iter().map(Fault::end).max().unwrap_or_default();
+        for (i, (name, ..)) in SIGNALS.iter().enumerate() {
+            if !self.looks.iter().any(|look| look.newest[i] > last) {
+                wrong.push(format!("{name}: nothing that was made after the last fault arrived"));
+            }
+        }
         for (i, name) in ["the agent", "the aggregator"].into_iter().enumerate() {
             let (most, bound) = (self.resident()[i], RESIDENT[i]);
             if most > bound {

@@ -1,10 +1,16 @@
 //! A signal, then a drain with a deadline.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::future::Future;
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -44,6 +50,47 @@ pub fn on_signal() -> io::Result<CancellationToken> {
 pub struct Tasks {
     running: JoinSet<()>,
     names: HashMap<Id, String>,
+    roll: Roll,
+}
+
+/// Which tasks of a process run: all that were ever started, of all its [`Tasks`]. Cheap to clone; a collector of
+/// `ao_task_up{task}`.
+#[derive(Clone, Debug, Default)]
+pub struct Roll(Arc<Mutex<BTreeMap<String, bool>>>);
+
+impl Roll {
+    fn set(&self, task: &str, up: bool) {
+        self.lock().insert(task.to_owned(), up);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, bool>> {
+        // What is inside is valid after any panic: single assignments only.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Collector for Roll {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let help = "1 while a long-lived task runs, 0 once it has ended";
+        let mut family = encoder.encode_descriptor("ao_task_up", help, None, MetricType::Gauge)?;
+        for (task, up) in self.lock().iter() {
+            let gauge = ConstGauge::new(i64::from(*up));
+            gauge.encode(family.encode_family(&[("task", task.as_str())])?)?;
+        }
+        Ok(())
+    }
+}
+
+/// Strikes a task off the roll, however it ends.
+struct Struck {
+    roll: Roll,
+    task: String,
+}
+
+impl Drop for Struck {
+    fn drop(&mut self) {
+        self.roll.set(&self.task, false);
+    }
 }
 
 /// A task that ended.
@@ -61,10 +108,22 @@ impl Tasks {
         Self::default()
     }
 
+    /// None yet; those to come stand on the roll.
+    pub fn on(roll: &Roll) -> Self {
+        Self { roll: roll.clone(), ..Self::default() }
+    }
+
     /// Starts a task under a name.
     pub fn spawn(&mut self, name: impl Into<String>, task: impl Future<Output = ()> + Send + 'static) {
+        let name = name.into();
+        self.roll.set(&name, true);
+        let struck = Struck { roll: self.roll.clone(), task: name.clone() };
+        let task = async move {
+            let _struck = struck;
+            task.await;
+        };
         let id = self.running.spawn(task).id();
-        self.names.insert(id, name.into());
+        self.names.insert(id, name);
     }
 
     /// Waits for the next task that ends; `None` when there is none left. Safe to drop while waiting.
@@ -122,14 +181,21 @@ mod tests {
     }
 
     /// Scenario: a task panics.
-    /// Guarantees: its end is reported with its name and the message.
+    /// Guarantees: its end is reported with its name and the message; the metric says so of it, and not of another one.
     #[tokio::test]
     async fn reports_a_panic() {
-        let mut tasks = Tasks::new();
+        let roll = Roll::default();
+        let mut tasks = Tasks::on(&roll);
+        tasks.spawn("strong", std::future::pending());
         tasks.spawn("weak", async { panic!("out of luck") });
         let ended = tasks.next_ended().await.unwrap();
         assert_eq!((ended.name.as_str(), ended.panic.as_deref()), ("weak", Some("out of luck")));
-        assert!(tasks.next_ended().await.is_none());
+        let mut registry = prometheus_client::registry::Registry::default();
+        registry.register_collector(Box::new(roll));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert!(text.contains("ao_task_up{task=\"strong\"} 1\nao_task_up{task=\"weak\"} 0\n"), "{text}");
+        drop(tasks);
     }
 
     /// Scenario: SIGTERM arrives.
