@@ -44,7 +44,7 @@ chaos: tools ## Faults by a seeded schedule while data flows, then counts what i
 	cargo build --locked -p ao-agent -p ao-aggregator -p ao-tests --bins
 	$(RUN) chaos -p ao-tests --bin ao-chaos -- --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-bench: ## Measures and writes target/bench.json; ONLY=family for one family
+bench: ## Measures and writes target/bench.json; ONLY=family for one family; ONLY=drain DRAIN_MB=2500
 	cargo build --locked --release -p ao-agent -p ao-aggregator
 	cargo run --locked --release -p ao-tests --bin ao-bench -- $(if $(ONLY),--only $(ONLY))
 

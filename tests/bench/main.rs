@@ -6,11 +6,13 @@
 //! | `wire` | bytes and time per sample and per log line |
 //! | `pipeline` | what the real processes cost |
 //! | `lanes` | how a backlog drains beside new data |
+//! | `drain` | the same through the real processes, after an outage |
 //!
 //! A family is one file and two lines below.
 
 mod api;
 
+mod drain;
 mod lanes;
 mod pipeline;
 mod wire;
@@ -27,6 +29,7 @@ const FAMILIES: &[Family] = &[
     Family { name: "wire", run: wire::run },
     Family { name: "pipeline", run: pipeline::run },
     Family { name: "lanes", run: lanes::run },
+    Family { name: "drain", run: drain::run },
 ];
 
 /// Measures the product beside its peers.
