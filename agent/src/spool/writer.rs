@@ -17,7 +17,7 @@ use crate::metrics::{Metrics, QueueLabel};
 use crate::spool::acks::Acks;
 use crate::spool::api::Draft;
 use crate::spool::checkpoints::Checkpoints;
-use crate::spool::lane::Choice;
+use crate::spool::lane::{Amount, Choice};
 
 /// Frames and bytes that go to the journal at a time.
 const BATCH: usize = 64;
@@ -58,8 +58,11 @@ impl Writer {
         let now = Instant::now();
         let fresh = self.queues[Lane::Fresh.number() as usize];
         // Sealing adds next to nothing.
-        let bytes = batch.iter().map(|(draft, _)| draft.payload.len()).sum();
-        let lane = self.choice.choose(now, self.acks.position(fresh), bytes);
+        let amount = Amount {
+            bytes: batch.iter().map(|(draft, _)| draft.payload.len()).sum(),
+            raw: batch.iter().map(|(draft, _)| draft.header.raw_bytes as usize).sum(),
+        };
+        let lane = self.choice.choose(now, self.acks.position(fresh), amount);
         let queue = self.queues[lane.number() as usize];
         let (epoch, next) = &mut self.epochs[lane.number() as usize];
         let (mut appends, mut stored, mut forget) = (Vec::new(), Vec::new(), Vec::new());
@@ -101,7 +104,7 @@ impl Writer {
             wait = (wait * 2).min(Duration::from_secs(10));
         };
         if lane == Lane::Fresh {
-            self.choice.stored(now, end, bytes);
+            self.choice.stored(now, end, Amount { bytes, ..amount });
         }
         for stored in stored {
             // The client that waited may have gone.
