@@ -148,6 +148,7 @@ impl MetricSet {
         // Stable: within a family they stay as they came.
         samples.sort_by_key(|sample| sample.family);
         let mut out = String::with_capacity(self.samples.len() * 80 + self.families.len() * 120);
+        let mut before = "";
         for i in order {
             let family = &self.families[i];
             let name = self.text(&family.name);
@@ -159,8 +160,12 @@ impl MetricSet {
                 MetricType::Unknown => "untyped",
             };
             let help = self.text(&family.help).replace('\\', "\\\\").replace('\n', "\\n");
-            // Writing to a String cannot fail.
-            let _ok = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            // Two collectors may have the same metric, such as one that a file gives: its head is printed once.
+            if name != before {
+                // Writing to a String cannot fail.
+                let _ok = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            }
+            before = name;
             let first = samples.partition_point(|sample| (sample.family as usize) < i);
             for sample in samples[first..].iter().take_while(|sample| sample.family as usize == i) {
                 out.push_str(name);

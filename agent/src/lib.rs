@@ -33,6 +33,8 @@ pub mod uplink;
 pub mod clock;
 pub mod context;
 pub mod event;
+pub mod exposition;
+mod glob;
 pub mod metrics;
 pub mod net;
 mod rounds;

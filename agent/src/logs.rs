@@ -1,12 +1,12 @@
 //! Logs: the files of pods and of the host, read as they are written.
 //!
 //! ```text
-//! discover (watch, glob) -> follow: tail (lines, cri, plain) -> join -> Event::Logs
+//! discover (watch) -> follow: tail (lines, cri, plain) -> join -> Event::Logs
 //! ```
 //!
 //! | room | what it does |
 //! |---|---|
-//! | [`discover`] | which files there are; inotify through [`watch`], patterns through [`glob`] |
+//! | [`discover`] | which files there are; inotify through [`watch`], patterns through [`crate::glob`] |
 //! | [`identity`] | what makes a file the same file |
 //! | [`follow`] | which file is read next; rotation, deletion, limits |
 //! | [`tail`] | one file, a part at a time; [`lines`] cuts it, [`cri`] and [`plain`] read the lines |
@@ -25,7 +25,6 @@ mod cri;
 mod discover;
 mod follow;
 pub(crate) mod fuzzing;
-mod glob;
 mod identity;
 mod join;
 mod lines;
@@ -51,10 +50,10 @@ pub use self::api::LogsStats;
 use self::api::{Format, Origin, PODS};
 use self::discover::{Discover, Want};
 use self::follow::{Follow, Handed, Settings};
-use self::glob::Pattern;
 use self::tail::Reading;
 use self::watch::Inbox;
 use crate::context::Context;
+use crate::glob::Pattern;
 
 /// How long the batcher may take for what was read before the end.
 const LAST_WORDS: Duration = Duration::from_secs(2);

@@ -37,7 +37,7 @@ const AGENT: &[(Layer, &[&str])] = &[
         &["canary", "collector", "container", "logs", "latency", "path", "probe", "scrape", "otlp", "own"],
     ),
     (Layer::Way, &["directives", "enrich", "batch", "spool", "identity", "uplink"]),
-    (Layer::Ground, &["clock", "event", "context", "metrics", "net", "rounds"]),
+    (Layer::Ground, &["clock", "context", "event", "exposition", "glob", "metrics", "net", "rounds"]),
 ];
 
 const AGGREGATOR: &[(Layer, &[&str])] = &[

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::api::LogsStats;
-use super::glob::Pattern;
 use super::names;
 use super::watch::{Inbox, Watch};
+use crate::glob::Pattern;
 
 /// Folders within folders that are entered at most.
 const MAX_DEPTH: usize = 32;

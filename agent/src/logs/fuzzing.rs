@@ -5,9 +5,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::api::Stream;
-use super::glob::Pattern;
 use super::lines::Lines;
 use super::{cri, names, plain};
+use crate::glob::Pattern;
 
 /// Lines of a file, cut at a length that the first byte gives, as a container runtime's and as plain text.
 pub(crate) fn lines(data: &[u8]) {
