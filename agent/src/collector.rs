@@ -22,7 +22,6 @@ mod mountinfo;
 mod netfile;
 mod outcome;
 mod picker;
-mod textfile;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -71,6 +70,7 @@ pub mod sockstat;
 pub mod softnet;
 pub mod stat;
 pub mod tapestats;
+pub mod textfile;
 pub mod thermal_zone;
 pub mod time;
 pub mod timex;
@@ -114,6 +114,7 @@ pub static COLLECTORS: &[Entry] = &[
     Entry { name: "softnet", default_on: true, build: softnet::build },
     Entry { name: "stat", default_on: true, build: stat::build },
     Entry { name: "tapestats", default_on: true, build: tapestats::build },
+    Entry { name: "textfile", default_on: true, build: textfile::build },
     Entry { name: "thermal_zone", default_on: true, build: thermal_zone::build },
     Entry { name: "time", default_on: true, build: time::build },
     Entry { name: "timex", default_on: true, build: timex::build },

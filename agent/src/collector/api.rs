@@ -47,6 +47,16 @@ pub enum BuildError {
         /// What is wrong with it.
         why: String,
     },
+    /// A path or pattern of paths that means nothing.
+    #[error("{option}: {}: {why}", path.display())]
+    Path {
+        /// The option.
+        option: &'static str,
+        /// Its value.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: &'static str,
+    },
     /// Two options that contradict each other.
     #[error("{0} and {1} exclude each other: set one of them")]
     Both(&'static str, &'static str),

@@ -1,4 +1,7 @@
-//! Processor time by mode from /proc/stat; online, isolated and throttled processors from /sys/devices/system/cpu.
+//! Processor time by mode from /proc/stat; online, isolated and throttled processors from /sys/devices/system/cpu;
+//! what they are from /proc/cpuinfo.
+
+mod info;
 
 use std::collections::BTreeMap;
 
@@ -8,6 +11,7 @@ use serde_yaml_ng::Value;
 
 use super::api::{self, Built, CollectError, Collector};
 use super::file::TextFile;
+use super::filter::Filter;
 use crate::context::Roots;
 use crate::event::MetricSet;
 
@@ -31,22 +35,36 @@ const IDLE: usize = 3;
 pub struct Config {
     /// Whether `node_cpu_guest_seconds_total` is read.
     pub guest: bool,
+    /// Whether `node_cpu_info` is read; off by default. Either of the options below switches it on.
+    pub info: bool,
+    /// Flags (`aes`, `avx2`) that `node_cpu_flag_info` tells (a regular expression); none by default.
+    pub info_flags_include: Option<String>,
+    /// Bugs (`spectre_v2`) that `node_cpu_bug_info` tells (a regular expression); none by default.
+    pub info_bugs_include: Option<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { guest: true }
+        Self { guest: true, info: false, info_flags_include: None, info_bugs_include: None }
     }
 }
 
 /// See the table in `collector.rs`.
 pub fn build(section: Option<Value>) -> Built {
-    Ok(Box::new(Cpu { config: api::section(section)?, ..Cpu::default() }))
+    let config: Config = api::section(section)?;
+    let include = |option, pattern: Option<&str>| {
+        pattern.map(|pattern| Filter::new(("", None), (option, Some(pattern)), "")).transpose()
+    };
+    let flags = include("info_flags_include", config.info_flags_include.as_deref())?;
+    let bugs = include("info_bugs_include", config.info_bugs_include.as_deref())?;
+    Ok(Box::new(Cpu { config, flags, bugs, ..Cpu::default() }))
 }
 
 #[derive(Default)]
 struct Cpu {
     config: Config,
+    flags: Option<Filter>,
+    bugs: Option<Filter>,
     file: TextFile,
     seen: BTreeMap<u32, [u64; COLUMNS]>,
     cores: BTreeMap<u32, Core>,
@@ -67,6 +85,10 @@ impl Collector for Cpu {
         advance(&mut self.seen, &now);
         self.emit_time(out);
         self.emit_topology(roots, out);
+        if self.config.info || self.flags.is_some() || self.bugs.is_some() {
+            let text = self.file.text(&roots.proc.join("cpuinfo"))?;
+            info::emit(text, self.flags.as_ref(), self.bugs.as_ref(), out);
+        }
         Ok(())
     }
 }

@@ -52,10 +52,13 @@ fn configuration() {
 }
 
 /// Options under which the fixtures are read, where the default ones leave something out.
-const OPTIONS: &str = "stat: { softirq: true }";
+const OPTIONS: &str = "stat: { softirq: true }\n\
+    cpu: { info: true, info_flags_include: '^(aes|asimd)$', info_bugs_include: ^spectre }\n\
+    bcache: { priority_stats: true }\n\
+    textfile: { directory: ['/var/lib/node_export*'] }";
 
 /// Series whose values differ from host to host, or from moment to moment.
-const MOVING: [&str; 8] = [
+const MOVING: [&str; 9] = [
     "node_time_seconds ",
     "node_uname_info{",
     "node_filesystem_size_bytes{",
@@ -63,6 +66,7 @@ const MOVING: [&str; 8] = [
     "node_filesystem_avail_bytes{",
     "node_filesystem_files{",
     "node_filesystem_files_free{",
+    "node_textfile_mtime_seconds{",
     "node_timex_",
 ];
 
