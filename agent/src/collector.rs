@@ -5,7 +5,7 @@
 //! | `api` | the trait, the row of the table, the errors |
 //! | `runner` | rounds: when, on which thread, with which deadline |
 //! | `outcome` | what is counted and said of rounds that failed |
-//! | `file`, `netfile`, `picker`, `folder`, `device`, `attributes`, `filter`, `mountinfo`, `zone` | what several collectors or only one need to read the host |
+//! | `file`, `netfile`, `picker`, `rpc`, `folder`, `device`, `attributes`, `filter`, `mountinfo`, `zone` | what several collectors or only one need to read the host |
 //! | the others | one collector each, named as in the configuration |
 //!
 //! A collector is one file and two lines below: its `mod` and its row.
@@ -22,6 +22,7 @@ mod mountinfo;
 mod netfile;
 mod outcome;
 mod picker;
+mod rpc;
 mod zone;
 
 use std::collections::BTreeMap;
@@ -41,6 +42,7 @@ pub use runner::{Collectors, RunError};
 
 pub mod arp;
 pub mod bcache;
+pub mod bonding;
 pub mod btrfs;
 pub mod conntrack;
 pub mod cpu;
@@ -49,9 +51,12 @@ pub mod diskstats;
 pub mod dmi;
 pub mod edac;
 pub mod entropy;
+pub mod fibrechannel;
 pub mod filefd;
 pub mod filesystem;
 pub mod hwmon;
+pub mod infiniband;
+pub mod ipvs;
 pub mod kernel_hung;
 pub mod loadavg;
 pub mod mdadm;
@@ -59,6 +64,8 @@ pub mod meminfo;
 pub mod netclass;
 pub mod netdev;
 pub mod netstat;
+pub mod nfs;
+pub mod nfsd;
 pub mod nvme;
 pub mod os;
 pub mod powersupplyclass;
@@ -85,6 +92,7 @@ pub mod zfs;
 pub static COLLECTORS: &[Entry] = &[
     Entry { name: "arp", default_on: true, build: arp::build },
     Entry { name: "bcache", default_on: true, build: bcache::build },
+    Entry { name: "bonding", default_on: true, build: bonding::build },
     Entry { name: "btrfs", default_on: true, build: btrfs::build },
     Entry { name: "conntrack", default_on: true, build: conntrack::build },
     Entry { name: "cpu", default_on: true, build: cpu::build },
@@ -93,9 +101,12 @@ pub static COLLECTORS: &[Entry] = &[
     Entry { name: "dmi", default_on: true, build: dmi::build },
     Entry { name: "edac", default_on: true, build: edac::build },
     Entry { name: "entropy", default_on: true, build: entropy::build },
+    Entry { name: "fibrechannel", default_on: true, build: fibrechannel::build },
     Entry { name: "filefd", default_on: true, build: filefd::build },
     Entry { name: "filesystem", default_on: true, build: filesystem::build },
     Entry { name: "hwmon", default_on: true, build: hwmon::build },
+    Entry { name: "infiniband", default_on: true, build: infiniband::build },
+    Entry { name: "ipvs", default_on: true, build: ipvs::build },
     Entry { name: "kernel_hung", default_on: true, build: kernel_hung::build },
     Entry { name: "loadavg", default_on: true, build: loadavg::build },
     Entry { name: "mdadm", default_on: true, build: mdadm::build },
@@ -103,6 +114,8 @@ pub static COLLECTORS: &[Entry] = &[
     Entry { name: "netclass", default_on: true, build: netclass::build },
     Entry { name: "netdev", default_on: true, build: netdev::build },
     Entry { name: "netstat", default_on: true, build: netstat::build },
+    Entry { name: "nfs", default_on: true, build: nfs::build },
+    Entry { name: "nfsd", default_on: true, build: nfsd::build },
     Entry { name: "nvme", default_on: true, build: nvme::build },
     Entry { name: "os", default_on: true, build: os::build },
     Entry { name: "powersupplyclass", default_on: true, build: powersupplyclass::build },

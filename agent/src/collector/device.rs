@@ -57,6 +57,15 @@ impl Device {
             None => text.parse().ok(),
         }
     }
+
+    /// The same, of numbers without a sign.
+    pub(super) fn unsigned(&mut self, name: &str) -> Option<u64> {
+        let text = self.text(name)?;
+        match text.strip_prefix("0x") {
+            Some(digits) => u64::from_str_radix(digits, 16).ok(),
+            None => text.parse().ok(),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -84,6 +93,7 @@ mod tests {
             (device.integer("id"), device.integer("minus"), device.integer("odd")),
             (Some(31), Some(-1), None)
         );
+        assert_eq!((device.unsigned("id"), device.unsigned("minus")), (Some(31), None));
         assert_eq!(device.text("odd"), Some("\u{fffd}a"));
         assert!(device.text("sub").is_none() && device.text("none").is_none());
         assert!(device.enter(&dir.path().join("none")).is_err());
