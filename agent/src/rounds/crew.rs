@@ -14,7 +14,6 @@ const MAX_WORKERS: usize = 64;
 /// A crew for one kind of job; the job holds its own result.
 pub(crate) struct Crew<J> {
     shared: Arc<Shared<J>>,
-    round: u64,
 }
 
 /// What became of the jobs.
@@ -27,15 +26,20 @@ pub(crate) struct Finished<J> {
 
 struct Shared<J> {
     state: Mutex<State<J>>,
-    changed: Condvar,
+    /// The round's last job has ended. (To be woken by each of them would cost more than many jobs do.)
+    ended: Condvar,
     name: &'static str,
     work: fn(&mut J),
 }
 
 struct State<J> {
     queue: VecDeque<(u64, J)>,
-    done: Vec<(u64, J)>,
+    done: Vec<J>,
     workers: usize,
+    /// The round that is waited for.
+    round: u64,
+    /// Jobs of it that have not ended.
+    left: usize,
 }
 
 impl<J> Shared<J> {
@@ -48,33 +52,30 @@ impl<J> Shared<J> {
 impl<J: Send + 'static> Crew<J> {
     /// `name` is the threads' name; `work` does one job and is called on these threads.
     pub(crate) fn new(name: &'static str, work: fn(&mut J)) -> Self {
-        let state = State { queue: VecDeque::new(), done: Vec::new(), workers: 0 };
-        Self {
-            shared: Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), name, work }),
-            round: 0,
-        }
+        let state = State { queue: VecDeque::new(), done: Vec::new(), workers: 0, round: 0, left: 0 };
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new(), name, work }) }
     }
 
     /// Does the jobs and waits for them until `deadline`. A thread that ends no job for `patience` gets company.
     pub(crate) fn run(&mut self, jobs: Vec<J>, patience: Duration, deadline: Duration) -> Finished<J> {
-        self.round += 1;
-        let (round, total, begin) = (self.round, jobs.len(), Instant::now());
+        let begin = Instant::now();
         let mut state = self.shared.lock();
+        state.round += 1;
+        let round = state.round;
+        state.left = jobs.len();
         state.queue.extend(jobs.into_iter().map(|job| (round, job)));
-        let (mut ended, mut stalled) = (0, true);
-        while ended < total {
-            let Some(left) = deadline.checked_sub(begin.elapsed()) else { break };
+        let mut stalled = true;
+        while state.left > 0 {
+            let Some(rest) = deadline.checked_sub(begin.elapsed()) else { break };
             if stalled && !state.queue.is_empty() && state.workers < MAX_WORKERS && self.hire().is_ok() {
                 state.workers += 1;
             }
-            let wait = patience.min(left).max(Duration::from_millis(1));
-            state =
-                self.shared.changed.wait_timeout(state, wait).map_or_else(|e| e.into_inner().0, |(s, _)| s);
-            let now = state.done.iter().filter(|(of, _)| *of == round).count();
-            stalled = now == ended;
-            ended = now;
+            let (before, wait) = (state.left, patience.min(rest).max(Duration::from_millis(1)));
+            let woken = self.shared.ended.wait_timeout(state, wait);
+            state = woken.map_or_else(|e| e.into_inner().0, |(state, _)| state);
+            stalled = state.left == before;
         }
-        let done = state.done.drain(..).map(|(_, job)| job).collect();
+        let done = std::mem::take(&mut state.done);
         let unbegun = state.queue.drain(..).map(|(_, job)| job).collect();
         Finished { done, unbegun }
     }
@@ -92,8 +93,13 @@ fn worker<J>(shared: &Shared<J>) {
         drop(state);
         let _panicked = catch_unwind(AssertUnwindSafe(|| (shared.work)(&mut job))).is_err();
         state = shared.lock();
-        state.done.push((round, job));
-        shared.changed.notify_one();
+        state.done.push(job);
+        if round == state.round {
+            state.left -= 1;
+            if state.left == 0 {
+                shared.ended.notify_one();
+            }
+        }
     }
     state.workers -= 1;
 }
