@@ -215,3 +215,6 @@ impl Hwmon {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 
+mod bad_input;
+
 fn parse(yaml: &str) -> Result<Config, String> {
     serde_yaml_ng::from_str(yaml).map_err(|e| e.to_string())
 }
@@ -105,69 +107,4 @@ fn still(line: &str) -> String {
         Some(_) => format!("{}?", &line[..=line.rfind(' ').unwrap_or(0)]),
         None => line.to_owned(),
     }
-}
-
-/// Scenario: each machine of the fixtures with every file of /proc, /sys and /run replaced by noise.
-/// Guarantees: no collector panics or stalls.
-#[test]
-fn noise_in_every_file() {
-    let noises: [&[u8]; 4] =
-        [b"", b"\xff\xfe:: 1 2\n 8 0\n\0\0\n", b"-1\n", b"99999999999999999999 99999999999999999999 x:\n"];
-    for (machine, from) in machines() {
-        for noise in noises {
-            let dir = tempfile::tempdir().unwrap();
-            let noisy = roots(dir.path());
-            for (from, to) in [(&from.proc, &noisy.proc), (&from.sys, &noisy.sys), (&from.root, &noisy.root)]
-            {
-                copy_as_noise(from, to, noise);
-            }
-            let mut collectors = parse(OPTIONS).unwrap().collectors(None).unwrap();
-            drop(collectors.round(&Arc::new(noisy), 0));
-            assert_eq!(collectors.panicked(), Vec::<&str>::new(), "{machine} with {noise:?}");
-        }
-    }
-}
-
-/// The same folders and files with other content; a symbolic link stays one.
-fn copy_as_noise(from: &Path, to: &Path, noise: &[u8]) {
-    let Ok(entries) = fs::read_dir(from) else { return };
-    fs::create_dir_all(to).unwrap();
-    for entry in entries.map(Result::unwrap) {
-        let (kind, to) = (entry.file_type().unwrap(), to.join(entry.file_name()));
-        if kind.is_dir() {
-            copy_as_noise(&entry.path(), &to, noise);
-        } else if kind.is_symlink() {
-            std::os::unix::fs::symlink(fs::read_link(entry.path()).unwrap(), to).unwrap();
-        } else {
-            fs::write(to, noise).unwrap();
-        }
-    }
-}
-
-/// Scenario: a host of which nothing can be read, and one whose every file is noise.
-/// Guarantees: each collector that every host has tells its failure, none panics, and the others go on.
-#[test]
-fn nothing_and_noise() {
-    let dir = tempfile::tempdir().unwrap();
-    let roots = Roots { proc: dir.path().into(), sys: dir.path().into(), root: dir.path().into() };
-    let failed = |roots: &Roots| {
-        let set = collect_once(&Config::default(), roots, None, 0).unwrap();
-        let text = set.exposition();
-        let lines =
-            text.lines().filter(|l| l.starts_with("node_scrape_collector_success") && l.ends_with(" 0"));
-        lines.map(|l| l.split('"').nth(1).unwrap_or_default().to_owned()).collect::<Vec<_>>()
-    };
-    let always = ["cpu", "diskstats", "filesystem", "loadavg", "meminfo", "netdev", "stat", "time"];
-    let all_failed = |roots: &Roots| {
-        let failed = failed(roots);
-        always.iter().all(|name| failed.iter().any(|other| other == name))
-    };
-    assert!(all_failed(&roots));
-    let noise = b"cpu0 x\nintr\n\xff\xfe:: 1 2\n 8 0\n\0\0\n";
-    fs::create_dir_all(dir.path().join("net")).unwrap();
-    fs::create_dir_all(dir.path().join("self")).unwrap();
-    for file in ["stat", "meminfo", "loadavg", "diskstats", "net/dev", "self/mountinfo"] {
-        fs::write(dir.path().join(file), noise).unwrap();
-    }
-    assert!(all_failed(&roots));
 }
