@@ -95,10 +95,11 @@ pub fn spawn(config: &Config, sinks: &[Arc<dyn Sink>], ground: Ground<'_>) -> Re
             if !sinks.iter().any(|sink| sink.name() == reader && sink.classes().contains(&of.class)) {
                 let queue = of.name();
                 tracing::warn!(cursor = name, queue, "this sink is no longer configured: forgotten");
-                ground.journal.remove_cursor(number, &name)?;
                 let books = format!("{reader}-{}", class_name(of.class.into()));
                 let failed = |source| FanoutError::Folder { path: dir.clone(), source };
+                // First: while its cursor is there this is done again.
                 opening::close(&dir, &books).map_err(failed)?;
+                ground.journal.remove_cursor(number, &name)?;
             }
         }
     }

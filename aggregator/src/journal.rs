@@ -5,6 +5,7 @@ mod fold;
 pub(crate) mod fuzzing;
 pub mod inspect;
 mod ranges;
+mod received;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use ao_proto::v1::FrameHeader;
 use serde::Deserialize;
 
 use crate::journal::fold::Fold;
-use crate::ledger::Ledger;
+use crate::journal::received::Received;
+use crate::ledger::{Entry, Ledger};
 
 pub use ao_proto::class::CLASSES;
 pub use ao_proto::queue::{self, QUEUES, Queue};
@@ -52,10 +54,11 @@ pub fn open(
     sinks: &[&'static str],
 ) -> Result<(Journal, Arc<Memory>), JournalError> {
     let memory = Arc::new(Memory::default());
-    let queues = QUEUES.iter().enumerate().map(|(number, queue)| Class {
-        name: queue.name(),
-        fold: Box::new(Fold::new(number, Arc::clone(&memory), ledger.clone(), sinks)),
-    });
+    let folds = |(number, _)| Fold::new(number, Arc::clone(&memory), ledger.clone(), sinks);
+    let folds: Vec<Fold> = QUEUES.iter().enumerate().map(folds).collect();
+    let books: Vec<_> = folds.iter().map(Fold::books).collect();
+    let queues =
+        QUEUES.iter().zip(folds).map(|(queue, fold)| Class { name: queue.name(), fold: Box::new(fold) });
     let options = Options {
         segment_bytes: config.segment.0,
         segment_age: config.segment_age.0,
@@ -63,6 +66,27 @@ pub fn open(
     };
     let journal = Journal::open(&data_dir.join("journal"), queues.collect(), options)?;
     memory.all_durable();
+    let notes = data_dir.join("received");
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| JournalError::Io {
+            operation: "keep what was received in",
+            path,
+            source: Arc::new(source),
+        }
+    };
+    std::fs::create_dir_all(&notes).map_err(io(&notes))?;
+    for (queue, books) in QUEUES.iter().zip(books) {
+        let path = notes.join(format!("{}.counts", queue.name()));
+        let mut books = fold::locked(&books);
+        let note = Received::open(&path, &books.received).map_err(io(&path))?;
+        for ((agent, source, _), count) in note.lost() {
+            let (agent, source) = (agent.clone(), source.clone());
+            let header = FrameHeader { agent, source, class: queue.class.into(), ..FrameHeader::default() };
+            ledger.add(&header, Entry::Received, *count);
+        }
+        books.note = Some(note);
+    }
     Ok((journal, memory))
 }
 

@@ -17,7 +17,7 @@ const MAX_SOURCE: usize = 32;
 /// Source of what has no account of its own.
 const OTHER: &str = "other";
 /// In place of a sink: what no sink will ever see.
-const ALL_SINKS: &str = "journal";
+pub const ALL_SINKS: &str = "journal";
 
 /// Records and their payload bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -213,7 +213,8 @@ impl Account {
         Self { agent, source, class: header.class }
     }
 
-    fn other(class: i32) -> Self {
+    /// In place of one that there is no room for.
+    pub fn other(class: i32) -> Self {
         Self { agent: [0; 16], source: OTHER.to_owned(), class }
     }
 }

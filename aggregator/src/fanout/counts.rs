@@ -57,6 +57,17 @@ struct Line {
 type Stored = (String, String, i32, String, String, u64, u64);
 
 impl Counts {
+    /// Makes the file of a sink that has none, with what is counted from the beginning: both or, after a crash, neither.
+    /// Blocking.
+    ///
+    /// # Errors
+    /// Where the disk refuses.
+    pub(super) fn begin(dir: &Path, name: &str, first: &Tally) -> Result<(), CountsError> {
+        let path = dir.join(format!("{name}.counts"));
+        let failed = |source| CountsError { operation: "write", path: path.clone(), source };
+        sum_up(&path, Position::default(), first).map(drop).map_err(failed)
+    }
+
     /// Reads what was counted up to the cursor's position, which [`Counts::total`] then is. Blocking.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use super::error::FanoutError;
 use super::intent::Intent;
 use super::late;
 use super::metrics::Metrics;
-use super::opening;
+use super::opening::{self, Owed};
 use super::ranges::Ranges;
 use super::report::Report;
 use super::share::Share;
@@ -31,7 +31,7 @@ use super::tally::Tally;
 use super::worker::Worker;
 use crate::journal::{CLASSES, queue};
 use crate::ledger::{Ledger, class_name};
-use crate::sink::api::{Lane, Sink};
+use crate::sink::api::{DropReason, Lane, Sink};
 
 /// What all workers are made of.
 pub(super) struct Crew<'a> {
@@ -83,57 +83,77 @@ impl Crew<'_> {
         (arrivals, well): (&Arc<Arrivals>, &watch::Sender<()>),
         tasks: &mut Tasks,
     ) -> Result<(), FanoutError> {
-        let ranges = Ranges::find(self.journal, number(class, Lane::Fresh), sink.name())?;
+        let (fresh, backlog) = (number(class, Lane::Fresh), number(class, Lane::Backlog));
         let team = Team {
             sink,
             class,
             arrivals,
             well,
             share: Arc::new(Share::new(self.config.backlog_share)),
-            ranges: Arc::new(ranges),
+            ranges: Arc::new(Ranges::find(self.journal, fresh, sink.name())?),
         };
-        let is_new = opening::is_new(&self.dir, &team.name(Lane::Fresh));
-        for lane in [Lane::Fresh, Lane::Backlog] {
-            let cursor = self.journal.cursor(number(class, lane), sink.name())?;
-            let (mut worker, intent, mut counts) = self.worker(&team, lane, cursor.position())?;
-            if is_new && lane == Lane::Fresh {
-                let backlog = self.journal.cursor(number(class, Lane::Backlog), sink.name())?.position();
-                let positions = [
-                    (number(class, Lane::Fresh), cursor.position()),
-                    (number(class, Lane::Backlog), backlog),
-                ];
-                let earlier = opening::tally(self.journal, self.ledger, (sink.name(), class), positions)?;
-                counts.append(Position::default(), &[&earlier])?;
-                for ((account, entry), count) in earlier {
-                    self.ledger.add_to(account, entry, count);
-                }
-            }
+        let fresh_cursor = self.journal.cursor(fresh, sink.name())?;
+        let backlog_cursor = self.journal.cursor(backlog, sink.name())?;
+        let mut owed = team.ranges.owed(fresh);
+        owed.push((fresh, fresh_cursor.position(), None));
+        owed.push((backlog, backlog_cursor.position(), None));
+        // Where no range is left all that was counted is done.
+        let done = Position { segment: u64::MAX, offset: u64::MAX };
+        let late_counts = self.counts(&team, Lane::Late, team.ranges.first().unwrap_or(done))?;
+        let backlog_counts = self.counts(&team, Lane::Backlog, backlog_cursor.position())?;
+        let fresh_counts = self.fresh_counts(&team, fresh_cursor.position(), &owed)?;
+
+        let workers =
+            [(Lane::Fresh, fresh_cursor, fresh_counts), (Lane::Backlog, backlog_cursor, backlog_counts)];
+        for (lane, cursor, counts) in workers {
+            let (mut worker, intent) = self.worker(&team, lane);
             worker.take_place(cursor, intent, counts);
             tasks.spawn(format!("sink {}", team.name(lane)), worker.run());
         }
         if sink.policy().fresh_first || team.ranges.first().is_some() {
-            // Where no range is left all that was counted is done.
-            let done = Position { segment: u64::MAX, offset: u64::MAX };
-            let (worker, intent, counts) =
-                self.worker(&team, Lane::Late, team.ranges.first().unwrap_or(done))?;
-            let drains = late::run(worker, team.ranges.clone(), intent, counts);
+            let (worker, intent) = self.worker(&team, Lane::Late);
+            let drains = late::run(worker, team.ranges.clone(), intent, late_counts);
             tasks.spawn(format!("sink {}", team.name(Lane::Late)), drains);
         }
         Ok(())
     }
 
-    /// A worker that has no place yet, and its files: what is counted in them up to a position is done.
-    fn worker(
+    /// The counts of the fresh worker, which are opened last: what will never come is among them.
+    fn fresh_counts(
         &self,
         team: &Team<'_>,
-        lane: Lane,
-        done: Position,
-    ) -> Result<(Worker, Intent, Counts), FanoutError> {
-        let (sink, class, name) = (team.sink.name(), class_name(team.class.into()), team.name(lane));
-        let counts = Counts::open(&self.dir, &name, sink, done)?;
+        position: Position,
+        owed: &[Owed],
+    ) -> Result<Counts, FanoutError> {
+        let (of, name) = ((team.sink.name(), team.class), team.name(Lane::Fresh));
+        let lost = |reason| opening::tally(self.journal, self.ledger, of, owed, reason);
+        if opening::is_new(&self.dir, &name) {
+            Counts::begin(&self.dir, &name, &lost(DropReason::Earlier)?)?;
+            return self.counts(team, Lane::Fresh, position);
+        }
+        let mut counts = self.counts(team, Lane::Fresh, position)?;
+        let damaged = lost(DropReason::Damaged)?;
+        if !damaged.is_empty() {
+            counts.append(Position::default(), &[&damaged])?;
+        }
+        for ((account, entry), count) in damaged {
+            self.ledger.add_to(account, entry, count);
+        }
+        Ok(counts)
+    }
+
+    /// A worker's counts, which the ledger then has: all up to a position is done.
+    fn counts(&self, team: &Team<'_>, lane: Lane, done: Position) -> Result<Counts, FanoutError> {
+        let counts = Counts::open(&self.dir, &team.name(lane), team.sink.name(), done)?;
         for ((account, entry), count) in counts.total() {
             self.ledger.add_to(account.clone(), *entry, *count);
         }
+        Ok(counts)
+    }
+
+    /// A worker that has no place yet, and its note of what was left out.
+    fn worker(&self, team: &Team<'_>, lane: Lane) -> (Worker, Intent) {
+        let (sink, class, name) = (team.sink.name(), class_name(team.class.into()), team.name(lane));
         let report = Report {
             sink,
             class,
@@ -172,7 +192,7 @@ impl Crew<'_> {
             end: None,
             desk: None,
         };
-        Ok((worker, Intent::new(&self.dir, &name), counts))
+        (worker, Intent::new(&self.dir, &name))
     }
 
     fn patience(&self) -> Patience {

@@ -1,5 +1,8 @@
-//! The books of a sink that is new here. What was received before the oldest frame that it can still read it will never
-//! see: that is counted as given up for it, "earlier", or else it would seem to be on its way for ever.
+//! The books of a sink and class when the aggregator starts. What was received, is not settled for the sink and does not
+//! lie in the journal any more will never come to it, and would seem to be on its way for ever: it is counted as given
+//! up. For a sink that is new here that is what came "earlier"; else it was "damaged". Nothing of a record that the disk
+//! has lost can be trusted, not even whose it was: only this difference tells. (What a power cut takes of a sink's own
+//! counts, which are not fsynced with each request, counts so as well.)
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -10,11 +13,14 @@ use ao_proto::frame;
 use ao_proto::v1::Class;
 
 use super::tally::Tally;
-use crate::ledger::{Account, Count, Entry, Ledger};
+use crate::ledger::{ALL_SINKS, Account, Count, Entry, Ledger, class_name};
 use crate::sink::api::DropReason;
 
-/// What is received, not counted for the sink, and not in the journal from its positions on (queue and position). Reads
-/// the journal once. Blocking.
+/// What a sink is owed yet of a queue: from a position on, up to an end where it is a range.
+pub(super) type Owed = (usize, Position, Option<Position>);
+
+/// What is received, not counted for the sink, and not in the journal where the sink is still to read. To be called
+/// while nothing is appended and the sink's workers do not run. Reads what the sink is behind, once. Blocking.
 ///
 /// # Errors
 /// Where the disk fails.
@@ -22,39 +28,53 @@ pub(super) fn tally(
     journal: &Journal,
     ledger: &Ledger,
     (sink, class): (&'static str, Class),
-    positions: [(usize, Position); 2],
+    owed: &[Owed],
+    reason: DropReason,
 ) -> Result<Tally, JournalError> {
-    let mut owed: BTreeMap<Account, Count> = BTreeMap::new();
+    let mut received: BTreeMap<Account, Count> = BTreeMap::new();
     let mut counted: BTreeMap<Account, Count> = BTreeMap::new();
     let of_class = ledger.lines().into_iter().filter(|(account, ..)| account.class == i32::from(class));
     for (account, entry, count) in of_class {
         match entry {
-            Entry::Received => owed.entry(account).or_default().add(count),
-            Entry::Delivered(of) | Entry::Dropped(of, _) if of == sink => {
+            Entry::Received => received.entry(account).or_default().add(count),
+            Entry::Delivered(of) | Entry::Dropped(of, _) if of == sink || of == ALL_SINKS => {
                 counted.entry(account).or_default().add(count);
             }
             _ => {}
         }
     }
-    if owed.is_empty() {
+    if received.iter().all(|(account, count)| counted.get(account) == Some(count)) {
         return Ok(Tally::new());
     }
-    for (queue, from) in positions {
+    for &(queue, from, end) in owed {
         let mut reader = journal.reader(queue, from);
-        while let Some(record) = reader.read()? {
+        while let Some(record) = reader.read()?
+            && end.is_none_or(|end| record.position < end)
+        {
             let Ok(opened) = frame::open(&record.frame) else { continue };
-            counted.entry(Account::of(&opened.header)).or_default().add(Count::of(&opened.header));
+            let account = Account::of(&opened.header);
+            // As the ledger does with accounts that it has no room for.
+            let known = received.contains_key(&account);
+            let account = if known { account } else { Account::other(account.class) };
+            counted.entry(account).or_default().add(Count::of(&opened.header));
         }
     }
-    let rest = owed.into_iter().map(|(account, received)| {
+    let rest = received.into_iter().map(|(account, received)| {
         let known = counted.get(&account).copied().unwrap_or_default();
         let rest = Count {
             records: received.records.saturating_sub(known.records),
             bytes: received.bytes.saturating_sub(known.bytes),
         };
-        ((account, Entry::Dropped(sink, DropReason::Earlier.name())), rest)
+        ((account, Entry::Dropped(sink, reason.name())), rest)
     });
-    Ok(rest.filter(|(_, rest)| *rest != Count::default()).collect())
+    let rest: Tally = rest.filter(|(_, rest)| *rest != Count::default()).collect();
+    if reason == DropReason::Damaged {
+        for ((account, _), Count { records, bytes }) in &rest {
+            let (source, class) = (&account.source, class_name(account.class));
+            tracing::error!(sink, class, source, records, bytes, "the journal was damaged: dropped");
+        }
+    }
+    Ok(rest)
 }
 
 /// Whether the sink has no books yet.
@@ -68,7 +88,7 @@ pub(super) fn is_new(dir: &Path, name: &str) -> bool {
 /// # Errors
 /// Where the disk refuses.
 pub(super) fn close(dir: &Path, name: &str) -> io::Result<()> {
-    for file in [format!("{name}.counts"), format!("{name}-backlog.counts"), format!("{name}-late.counts")] {
+    for file in [format!("{name}-late.counts"), format!("{name}-backlog.counts"), format!("{name}.counts")] {
         match std::fs::remove_file(dir.join(file)) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -93,8 +113,11 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let ledger = Ledger::default();
         let (log, _) = journal::open(dir.path(), &<_>::default(), &ledger, &["loki"]).expect("opened");
-        let positions = [(4, Position::default()), (5, Position::default())];
-        let open = || tally(&log, &ledger, ("loki", Class::Logs), positions).expect("read");
+        let owed = [4, 5].map(|queue| (queue, Position::default(), None));
+        let open = || {
+            let tally = tally(&log, &ledger, ("loki", Class::Logs), &owed, DropReason::Earlier);
+            tally.expect("read")
+        };
         assert_eq!(open(), Tally::new());
         for (sequence, lane) in [(1, 0), (2, 1)] {
             let header = FrameHeader {

@@ -7,6 +7,7 @@ use ao_common::journal::{Cursor, Journal, JournalError, Position};
 use tokio::sync::Notify;
 
 use super::lag::bytes_between;
+use super::opening::Owed;
 use crate::journal::{late_number, reader_of};
 
 /// Ranges of one sink and class that wait. Where there are so many, the fresh worker goes on in order.
@@ -69,6 +70,11 @@ impl Ranges {
             bytes_between(journal, queue, cursor.position(), cursor.end().unwrap_or_default())
         };
         waiting.iter().map(bytes).sum()
+    }
+
+    /// What is to be read of those that wait.
+    pub(super) fn owed(&self, queue: usize) -> Vec<Owed> {
+        self.lock().iter().map(|range| (queue, range.cursor.position(), range.cursor.end())).collect()
     }
 
     /// Where the oldest begins.

@@ -1,5 +1,6 @@
 //! Whole workers on a real journal, against scripted sinks.
 
+mod damaged;
 mod late;
 mod shed;
 

@@ -2,7 +2,7 @@
 //! its older segments.
 
 use std::collections::hash_map::Entry as Slot;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ao_common::journal;
@@ -15,6 +15,7 @@ use tracing::error;
 
 use crate::journal::cursors::reader_of;
 use crate::journal::ranges::Ranges;
+use crate::journal::received::{Counts, Received};
 use crate::ledger::{Count, Entry, Ledger};
 
 /// What a sequence counts within. An epoch is of one queue, so that a frame is the same one whatever lane it comes in.
@@ -175,12 +176,16 @@ pub(crate) struct Fold {
     ledger: Ledger,
     /// Those that are configured.
     sinks: Vec<&'static str>,
-    /// By agent, source, and, of what was shed, the sink.
-    received: Counts,
+    received: Arc<Mutex<Books>>,
     shed: Counts,
 }
 
-type Counts = BTreeMap<(Vec<u8>, String, String), Count>;
+/// The received counts of a queue, and, once the journal is open, the note of them beside it.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    pub(super) received: Counts,
+    pub(super) note: Option<Received>,
+}
 
 /// Where nobody reads a queue.
 const NOBODY: &str = "journal";
@@ -188,11 +193,21 @@ const NOBODY: &str = "journal";
 impl Fold {
     pub(crate) fn new(queue: usize, memory: Arc<Memory>, ledger: Ledger, sinks: &[&'static str]) -> Self {
         let sinks = [sinks, &[NOBODY]].concat();
-        Self { queue, memory, ledger, sinks, received: Counts::new(), shed: Counts::new() }
+        Self { queue, memory, ledger, sinks, received: Arc::default(), shed: Counts::new() }
+    }
+
+    /// For whoever opens the journal: its note is to be made then.
+    pub(super) fn books(&self) -> Arc<Mutex<Books>> {
+        Arc::clone(&self.received)
     }
 
     fn receive(&mut self, header: &FrameHeader, count: Count) {
-        add(&mut self.received, header, "", count);
+        let mut books = locked(&self.received);
+        add(&mut books.received, header, "", count);
+        if let Some(note) = &mut books.note {
+            note.add(&key(header, ""), count);
+        }
+        drop(books);
         self.ledger.add(header, Entry::Received, count);
     }
 
@@ -206,10 +221,15 @@ impl Fold {
 }
 
 fn add(counts: &mut Counts, header: &FrameHeader, sink: &str, count: Count) {
-    let key = (header.agent.clone(), header.source.clone(), sink.to_owned());
-    let total = counts.entry(key).or_default();
-    total.records += count.records;
-    total.bytes += count.bytes;
+    counts.entry(key(header, sink)).or_default().add(count);
+}
+
+fn key(header: &FrameHeader, sink: &str) -> (Vec<u8>, String, String) {
+    (header.agent.clone(), header.source.clone(), sink.to_owned())
+}
+
+pub(super) fn locked(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
+    books.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn store(counts: &Counts) -> Vec<StoredCount> {
@@ -283,7 +303,7 @@ impl journal::Fold for Fold {
             epoch: stream.epoch,
             ranges: ranges.iter().flat_map(|(first, last)| [first, last]).collect(),
         });
-        let (counts, shed) = (store(&self.received), store(&self.shed));
+        let (counts, shed) = (store(&locked(&self.received).received), store(&self.shed));
         Stored { streams: streams.collect(), counts, shed }.encode_to_vec()
     }
 }

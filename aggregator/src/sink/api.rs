@@ -231,11 +231,13 @@ pub enum DropReason {
     Refused,
     /// Received before the sink was there, and no longer in the journal.
     Earlier,
+    /// Lost in the journal to damage of the disk before the sink had read it.
+    Damaged,
 }
 
 impl DropReason {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Undecodable,
         Self::TooOld,
         Self::Future,
@@ -243,6 +245,7 @@ impl DropReason {
         Self::TooLarge,
         Self::Refused,
         Self::Earlier,
+        Self::Damaged,
     ];
 
     /// Name in the ledger, in metrics and in the dead-letter file.
@@ -255,6 +258,7 @@ impl DropReason {
             Self::TooLarge => "too_large",
             Self::Refused => "refused",
             Self::Earlier => "earlier",
+            Self::Damaged => "damaged",
         }
     }
 }

@@ -7,7 +7,7 @@ use ao_common::units::Size;
 use super::*;
 
 /// Lines of one frame, which zstd makes hardly smaller.
-fn noise(frame: u64) -> Vec<String> {
+pub(super) fn noise(frame: u64) -> Vec<String> {
     let mut state = frame + 1;
     let mut word = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
