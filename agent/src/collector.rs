@@ -5,7 +5,7 @@
 //! | `api` | the trait, the row of the table, the errors |
 //! | `runner` | rounds: when, on which thread, with which deadline |
 //! | `outcome` | what is counted and said of rounds that failed |
-//! | `file`, `netfile`, `picker`, `rpc`, `folder`, `device`, `attributes`, `filter`, `mountinfo`, `zone` | what several collectors or only one need to read the host |
+//! | `file`, `netfile`, `netlink`, `picker`, `process`, `rpc`, `folder`, `device`, `attributes`, `filter`, `mountinfo`, `zone` | what several collectors or only one need to read the host |
 //! | the others | one collector each, named as in the configuration |
 //!
 //! A collector is one file and two lines below: its `mod` and its row.
@@ -20,8 +20,10 @@ mod filter;
 mod folder;
 mod mountinfo;
 mod netfile;
+mod netlink;
 mod outcome;
 mod picker;
+mod process;
 mod rpc;
 mod zone;
 
@@ -70,6 +72,8 @@ pub mod nvme;
 pub mod os;
 pub mod powersupplyclass;
 pub mod pressure;
+pub mod process_top;
+pub mod processes;
 pub mod rapl;
 pub mod schedstat;
 pub mod selinux;
@@ -77,6 +81,7 @@ pub mod sockstat;
 pub mod softnet;
 pub mod stat;
 pub mod tapestats;
+pub mod tcpstat;
 pub mod textfile;
 pub mod thermal_zone;
 pub mod time;
@@ -120,6 +125,8 @@ pub static COLLECTORS: &[Entry] = &[
     Entry { name: "os", default_on: true, build: os::build },
     Entry { name: "powersupplyclass", default_on: true, build: powersupplyclass::build },
     Entry { name: "pressure", default_on: true, build: pressure::build },
+    Entry { name: "process_top", default_on: false, build: process_top::build },
+    Entry { name: "processes", default_on: false, build: processes::build },
     Entry { name: "rapl", default_on: true, build: rapl::build },
     Entry { name: "schedstat", default_on: true, build: schedstat::build },
     Entry { name: "selinux", default_on: true, build: selinux::build },
@@ -127,6 +134,7 @@ pub static COLLECTORS: &[Entry] = &[
     Entry { name: "softnet", default_on: true, build: softnet::build },
     Entry { name: "stat", default_on: true, build: stat::build },
     Entry { name: "tapestats", default_on: true, build: tapestats::build },
+    Entry { name: "tcpstat", default_on: false, build: tcpstat::build },
     Entry { name: "textfile", default_on: true, build: textfile::build },
     Entry { name: "thermal_zone", default_on: true, build: thermal_zone::build },
     Entry { name: "time", default_on: true, build: time::build },

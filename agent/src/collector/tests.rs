@@ -55,6 +55,7 @@ fn configuration() {
 
 /// Options under which the fixtures are read, where the default ones leave something out.
 const OPTIONS: &str = "stat: { softirq: true }\n\
+    processes: true\nprocess_top: { io: true }\ntcpstat: true\n\
     cpu: { info: true, info_flags_include: '^(aes|asimd)$', info_bugs_include: ^spectre }\n\
     bcache: { priority_stats: true }\n\
     textfile: { directory: ['/var/lib/node_export*'] }";
