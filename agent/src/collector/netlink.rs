@@ -50,8 +50,9 @@ pub(super) fn dump(
 }
 
 fn open(protocol: Protocol) -> io::Result<OwnedFd> {
+    // Netlink makes no difference between datagrams and raw packets (netlink(7)).
     let socket =
-        net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol))?;
+        net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(protocol))?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
     Ok(socket)
 }
