@@ -13,15 +13,19 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::IncomingStream;
 use axum::{Extension, Router};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::door::Door;
 use crate::health::Health;
 use crate::telemetry::LogHandle;
 
@@ -30,6 +34,15 @@ pub type SharedRegistry = Arc<Mutex<Registry>>;
 
 /// How long open requests may go on after the shutdown began.
 pub const DRAIN: Duration = Duration::from_secs(5);
+
+/// Connections at a time: browsers keep six each. One more closes the oldest. Each may send some 400 KiB of head.
+pub const MAX_CONNECTIONS: usize = 128;
+
+/// A connection from which nothing comes for so long is closed. Scrapers keep theirs between two scrapes.
+pub const IDLE: Duration = Duration::from_secs(120);
+
+/// How long a request may take from the end of its head to its answer: also one whose body does not come.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the doors show and change.
 #[derive(Clone, Debug)]
@@ -63,12 +76,28 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: Cancellation
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;
     };
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let served = axum::serve(listener, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let service = router.layer(from_fn(in_time)).into_make_service_with_connect_info::<Peer>();
+    let door = Door::new(listener, MAX_CONNECTIONS, IDLE);
+    let served = axum::serve(door, service).with_graceful_shutdown(shutdown.clone().cancelled_owned());
     tokio::select! {
         ended = served.into_future() => ended,
         () = overtime => Ok(()),
     }
+}
+
+/// Who asks.
+#[derive(Clone, Copy, Debug)]
+struct Peer(SocketAddr);
+
+impl Connected<IncomingStream<'_, Door>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Door>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+async fn in_time(request: Request, next: Next) -> Response {
+    let late = || (StatusCode::REQUEST_TIMEOUT, "the request was not complete in time\n").into_response();
+    tokio::time::timeout(PATIENCE, next.run(request)).await.unwrap_or_else(|_| late())
 }
 
 /// A port could not be opened.
@@ -156,11 +185,11 @@ async fn log_level(State(admin): State<Admin>) -> Response {
 /// In a cluster `kubectl port-forward` and `kubectl exec` count as this machine.
 async fn set_log_level(
     State(admin): State<Admin>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    peer: Option<Extension<ConnectInfo<Peer>>>,
     body: String,
 ) -> Response {
     let Some(log) = admin.log else { return StatusCode::NOT_FOUND.into_response() };
-    if !peer.is_some_and(|Extension(ConnectInfo(peer))| peer.ip().to_canonical().is_loopback()) {
+    if !peer.is_some_and(|Extension(ConnectInfo(Peer(peer)))| peer.ip().to_canonical().is_loopback()) {
         return (StatusCode::FORBIDDEN, "the log level is changed from this machine alone\n").into_response();
     }
     match log.set(body.trim()) {

@@ -6,8 +6,10 @@
 //! | [`config`] | one YAML file into one typed configuration |
 //! | [`secret`] | a password or token that is shown nowhere |
 //! | [`telemetry`] | our own log lines, with a level that can be changed while running |
+//! | [`repeated`] | log lines that others can cause without end |
 //! | [`health`] | which parts are ready, and why not |
 //! | [`process`] | the process's own CPU, memory and files as metrics |
+//! | [`door`] | a listener that anybody may reach: how many connections, and which one goes |
 //! | [`admin`] | `/metrics /healthz /readyz /log-level` |
 //! | [`shutdown`] | a signal, then a drain with a deadline |
 //! | [`backoff`] | full-jitter exponential waiting |
@@ -19,9 +21,11 @@ pub mod admin;
 pub mod backoff;
 pub mod clock;
 pub mod config;
+pub mod door;
 pub mod health;
 pub mod journal;
 pub mod process;
+pub mod repeated;
 pub mod secret;
 pub mod shutdown;
 pub mod telemetry;
