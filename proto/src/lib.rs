@@ -9,10 +9,11 @@
 //! | [`frame`] | the sealed envelope: header, compressed payload, CRC |
 //! | [`metrics`] | keyframes, and frames as differences to them |
 //! | [`logs`] | log frames, column by column |
+//! | [`spans`] | what an OTLP request weighs, before it is decoded |
 //! | [`v1`] | the generated messages and the gRPC service |
 //! | [`remote`], [`loki`] | the push messages of Prometheus and Loki |
 //!
-//! Spans need no room: their payload is an OTLP `ExportTraceServiceRequest`, passed through.
+//! The payload of spans is an OTLP `ExportTraceServiceRequest`, passed through.
 
 pub mod class;
 pub mod limits;
@@ -22,6 +23,7 @@ pub mod queue;
 pub mod frame;
 pub mod logs;
 pub mod metrics;
+pub mod spans;
 
 mod columns;
 mod symbols;

@@ -74,6 +74,10 @@ pub const MAX_STREAMS: usize = 1 << 16;
 /// Records (samples, lines, spans) of one frame.
 pub const MAX_RECORDS: usize = 1 << 20;
 
+/// Bytes in memory that an OTLP request or a frame of spans may have once decoded: a request of 4 MiB full of the
+/// shortest attributes that applications set has some 24 MiB, and one of empty spans over 600.
+pub const MAX_SPANS_DECODED_BYTES: usize = 64 << 20;
+
 /// Pairs of structured metadata in one log frame.
 pub const MAX_METADATA: usize = 1 << 20;
 
