@@ -31,6 +31,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ao_common::repeated::Repeated;
 use ao_proto::limits::MAX_MESSAGE_BYTES;
 use ao_proto::v1::ingest_server::{Ingest as Service, IngestServer};
 use ao_proto::v1::{AgentMessage, AggregatorMessage, EnrollRequest, EnrollResponse};
@@ -43,6 +44,8 @@ use tonic::{Request, Response, Status, Streaming};
 pub use api::Config;
 pub use shared::Ingest;
 
+use crate::identity::Refusal;
+use api::SAID_EVERY;
 use door::House;
 use handshake::Caller;
 use meter::{Meter, Metered, Room};
@@ -79,6 +82,8 @@ pub async fn serve(ingest: Ingest, listener: TcpListener) -> Result<(), tonic::t
         .serve_with_incoming_shutdown(incoming, shutdown.cancelled_owned())
         .await
 }
+
+static ENDS: Repeated = Repeated::new("more streams have ended so", SAID_EVERY);
 
 /// How long the reason of a stream's end may wait to be read.
 const LAST_WORD: Duration = Duration::from_secs(1);
@@ -120,7 +125,11 @@ impl Service for Ingest {
         tokio::spawn(async move {
             let messages = Messages { stream: request.into_inner(), meter };
             if let Err(status) = session::run(&ingest, certified, messages, conn.as_deref(), &answers).await {
-                tracing::warn!(reason = status.message(), "a stream ends");
+                // A refusal has been said where it was counted.
+                if status.metadata().get(Refusal::KEY).is_none() && ENDS.is_first(status.code().description())
+                {
+                    tracing::warn!(reason = status.message(), "a stream ends");
+                }
                 // The agent may have gone, or not read: it then ends with its connection.
                 if let Err(SendTimeoutError::Timeout(_)) = answers.send_timeout(Err(status), LAST_WORD).await
                 {

@@ -131,6 +131,9 @@ pub struct Refusal {
 }
 
 impl Refusal {
+    /// Names the reason in the answer's metadata.
+    pub const KEY: &'static str = "ao-reason";
+
     /// All reasons.
     pub const REASONS: [&'static str; 10] = [
         "missing",
@@ -205,7 +208,7 @@ impl Refusal {
     /// The answer to the call; its metadata `ao-reason` lets the agent act on it.
     pub fn status(&self) -> Status {
         let mut status = Status::new(self.code, self.text.clone());
-        status.metadata_mut().insert("ao-reason", MetadataValue::from_static(self.reason));
+        status.metadata_mut().insert(Self::KEY, MetadataValue::from_static(self.reason));
         status
     }
 }

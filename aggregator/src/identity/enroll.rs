@@ -1,6 +1,9 @@
 //! From a proof and a certificate request to a certificate. Everything in the request may come from anybody.
 
+use std::time::Duration;
+
 use ao_common::clock;
+use ao_common::repeated::Repeated;
 use ao_common::tls::name::NodeId;
 use ao_common::tls::request;
 use ao_proto::v1::enroll_request::Proof as Given;
@@ -11,6 +14,9 @@ use tracing::{info, warn};
 use crate::identity::Identity;
 use crate::identity::api::{Peer, Refusal};
 use crate::identity::registry::Proof;
+
+/// Anybody may ask, as often as they like.
+static REFUSED: Repeated = Repeated::new("more enrolments were refused", Duration::from_secs(60));
 
 /// A projected token has some 1,200 bytes.
 const MAX_TOKEN_BYTES: usize = 16 << 10;
@@ -32,7 +38,9 @@ impl Identity {
                 self.limits.failed(address);
             }
             self.metrics.refused(&refusal);
-            warn!(node, ?address, reason = refusal.text, "an enrolment is refused");
+            if REFUSED.is_first(refusal.reason) {
+                warn!(node, ?address, reason = refusal.text, "an enrolment is refused");
+            }
             refusal.status()
         })
     }

@@ -1,9 +1,13 @@
-//! The configuration of the agents' door.
+//! The configuration of the agents' door, and how often it speaks of what comes to it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ao_common::units::Size;
 use serde::Deserialize;
+
+/// What a peer may cause without end is said once in this time, of each kind.
+pub(crate) const SAID_EVERY: Duration = Duration::from_secs(60);
 
 /// Section `ingest`.
 #[derive(Clone, Debug, Deserialize)]

@@ -5,14 +5,16 @@
 //! |---|---|
 //! | a keyframe | once, as it comes, without keeping its labels; its series are counted before |
 //! | log lines | without keeping labels and metadata |
-//! | spans | decoded |
+//! | spans | weighed, then decoded |
 //! | samples | their columns against the number of their keyframe's series, without the values |
 
 use std::sync::Arc;
 
 use ao_proto::frame::{FrameError, Opened};
+use ao_proto::limits::MAX_SPANS_DECODED_BYTES;
 use ao_proto::logs::LogFrame;
 use ao_proto::metrics::{Keyframe, MetricsFrame};
+use ao_proto::spans;
 use ao_proto::v1::{Class, FrameHeader};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message;
@@ -62,6 +64,7 @@ impl Content {
             Ok(Class::Metrics) => MetricsFrame::check(raw, header.keyframe, series).map_err(text),
             Ok(Class::Logs | Class::LogsLow) => LogFrame::check(raw).map_err(text),
             Ok(Class::Spans) => {
+                spans::check(raw, MAX_SPANS_DECODED_BYTES).map_err(text)?;
                 ExportTraceServiceRequest::decode(raw).map(drop).map_err(|error| error.to_string())
             }
             _ => Err(format!("class {} is not known to this aggregator", header.class)),
@@ -129,6 +132,21 @@ mod tests {
         assert!(check(3, &keyframe(11).encode()).await.is_err_and(|why| why.contains("11 series")));
         assert!(check(4, &keyframe(1).encode()).await.is_err_and(|why| why.contains("another keyframe")));
         assert!(check(3, &[0xff; 100]).await.is_err());
+    }
+
+    /// Scenario: a frame of 4 MiB with two million empty spans, which would take over 600 MiB decoded.
+    /// Guarantees: refused with a sentence, before it is decoded.
+    #[tokio::test]
+    async fn a_bomb_of_spans() {
+        let mut raw = [0x12, 0].repeat(2 << 20);
+        for _ in 0..2 {
+            let mut around = vec![0x12];
+            prost::encode_length_delimiter(raw.len(), &mut around).expect("it grows");
+            raw.splice(0..0, around);
+        }
+        raw[0] = 0x0a;
+        let why = Content::new(10).frame(opened(header(Class::Spans, 1), &raw), 0).await;
+        assert!(why.as_ref().is_err_and(|why| why.contains("decoded request")), "{why:?}");
     }
 
     /// Scenario: frames of each class, good and cut short.

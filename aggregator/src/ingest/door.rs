@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use ao_common::repeated::Repeated;
 use futures_util::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,11 +21,13 @@ use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::transport::server::Connected;
 
+use crate::ingest::api::SAID_EVERY;
 use crate::metrics::Metrics;
 
 /// A connection on which no call is open is closed after one or two of these: also one that never says a word, or one
 /// byte of its greeting a minute.
 const IDLE: Duration = Duration::from_secs(10);
+static FULL: Repeated = Repeated::new("more connections were not let in", SAID_EVERY);
 /// Where the system has no file descriptor left, it may have one then.
 const BREATH: Duration = Duration::from_millis(100);
 
@@ -129,7 +132,9 @@ pub(crate) fn accept(
             match listener.accept().await {
                 Ok((socket, peer)) => {
                     let Some(conn) = house.admit() else {
-                        tracing::warn!(%peer, "refused: ingest.max_connections agents are connected");
+                        if FULL.is_first("connections") {
+                            tracing::warn!(%peer, "refused: ingest.max_connections agents are connected");
+                        }
                         continue;
                     };
                     // Acks are small and wanted at once; without it they only come later.
@@ -137,7 +142,9 @@ pub(crate) fn accept(
                     return Some((Ok(Guarded::new(socket, peer, conn)), (listener, house)));
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    if FULL.is_first("accept") {
+                        tracing::warn!(%error, "cannot accept a connection");
+                    }
                     tokio::time::sleep(BREATH).await;
                 }
             }

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ao_common::journal::Journal;
+use ao_common::repeated::Repeated;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::canaries::Canaries;
 use crate::control::Plans;
 use crate::identity::{Identity, Refusal};
-use crate::ingest::api::Config;
+use crate::ingest::api::{Config, SAID_EVERY};
 use crate::ingest::content::Content;
 use crate::ingest::guests::Guests;
 use crate::ingest::pressure::{Ground, Pressure};
@@ -18,6 +19,8 @@ use crate::journal::{self, Memory};
 use crate::ledger::Ledger;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
+
+static REFUSED: Repeated = Repeated::new("more streams were refused", SAID_EVERY);
 
 /// What the streams share.
 #[derive(Clone)]
@@ -67,10 +70,12 @@ impl Ingest {
         self.pressure.clone().watch(ground, self.shutdown.clone())
     }
 
-    /// Counts and logs a refusal; the answer to the peer.
+    /// Counts and logs a refusal, where it is the first of its reason for a minute; the answer to the peer.
     pub(crate) fn refuse(&self, refusal: &Refusal) -> tonic::Status {
         self.metrics.refused_stream(refusal.reason);
-        tracing::warn!(reason = refusal.reason, text = refusal.text, "a stream is refused");
+        if REFUSED.is_first(refusal.reason) {
+            tracing::warn!(reason = refusal.reason, text = refusal.text, "a stream is refused");
+        }
         refusal.status()
     }
 
