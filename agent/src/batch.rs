@@ -2,11 +2,13 @@
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | `series` | the series of a group of samples: keyframes, and one frame per set |
+//! | `group` | the series of a group of samples, in as many tables as they need |
+//! | `series` | one table: keyframes, and one frame per set |
 //! | `logs` | the log frame under way |
 //! | `shift` | brings times of clocks that are wrong to ours |
 //! | `spans` | the span frame under way |
 
+mod group;
 mod logs;
 mod series;
 mod shift;
@@ -15,6 +17,7 @@ mod spans;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use ao_common::repeated::Repeated;
 use ao_common::units::{Size, Span};
 use ao_proto::model::FileId;
 use ao_proto::v1::Directives;
@@ -22,8 +25,8 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::batch::group::Group;
 use crate::batch::logs::LogBatch;
-use crate::batch::series::SeriesTable;
 use crate::batch::shift::Shifter;
 use crate::batch::spans::SpanBatch;
 use crate::enrich::Enricher;
@@ -56,6 +59,9 @@ const TABLE_IDLE: std::time::Duration = std::time::Duration::from_secs(3600);
 /// so that a longer wait would bound how many spans it can hand over.
 const WAITED_FOR: std::time::Duration = std::time::Duration::from_millis(50);
 
+static REFUSED: Repeated =
+    Repeated::new("more sets had samples too large", std::time::Duration::from_secs(60));
+
 /// Runs from the first event to the last: ends when all senders are gone, with everything in the spool.
 pub struct Batcher {
     config: Config,
@@ -64,7 +70,7 @@ pub struct Batcher {
     spool: Spool,
     metrics: Arc<Metrics>,
     shifter: Shifter,
-    tables: HashMap<(&'static str, String), (SeriesTable, Instant)>,
+    tables: HashMap<(&'static str, String), (Group, Instant)>,
     logs: HashMap<&'static str, LogBatch>,
     spans: HashMap<&'static str, SpanBatch>,
     /// Files that are gone, with lines that wait for their pod.
@@ -167,14 +173,28 @@ impl Batcher {
             return;
         }
         let now = Instant::now();
-        let (table, used) = self.tables.entry((set.source, set.group.clone())).or_insert_with(|| {
+        let (group, used) = self.tables.entry((set.source, set.group.clone())).or_insert_with(|| {
             let base = self.enricher.metric_base(set.job, set.instance.as_deref());
-            (SeriesTable::new(self.agent, base), now)
+            (Group::new(self.agent, base), now)
         });
         *used = now;
-        let encoded = table.encode(set);
+        let encoded = group.encode(set);
         self.metrics.doubled_samples.inc_by(encoded.doubles);
-        self.spool.append(encoded.draft).await;
+        if encoded.refused > 0 {
+            self.metrics.refused_samples.inc_by(encoded.refused);
+            if REFUSED.is_first(set.source) {
+                let (source, group) = (set.source, &set.group);
+                tracing::error!(
+                    source,
+                    group,
+                    samples = encoded.refused,
+                    "samples are too large for any frame"
+                );
+            }
+        }
+        for draft in encoded.drafts {
+            self.spool.append(draft).await;
+        }
         self.tables.retain(|_, (_, used)| now.duration_since(*used) < TABLE_IDLE);
     }
 
@@ -202,6 +222,10 @@ impl Batcher {
         for chunk in chunks {
             let source = chunk.source;
             let batch = self.logs.entry(source).or_default();
+            if !batch.has_room(&chunk) {
+                let draft = batch.take(self.agent, source);
+                self.spool.append(draft).await;
+            }
             batch.add(chunk);
             let full = batch.text_bytes() as u64 >= self.config.bytes.0
                 || batch.lines() >= self.config.lines
@@ -218,6 +242,10 @@ impl Batcher {
     async fn add_spans(&mut self, chunk: SpanChunk) {
         let (source, waited_for) = (chunk.source, chunk.stored.is_some());
         let batch = self.spans.entry(source).or_default();
+        if !batch.has_room(&chunk) {
+            let draft = batch.take(self.agent, source);
+            self.spool.append(draft).await;
+        }
         batch.add(chunk);
         if batch.bytes() as u64 >= self.config.bytes.0 {
             let draft = batch.take(self.agent, source);

@@ -90,6 +90,8 @@ impl Config {
             );
         }
         self.collectors.collectors(None).map_err(|error| error.to_string())?;
+        self.logs.check().map_err(|error| error.to_string())?;
+        self.otlp.check()?;
         let most = Size::mib(4);
         if self.batch.bytes > most || self.batch.bytes.0 == 0 || self.batch.lines == 0 {
             return Err(format!("batch: bytes must be from 1B to {most}, and lines at least 1"));

@@ -199,6 +199,10 @@ fn number(value: f64) -> String {
     }
 }
 
+/// The most bytes (texts and [`Line`]s) of chunks that must be in one frame, see [`LogChunk::file`]. They fit into one
+/// whatever their bytes are.
+pub const MOST_TOGETHER: usize = 3 << 20;
+
 /// Consecutive lines of one stream.
 #[derive(Clone, Debug)]
 pub struct LogChunk {

@@ -53,7 +53,12 @@ use self::follow::{Follow, Handed, Settings};
 use self::tail::Reading;
 use self::watch::Inbox;
 use crate::context::Context;
+use crate::event::MOST_TOGETHER;
 use crate::glob::Pattern;
+
+/// See [`Config::max_line`].
+const MAX_LINE: usize = 2 << 20;
+const _: () = assert!(MAX_LINE + join::HELD <= MOST_TOGETHER);
 
 /// How long the batcher may take for what was read before the end.
 const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -66,7 +71,8 @@ pub struct Config {
     pub pods: Option<PathBuf>,
     /// Other files.
     pub files: Vec<FileGlob>,
-    /// Longest line (1 KiB to 8 MiB). A longer one becomes several, none of its bytes lost.
+    /// Longest line (1 KiB to 2 MiB: it must fit into a frame, whatever its bytes are). A longer one becomes several,
+    /// none of its bytes lost.
     pub max_line: Size,
     /// Where to begin, at the very first start, with files that are there already.
     pub from: Begin,
@@ -117,6 +123,19 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// What cannot be followed, before anything begins.
+    ///
+    /// # Errors
+    /// A pattern or a limit.
+    pub fn check(&self) -> Result<(), LogsError> {
+        if !(1 << 10..=MAX_LINE as u64).contains(&self.max_line.0) {
+            return Err(LogsError::MaxLine(self.max_line));
+        }
+        wants(self).map(drop)
+    }
+}
+
 /// Why logs cannot be read at all. What befalls a single file is counted and told, and does not end the source.
 #[derive(Debug, thiserror::Error)]
 pub enum LogsError {
@@ -129,7 +148,7 @@ pub enum LogsError {
         reason: &'static str,
     },
     /// The limit makes no sense.
-    #[error("max_line is {0}, which is not between 1KiB and 8MiB")]
+    #[error("logs.max_line is {0}, which is not between 1KiB and 2MiB")]
     MaxLine(Size),
     /// No inotify.
     #[error("cannot watch log folders (is fs.inotify.max_user_instances used up?): {0}")]
@@ -149,10 +168,8 @@ pub async fn run(
     checkpoints: Arc<HashMap<FileId, u64>>,
     stats: Arc<LogsStats>,
 ) -> Result<(), LogsError> {
-    let max_line = config.max_line.0;
-    if !(1 << 10..=8 << 20).contains(&max_line) {
-        return Err(LogsError::MaxLine(config.max_line));
-    }
+    config.check()?;
+    let max_line = config.max_line.0 as usize;
     let inbox = Arc::new(Inbox::default());
     let discover = Discover::new(wants(&config)?, inbox.clone(), stats.clone())?;
     let settings = Settings {
@@ -163,7 +180,7 @@ pub async fn run(
         checkpoints,
         origin: Box::new(move |want, path| origin(&config, want, path)),
     };
-    let follow = Follow::new(settings, discover, Reading::new(max_line as usize, stats));
+    let follow = Follow::new(settings, discover, Reading::new(max_line, stats));
 
     // Whether the context ends or this future is dropped: the thread must.
     let stop = ctx.shutdown.child_token();

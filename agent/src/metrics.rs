@@ -36,6 +36,7 @@ pub struct SourceLabel {
 #[allow(missing_docs, reason = "each is described where it is registered, below")]
 pub struct Metrics {
     pub doubled_samples: Counter,
+    pub refused_samples: Counter,
     pub lines_without_pod: Counter,
     pub shifted_records: Family<SourceLabel, Counter>,
     pub spool_frames: Family<QueueLabel, Counter>,
@@ -56,6 +57,8 @@ impl Metrics {
         let r = registry.sub_registry_with_prefix("ao");
         let text = "Samples that named a series for the second time in one set";
         r.register("batch_doubled_samples", text, self.doubled_samples.clone());
+        let text = "Samples dropped, as no frame can be as large as one of them";
+        r.register("batch_refused_samples", text, self.refused_samples.clone());
         let text = "Lines that went on without their pod's labels";
         r.register("enrich_lines_without_pod", text, self.lines_without_pod.clone());
         let text = "Records whose times were of a clock that is wrong, and were moved to ours";

@@ -1,7 +1,7 @@
 //! Spans from the node's applications: an OTLP receiver over gRPC, where an application would have a local collector.
 //!
 //! ```text
-//! client -> permit -> decode -> identify (whose node) -> split (1 MiB) -> batcher -> spool
+//! client -> door -> permit -> weigh -> decode -> identify (whose node) -> split (1 MiB) -> batcher -> spool
 //!    ^------------------------ answer, once the spool has fsynced all parts --------------'
 //! ```
 //!
@@ -10,7 +10,10 @@
 
 pub(crate) mod fuzzing;
 mod identify;
+mod incoming;
 mod metrics;
+mod receiver;
+mod service;
 mod split;
 
 use std::net::SocketAddr;
@@ -18,40 +21,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ao_common::admin::{self, BindError, SharedRegistry};
-use ao_common::clock::now_ns;
+use ao_common::door::{Conn, Door};
 use ao_common::units::{Size, Span};
-use ao_proto::limits::MAX_SEALED_BYTES;
-use bytes::Bytes;
-use futures_util::future::try_join_all;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
-    TraceService, TraceServiceServer,
-};
-use opentelemetry_proto::tonic::collector::trace::v1::{
-    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
-};
+use ao_proto::limits::MAX_RAW_BYTES;
 use serde::Deserialize;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::codec::CompressionEncoding;
+use tokio::sync::Semaphore;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Server;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Status};
 
 use crate::context::Context;
-use crate::event::{Event, SpanChunk};
 use metrics::{Metrics, Outcome};
-use split::Part;
-
-/// The ledger's source.
-const SOURCE: &str = "otlp";
-
-/// Largest part that is handed on. The batcher closes a frame at the same size, and the wire takes four times as much.
-const PART_BYTES: usize = 1 << 20;
-const _: () = assert!(PART_BYTES * 2 < MAX_SEALED_BYTES);
+use receiver::{Permit, Receiver};
+use service::Traces;
 
 /// How long a client may take to send one request, beside the time that the spool may take.
 const UPLOAD: Duration = Duration::from_secs(10);
+
+/// A connection from which nothing comes for so long is closed; a client answers our pings meanwhile.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Requests at one time on one connection, and the bytes of each that may wait unread; twice as many of all.
+const MAX_CALLS: u32 = 64;
+const WINDOW: u32 = 256 << 10;
 
 /// How long open requests may take when the agent stops.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -64,11 +57,13 @@ pub struct Config {
     pub enabled: bool,
     /// Address of the gRPC receiver. OTLP's own port; on loopback, since nothing authenticates the senders.
     pub grpc: SocketAddr,
-    /// Largest request, once decompressed.
+    /// Largest request, once decompressed (at most 16MiB).
     pub max_message: Size,
     /// Requests that are received and decoded at the same time; one more is told to come again. Times `max_message`,
     /// it bounds the memory.
     pub max_requests: usize,
+    /// Connections at a time; one more closes one that has not sent spans yet, or the one silent for longest.
+    pub max_connections: usize,
     /// How long the spool may take to store a request, before its client is told to send it again.
     pub deadline: Span,
 }
@@ -80,8 +75,26 @@ impl Default for Config {
             grpc: SocketAddr::from(([127, 0, 0, 1], 4317)),
             max_message: Size::mib(4),
             max_requests: 16,
+            max_connections: 256,
             deadline: Span::secs(5),
         }
+    }
+}
+
+impl Config {
+    /// What cannot be kept, before anything begins.
+    ///
+    /// # Errors
+    /// A sentence with the setting, and what it may be.
+    pub fn check(&self) -> Result<(), String> {
+        if !(1..=MAX_RAW_BYTES as u64).contains(&self.max_message.0) {
+            let most = Size(MAX_RAW_BYTES as u64);
+            return Err(format!(
+                "otlp.max_message is {}, which is not between 1B and {most}",
+                self.max_message
+            ));
+        }
+        Ok(())
     }
 }
 
@@ -124,7 +137,10 @@ async fn serve(
     // Before a request is read: the memory of those that are under way is what must be bounded.
     let admit = move |mut request: Request<()>| match Arc::clone(&permits).try_acquire_owned() {
         Ok(permit) => {
-            request.extensions_mut().insert(Permit { _held: Arc::new(permit) });
+            if let Some(conn) = request.extensions().get::<Arc<Conn>>() {
+                conn.is_client();
+            }
+            request.extensions_mut().insert(Permit::new(permit));
             Ok(request)
         }
         Err(_) => {
@@ -132,16 +148,21 @@ async fn serve(
             Err(Status::unavailable("the agent has as many requests in hand as otlp.max_requests allows"))
         }
     };
-    let service = TraceServiceServer::new(Receiver { ctx, deadline, metrics })
-        .max_decoding_message_size(usize::try_from(config.max_message.0).unwrap_or(usize::MAX))
-        // What collectors in between send by default.
-        .accept_compressed(CompressionEncoding::Gzip);
+    let receiver = Arc::new(Receiver::new(ctx, deadline, metrics));
+    // `check` has refused more.
+    let max_message =
+        usize::try_from(config.max_message.0).map_or(MAX_RAW_BYTES, |max| max.min(MAX_RAW_BYTES));
+    let service = Traces { receiver, max_message };
+    let incoming = incoming::all(Door::new(listener, config.max_connections, IDLE));
     let served = Server::builder()
         .timeout(deadline + UPLOAD)
         .http2_keepalive_interval(Some(Duration::from_secs(20)))
         .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .initial_stream_window_size(Some(WINDOW))
+        .initial_connection_window_size(Some(2 * WINDOW))
+        .max_concurrent_streams(Some(MAX_CALLS))
         .add_service(InterceptedService::new(service, admit))
-        .serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.clone().cancelled_owned());
+        .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
     let overtime = async {
         shutdown.cancelled().await;
         tokio::time::sleep(DRAIN).await;
@@ -150,80 +171,6 @@ async fn serve(
         ended = served => Ok(ended?),
         () = overtime => Ok(()),
     }
-}
-
-/// One of `max_requests`, held by the request from before its body is read until its spans are handed on.
-#[derive(Clone)]
-struct Permit {
-    _held: Arc<OwnedSemaphorePermit>,
-}
-
-struct Receiver {
-    ctx: Context,
-    deadline: Duration,
-    metrics: Metrics,
-}
-
-#[tonic::async_trait]
-impl TraceService for Receiver {
-    async fn export(
-        &self,
-        mut request: Request<ExportTraceServiceRequest>,
-    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        let permit = request.extensions_mut().remove::<Permit>();
-        let mut request = request.into_inner();
-        identify::identify(&mut request, &self.ctx.node);
-        let split = split::split(request, PART_BYTES, now_ns());
-        let spans: u64 = split.parts.iter().map(|part| part.spans).sum();
-        let stored = async {
-            let handed = self.hand_on(split.parts).await?;
-            drop(permit);
-            try_join_all(handed).await.map_err(|_| Gone)
-        };
-        match tokio::time::timeout(self.deadline, stored).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(Gone)) => {
-                self.metrics.request(Outcome::Unavailable);
-                return Err(Status::unavailable("the agent cannot store spans now; send them again"));
-            }
-            Err(_) => {
-                self.metrics.request(Outcome::Unavailable);
-                let text =
-                    format!("the agent did not store the spans within {:?}; send them again", self.deadline);
-                return Err(Status::unavailable(text));
-            }
-        }
-        self.metrics.request(Outcome::Stored);
-        self.metrics.spans(spans, split.refused);
-        Ok(Response::new(answer(split.refused)))
-    }
-}
-
-/// The batcher or the spool has stopped, or the spool could not write.
-struct Gone;
-
-impl Receiver {
-    async fn hand_on(&self, parts: Vec<Part>) -> Result<Vec<oneshot::Receiver<()>>, Gone> {
-        let mut handed = Vec::with_capacity(parts.len());
-        for Part { request, spans, times_ns } in parts {
-            let (stored, resolved) = oneshot::channel();
-            let request = Bytes::from(request);
-            let chunk = SpanChunk { source: SOURCE, spans, times_ns, request, stored: Some(stored) };
-            self.ctx.events.send(Event::Spans(chunk)).await.map_err(|_| Gone)?;
-            handed.push(resolved);
-        }
-        Ok(handed)
-    }
-}
-
-fn answer(refused: u64) -> ExportTraceServiceResponse {
-    let partial_success = (refused > 0).then(|| ExportTracePartialSuccess {
-        rejected_spans: i64::try_from(refused).unwrap_or(i64::MAX),
-        error_message: format!(
-            "{refused} spans are too large: with its resource a span may have {PART_BYTES} bytes"
-        ),
-    });
-    ExportTraceServiceResponse { partial_success }
 }
 
 #[cfg(test)]

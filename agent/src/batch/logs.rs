@@ -3,12 +3,15 @@
 use std::collections::{HashMap, HashSet};
 
 use ao_proto::frame::compress;
-use ao_proto::limits::{MAX_FILES, MAX_STREAMS};
+use ao_proto::limits::{
+    MAX_FILES, MAX_HEADER_BYTES, MAX_LABELS, MAX_METADATA, MAX_RECORDS, MAX_SEALED_BYTES, MAX_STREAMS,
+    MAX_SYMBOLS,
+};
 use ao_proto::logs::{LogEntry, LogFrame};
 use ao_proto::model::{FileId, FileSpan, Labels};
 use ao_proto::v1::{Class, FileRange, FrameHeader};
 
-use crate::event::LogChunk;
+use crate::event::{LogChunk, MOST_TOGETHER};
 use crate::spool::Draft;
 
 /// The frame under way of one source.
@@ -20,6 +23,10 @@ pub(crate) struct LogBatch {
     /// Where each file's newest span stands in `files`.
     newest: HashMap<FileId, usize>,
     bytes: u64,
+    /// Labels of all streams.
+    labels: usize,
+    /// See [`weight`].
+    weight: usize,
     forget: Vec<FileId>,
     /// Files whose lines are in, and whose span that covers them is not (see [`LogChunk::file`]).
     parted: HashSet<FileId>,
@@ -41,9 +48,24 @@ impl LogBatch {
         self.frame.entries.len()
     }
 
-    /// A few more streams or files might be over the limit of a frame.
+    /// A few chunks more might be over a limit of a frame.
     pub(crate) fn is_crowded(&self) -> bool {
-        self.streams.len() + 8 >= MAX_STREAMS || self.files.len() + 8 >= MAX_FILES
+        let pairs = self.frame.metadata.len();
+        self.streams.len() + 8 >= MAX_STREAMS
+            || self.files.len() + 8 >= MAX_FILES
+            || self.lines() >= MAX_RECORDS / 2
+            || pairs >= MAX_METADATA / 4
+            // Symbols: every label and every pair may have names and values of its own.
+            || 2 * (self.labels + pairs + 8 * MAX_LABELS) >= MAX_SYMBOLS
+    }
+
+    /// Whether a frame with this chunk, and with those that belong to it, fits onto the wire: else this one must be
+    /// closed before. It is closed in the midst of chunks that belong together only where those are more than
+    /// [`MOST_TOGETHER`], as of several files at once.
+    pub(crate) fn has_room(&self, chunk: &LogChunk) -> bool {
+        let parted = chunk.file.is_some_and(|span| span.start == span.end) && !chunk.lines.is_empty();
+        let least = if parted && self.is_whole() { MOST_TOGETHER } else { 0 };
+        self.is_empty() || self.weight + weight(chunk).max(least) <= MOST_WEIGHT
     }
 
     /// Whether all lines are in that the spans cover, and the other way round: only then may the frame be closed.
@@ -53,10 +75,12 @@ impl LogBatch {
 
     /// Adds a chunk.
     pub(crate) fn add(&mut self, chunk: LogChunk) {
+        self.weight += weight(&chunk);
         let next = self.streams.len() as u32;
         let stream = match self.streams.get(&chunk.labels) {
             Some(&known) => known,
             None => {
+                self.labels += chunk.labels.iter().len();
                 self.frame.streams.push(chunk.labels.clone());
                 self.streams.insert(chunk.labels, next);
                 next
@@ -131,9 +155,146 @@ impl LogBatch {
     }
 }
 
+/// A frame of this weight fits onto the wire with its header, where zstd makes it no smaller.
+const MOST_WEIGHT: usize = MAX_SEALED_BYTES - MAX_HEADER_BYTES - (64 << 10);
+const _: () = assert!(MOST_TOGETHER <= MOST_WEIGHT);
+
+/// About the bytes of a chunk once compressed, at the worst. A character that stands for a byte that was none (U+FFFD)
+/// has three bytes, and is about as likely again as one.
+fn weight(chunk: &LogChunk) -> usize {
+    let pair = |(name, value): (&str, &str)| name.len() + value.len() + 8;
+    let labels: usize = chunk.labels.iter().map(pair).sum();
+    let metadata: usize = chunk.lines.iter().flat_map(|line| &line.metadata).map(|(n, v)| pair((n, v))).sum();
+    let replaced = memchr::memmem::find_iter(chunk.text.as_bytes(), "\u{fffd}").count();
+    // A time and a length have at most 12 bytes.
+    labels + metadata + 12 * chunk.lines.len() + chunk.text.len() - 2 * replaced
+}
+
 #[cfg(test)]
 mod tests {
+    use ao_proto::frame::{open, seal};
+    use proptest::prelude::*;
+    use rand::rngs::StdRng;
+    use rand::{Rng, SeedableRng};
+
     use super::*;
+    use crate::event::Line;
+
+    /// Fills batches as the batcher does, and takes what is open at the end.
+    fn frames(chunks: impl IntoIterator<Item = LogChunk>, bytes: usize) -> Vec<Draft> {
+        let (mut batch, mut done) = (LogBatch::default(), Vec::new());
+        for chunk in chunks {
+            if !batch.has_room(&chunk) {
+                assert!(batch.is_whole());
+                done.push(batch.take([7; 16], "logs"));
+            }
+            batch.add(chunk);
+            if batch.is_whole() && (batch.text_bytes() >= bytes || batch.is_crowded()) {
+                done.push(batch.take([7; 16], "logs"));
+            }
+        }
+        done.push(batch.take([7; 16], "logs"));
+        done
+    }
+
+    /// What the aggregator does first with every frame. Gives the lines.
+    fn taken(drafts: &[Draft]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for draft in drafts {
+            let opened = open(&seal(&draft.header, &draft.payload)).unwrap();
+            let raw = opened.decompress().unwrap();
+            LogFrame::check(&raw).unwrap();
+            lines.extend(LogFrame::decode(&raw).unwrap().iter().map(|(_, text, _)| text.to_owned()));
+        }
+        lines
+    }
+
+    fn lines(labels: Labels, texts: Vec<String>) -> LogChunk {
+        LogChunk {
+            source: "logs",
+            labels,
+            pod: None,
+            file: None,
+            bytes: texts.iter().map(|text| text.len() as u64 + 1).sum(),
+            lines: texts.iter().map(|text| Line { len: text.len() as u32, ..Line::default() }).collect(),
+            text: texts.concat(),
+        }
+    }
+
+    /// Scenario: every line has a stream of its own, with as many and as long labels as there may be; lines that zstd
+    /// makes no smaller, at the largest size that may be configured.
+    /// Guarantees: the aggregator takes every frame; no line is missing, and the bytes add up.
+    #[test]
+    fn the_most_that_can_come() {
+        let mut random = 1_u64;
+        let mut noise = |length: usize| -> String {
+            let mut one = || {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                char::from(33 + (random >> 33) as u8 % 94)
+            };
+            (0..length).map(|_| one()).collect()
+        };
+        let long: Vec<_> = (0..3_000)
+            .map(|n| {
+                let labels = (0..20).map(|l| (format!("{n}_{l}"), noise(80)));
+                lines(Labels::from_pairs(labels), vec![format!("line {n}")])
+            })
+            .collect();
+        assert_eq!(taken(&frames(long, 4 << 20)).len(), 3_000);
+        let streams = (0..20_000).map(|n| {
+            let labels = (0..MAX_LABELS).map(|l| (format!("l{l}"), format!("{n}{l}")));
+            lines(Labels::from_pairs(labels), vec![String::new()])
+        });
+        assert_eq!(taken(&frames(streams, 4 << 20)).len(), 20_000);
+        let texts: Vec<LogChunk> = (0..5).map(|_| lines(Labels::default(), vec![noise(2 << 20)])).collect();
+        let bytes: u64 = texts.iter().map(|chunk| chunk.bytes).sum();
+        let drafts = frames(texts, 4 << 20);
+        assert_eq!(taken(&drafts).len(), 5);
+        assert_eq!(drafts.iter().map(|draft| draft.header.bytes).sum::<u64>(), bytes);
+    }
+
+    /// Scenario: files of two streams, a line of the largest size on each, of any bytes, behind one of medium size.
+    /// Guarantees: the aggregator takes every frame, and the lines before a span are in its frame.
+    #[test]
+    fn noise_of_two_streams() {
+        let mut random = StdRng::seed_from_u64(7);
+        let mut noise = |length: usize| {
+            let bytes: Vec<u8> = (0..length).map(|_| random.random()).collect();
+            String::from_utf8_lossy(&bytes).into_owned()
+        };
+        let mut chunks = Vec::new();
+        for (at, (alone, together)) in
+            (0..).zip([(100 << 10, [2 << 20, 1 << 20]), (600 << 10, [1 << 20, 2 << 20]), (3 << 20, [1, 1])])
+        {
+            let file = FileId([at; 16]);
+            for (length, start, end) in [(alone, 0, 10), (together[0], 10, 10), (together[1], 10, 20)] {
+                let span = FileSpan { file, start, end };
+                chunks.push(LogChunk { file: Some(span), ..lines(Labels::default(), vec![noise(length)]) });
+            }
+        }
+        let drafts = frames(chunks, 4 << 20);
+        assert_eq!(taken(&drafts).len(), 9);
+        let files = drafts.iter().flat_map(|draft| &draft.header.files);
+        let files: Vec<_> = files.map(|range| (range.file[0], range.start, range.end)).collect();
+        assert_eq!(files, [(0, 0, 20), (1, 0, 20), (2, 0, 10), (2, 10, 20)]);
+    }
+
+    proptest! {
+        /// Scenario: any chunks of lines, closed at any size.
+        /// Guarantees: the aggregator takes every frame, and all lines are in them, in order.
+        #[test]
+        fn no_frame_is_refused(
+            chunks in proptest::collection::vec((0..40_usize, 0..70_usize, proptest::collection::vec(".{0,30}", 0..20)), 0..40),
+            bytes in 1..4_000_usize,
+        ) {
+            let all: Vec<String> = chunks.iter().flat_map(|(_, _, texts)| texts.clone()).collect();
+            let events = chunks.into_iter().map(|(stream, labels, texts)| {
+                let pairs = (0..labels).map(|n| (format!("l{n}"), format!("v{stream}")));
+                lines(Labels::from_pairs(pairs), texts)
+            });
+            prop_assert_eq!(taken(&frames(events, bytes)), all);
+        }
+    }
 
     /// Scenario: lines whose span comes with a later chunk, as of a file with two streams; a file that was forgotten
     /// and begun anew.
@@ -146,7 +307,7 @@ mod tests {
             pod: None,
             file: Some(FileSpan { file: FileId([1; 16]), start, end }),
             bytes: end - start,
-            lines: vec![crate::event::Line::default(); lines],
+            lines: vec![Line::default(); lines],
             text: String::new(),
         };
         let mut batch = LogBatch::default();

@@ -1,10 +1,13 @@
-//! The series of one group of samples: gives each a number, keeps its last state, makes keyframes and frames.
+//! Some series of one group of samples: gives each a number, keeps its last state, makes keyframes and frames.
 
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use ao_proto::frame::{compress, seal};
+use ao_proto::limits::{
+    MAX_FAMILIES, MAX_HEADER_BYTES, MAX_LABELS, MAX_SEALED_BYTES, MAX_SHAPES, MAX_SYMBOLS,
+};
 use ao_proto::metrics::{Keyframe, MetricsFrame};
 use ao_proto::model::{Family, Labels, STALE_NAN, Series};
 use ao_proto::v1::{Class, FrameHeader};
@@ -14,9 +17,21 @@ use crate::event::{MetricSet, SampleText};
 use crate::spool::Draft;
 
 /// A new keyframe comes at this age: it bounds how far deltas grow, and what a receiver must keep.
-const KEYFRAME_AGE_MS: i64 = 15 * 60 * 1000;
+pub(super) const KEYFRAME_AGE_MS: i64 = 15 * 60 * 1000;
 
-/// The series of one (source, group), across the sets that come in.
+/// A keyframe of this weight fits onto the wire with its header, where zstd makes it no smaller.
+const MOST_WEIGHT: usize = MAX_SEALED_BYTES - MAX_HEADER_BYTES - (64 << 10);
+
+/// What a series weighs beside its texts: its value, and the numbers of its family and its shape.
+const SERIES_WEIGHT: usize = 64;
+/// What a label weighs beside its texts: the numbers of its value, and of its name in the shape.
+const LABEL_WEIGHT: usize = 10;
+
+// The weight keeps all counts in bounds, with three texts of a family and two of a label.
+const _: () = assert!(MOST_WEIGHT / SERIES_WEIGHT < MAX_FAMILIES && MOST_WEIGHT / SERIES_WEIGHT < MAX_SHAPES);
+const _: () = assert!(MOST_WEIGHT / LABEL_WEIGHT * 2 + MAX_LABELS < MAX_SYMBOLS);
+
+/// Series of one (source, group), as many as fit into a keyframe, across the sets that come in.
 pub(crate) struct SeriesTable {
     agent: [u8; 16],
     /// Labels that every series gets unless it has its own.
@@ -25,6 +40,8 @@ pub(crate) struct SeriesTable {
     numbers: HashMap<Box<[u8]>, u32>,
     /// By number.
     states: Vec<State>,
+    /// Of all states; at most [`MOST_WEIGHT`].
+    weight: usize,
     keyframe: Keyframe,
     sealed: Bytes,
     /// Sets tend to come in the same order: the number that followed each place last time, to skip the look-up.
@@ -35,6 +52,8 @@ pub(crate) struct SeriesTable {
 
 struct State {
     key: Box<[u8]>,
+    /// About its bytes in a keyframe, at the worst.
+    weight: usize,
     /// In the set under way.
     seen: bool,
     /// Its staleness marker has been sent: absent from then on.
@@ -42,11 +61,26 @@ struct State {
 }
 
 /// What one set became.
-pub(crate) struct Encoded {
+pub(super) struct Encoded<'a> {
     /// For the spool.
     pub draft: Draft,
     /// Samples that named a series for the second time in one set; the first one counts.
     pub doubles: u64,
+    /// Samples that are too large for any keyframe.
+    pub refused: u64,
+    /// Samples whose series are not of this table.
+    pub others: Vec<&'a SampleText>,
+}
+
+/// What is to know of samples in their places.
+#[derive(Default)]
+struct Placed<'a> {
+    /// Their series are new; with their numbers in the order of appearance.
+    fresh: Vec<&'a SampleText>,
+    /// See [`Encoded`].
+    doubles: u64,
+    refused: u64,
+    others: Vec<&'a SampleText>,
 }
 
 impl SeriesTable {
@@ -56,6 +90,7 @@ impl SeriesTable {
             base,
             numbers: HashMap::new(),
             states: Vec::new(),
+            weight: 0,
             keyframe: Keyframe::default(),
             sealed: Bytes::new(),
             order: Vec::new(),
@@ -64,10 +99,26 @@ impl SeriesTable {
         }
     }
 
-    /// Turns a set into a frame, with a new keyframe where series have come or the old one is too old.
-    pub(crate) fn encode(&mut self, set: &MetricSet) -> Encoded {
+    /// Whether the series is in the keyframe, or was.
+    pub(super) fn has(&self, key: &[u8]) -> bool {
+        self.numbers.contains_key(key)
+    }
+
+    /// Whether all series have ended, and their markers are out.
+    pub(super) fn is_over(&self) -> bool {
+        self.states.iter().all(|state| state.ended)
+    }
+
+    /// Turns samples of a set into a frame, with a new keyframe where series have come or the old one is too old.
+    /// Left to others: what has no room, and what `elsewhere` says of a key.
+    pub(super) fn encode<'a>(
+        &mut self,
+        set: &MetricSet,
+        samples: &mut dyn Iterator<Item = &'a SampleText>,
+        elsewhere: &dyn Fn(&[u8]) -> bool,
+    ) -> Encoded<'a> {
         let known = self.states.len();
-        let (fresh, doubles) = self.place(set);
+        let Placed { fresh, doubles, refused, others } = self.place(set, samples, elsewhere);
         self.end_missing();
         let age = set.at_ms - self.keyframe.at_ms;
         if known == 0 || !fresh.is_empty() || !(0..KEYFRAME_AGE_MS).contains(&age) {
@@ -84,45 +135,79 @@ impl SeriesTable {
             }
         }
         let draft = self.draft(set);
-        Encoded { draft, doubles }
+        Encoded { draft, doubles, refused, others }
     }
 
-    /// Puts the set's values in their places. Returns the samples whose series are new, with their numbers in the
-    /// order of appearance, and the number of doubles.
-    fn place<'a>(&mut self, set: &'a MetricSet) -> (Vec<&'a SampleText>, u64) {
+    /// Puts the samples' values in their places.
+    fn place<'a>(
+        &mut self,
+        set: &MetricSet,
+        samples: &mut dyn Iterator<Item = &'a SampleText>,
+        elsewhere: &dyn Fn(&[u8]) -> bool,
+    ) -> Placed<'a> {
         for state in &mut self.states {
             state.seen = false;
         }
-        let (mut fresh, mut doubles) = (Vec::new(), 0);
-        for (place, sample) in set.samples.iter().enumerate() {
+        let mut placed = Placed::default();
+        let mut place = 0;
+        for sample in samples {
             write_key(&mut self.scratch, set, sample);
             let guess = self.order.get(place).copied();
             let number = match guess.filter(|&n| *self.states[n as usize].key == *self.scratch) {
                 Some(number) => Some(number),
                 None => self.numbers.get(&*self.scratch).copied(),
             };
-            let number = number.unwrap_or_else(|| {
-                let number = self.states.len() as u32;
-                let key: Box<[u8]> = self.scratch.as_slice().into();
-                self.numbers.insert(key.clone(), number);
-                self.states.push(State { key, seen: false, ended: false });
-                self.frame.values.push(0.0);
-                fresh.push(sample);
-                number
-            });
+            let number = match number {
+                Some(number) => number,
+                None => {
+                    let weight = self.weight_of(set, sample);
+                    if weight > MOST_WEIGHT {
+                        placed.refused += 1;
+                        continue;
+                    }
+                    if self.weight + weight > MOST_WEIGHT || elsewhere(&self.scratch) {
+                        placed.others.push(sample);
+                        continue;
+                    }
+                    placed.fresh.push(sample);
+                    self.add(weight)
+                }
+            };
             match self.order.get_mut(place) {
                 Some(slot) => *slot = number,
                 None => self.order.push(number),
             }
+            place += 1;
             let state = &mut self.states[number as usize];
             if std::mem::replace(&mut state.seen, true) {
-                doubles += 1;
+                placed.doubles += 1;
             } else {
                 state.ended = false;
                 self.frame.values[number as usize] = sample.value;
             }
         }
-        (fresh, doubles)
+        placed
+    }
+
+    /// A number for the series whose key was written last.
+    fn add(&mut self, weight: usize) -> u32 {
+        let number = self.states.len() as u32;
+        let key: Box<[u8]> = self.scratch.as_slice().into();
+        self.numbers.insert(key.clone(), number);
+        self.states.push(State { key, weight, seen: false, ended: false });
+        self.frame.values.push(0.0);
+        self.weight += weight;
+        number
+    }
+
+    /// As if no other series had any of its texts.
+    fn weight_of(&self, set: &MetricSet, sample: &SampleText) -> usize {
+        let base: usize = self.base.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let labels = self.base.len() + 1 + sample.labels.len();
+        let family = &set.families[sample.family as usize];
+        // The family's name is in the key once, and once more in the label `__name__`.
+        let texts = self.scratch.len() + family.name.len() + family.help.len();
+        SERIES_WEIGHT + labels * LABEL_WEIGHT + texts + if self.states.is_empty() { base } else { 0 }
     }
 
     /// A series that was absent already stays so; nothing to do for it.
@@ -156,6 +241,7 @@ impl SeriesTable {
             }
         }
         retain_by(&mut self.states, &keep);
+        self.weight = self.states.iter().map(|state| state.weight).sum();
         retain_by(&mut self.frame.values, &keep);
         self.numbers = self.states.iter().enumerate().map(|(n, s)| (s.key.clone(), n as u32)).collect();
         self.order.clear();
@@ -219,7 +305,7 @@ impl SeriesTable {
 const SAMPLE_BYTES: u64 = 16;
 
 /// Name, suffix and labels of a sample, told apart by bytes that UTF-8 has not.
-fn write_key(key: &mut Vec<u8>, set: &MetricSet, sample: &SampleText) {
+pub(super) fn write_key(key: &mut Vec<u8>, set: &MetricSet, sample: &SampleText) {
     key.clear();
     key.extend_from_slice(set.text(&set.families[sample.family as usize].name).as_bytes());
     key.push(0xfe);
@@ -269,6 +355,3 @@ impl Families {
         self.shared(&Family { name, kind: family.kind, help: text(&family.help), unit: unit.into() })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -2,6 +2,8 @@
 //! their only field is repeated (protobuf encoding, "Last One Wins" and merging rules).
 
 use ao_proto::frame::compress;
+use ao_proto::limits::{MAX_HEADER_BYTES, MAX_RECORDS, MAX_SEALED_BYTES, MAX_SPANS_DECODED_BYTES};
+use ao_proto::spans;
 use ao_proto::v1::{Class, FrameHeader};
 use tokio::sync::oneshot;
 
@@ -15,7 +17,12 @@ pub(crate) struct SpanBatch {
     spans: u64,
     times_ns: Option<(i64, i64)>,
     stored: Vec<oneshot::Sender<()>>,
+    /// What all of it takes once decoded, as the aggregator counts it.
+    weight: u64,
 }
+
+/// What zstd may not make smaller must still fit into a frame, with its header.
+const MOST_BYTES: usize = MAX_SEALED_BYTES - MAX_HEADER_BYTES - 1024;
 
 impl SpanBatch {
     /// Nothing in it.
@@ -28,8 +35,17 @@ impl SpanBatch {
         self.raw.len()
     }
 
+    /// Whether a frame with this request too would be taken by the aggregator: else it must be closed before.
+    pub(crate) fn has_room(&self, chunk: &SpanChunk) -> bool {
+        self.is_empty()
+            || self.raw.len() + chunk.request.len() <= MOST_BYTES
+                && self.spans + chunk.spans <= MAX_RECORDS as u64
+                && self.weight + weight(chunk) <= MAX_SPANS_DECODED_BYTES as u64
+    }
+
     /// Adds a request.
     pub(crate) fn add(&mut self, chunk: SpanChunk) {
+        self.weight += weight(&chunk);
         self.raw.extend_from_slice(&chunk.request);
         self.spans += chunk.spans;
         let (first, last) = self.times_ns.unwrap_or(chunk.times_ns);
@@ -60,4 +76,10 @@ impl SpanBatch {
             forget: Vec::new(),
         }
     }
+}
+
+/// One that is too heavy is alone in its frame: then it was not weighed where it came from.
+fn weight(chunk: &SpanChunk) -> u64 {
+    spans::check(&chunk.request, MAX_SPANS_DECODED_BYTES)
+        .map_or(MAX_SPANS_DECODED_BYTES as u64, |weight| weight.bytes)
 }

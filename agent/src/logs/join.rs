@@ -25,7 +25,7 @@ use crate::event::{Event, Line, LogChunk};
 const CHUNK: usize = 256 << 10;
 
 /// Text that is held back for an open partial line, beyond the longest line, before it is given up.
-const HELD: usize = 1 << 20;
+pub(super) const HELD: usize = 1 << 20;
 
 /// Joins what one name's files say.
 pub(super) struct Joiner {
@@ -104,6 +104,10 @@ impl Joiner {
 
     /// Takes in one record and the `raw` bytes of the file that it took up.
     pub(super) fn record(&mut self, record: &Record<'_>, raw: usize, out: &mut Vec<Event>) {
+        // Before it is taken in: what leaves together must fit into a frame.
+        if self.is_open() && self.held() + record.text.len() > HELD + self.max_line {
+            self.give_up(out);
+        }
         let s = record.stream as usize;
         let mut before = self.open[s].take();
         if let Some(partial) = &before
@@ -134,16 +138,16 @@ impl Joiner {
         if let Some(span) = &mut self.span {
             span.end += raw as u64;
         }
-        let lines: usize = self.runs.iter().map(|r| r.text.len() + r.lines.len() * size_of::<Line>()).sum();
-        if !self.is_open() {
-            if lines >= CHUNK * 2 {
-                self.close(out);
-            }
-        } else if lines + self.open.iter().flatten().map(|p| p.text.len()).sum::<usize>()
-            > HELD + self.max_line
-        {
-            self.give_up(out);
+        if !self.is_open() && self.held() >= CHUNK * 2 {
+            self.close(out);
         }
+    }
+
+    /// Bytes of what was not handed over.
+    fn held(&self) -> usize {
+        let runs = self.runs.iter().map(|run| run.text.len() + run.lines.len() * size_of::<Line>());
+        let open = self.open.iter().flatten().map(|partial| partial.text.len());
+        runs.chain(open).sum()
     }
 
     /// Hands over all that may be.

@@ -187,7 +187,15 @@ impl Tail {
         if file.read_at(&mut part[..1], 0)? == 0 || part[0] != 0 {
             return Ok(());
         }
-        let mut at = rustix::fs::seek(file, rustix::fs::SeekFrom::Data(0)).unwrap_or(0);
+        let mut at = match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(0)) {
+            Ok(at) => at,
+            // Nothing but a hole (lseek(2), SEEK_DATA): not to be read, it may be as large as a file can be.
+            Err(rustix::io::Errno::NXIO) => {
+                self.pos = file.metadata()?.len();
+                return Ok(());
+            }
+            Err(_) => 0,
+        };
         loop {
             let read = file.read_at(&mut part, at)?;
             let zeros = part[..read].iter().take_while(|b| **b == 0).count();

@@ -10,6 +10,8 @@ use crate::context::Node;
 pub(super) fn identify(request: &mut ExportTraceServiceRequest, node: &Node) {
     let known =
         [("host.name", &node.name), ("k8s.node.name", &node.name), ("k8s.cluster.name", &node.cluster)];
+    // Without spans there is nothing to name.
+    request.resource_spans.retain(|spans| spans.scope_spans.iter().any(|scope| !scope.spans.is_empty()));
     for spans in &mut request.resource_spans {
         let attributes = &mut spans.resource.get_or_insert_default().attributes;
         for (key, value) in known {

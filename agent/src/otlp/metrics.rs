@@ -16,16 +16,19 @@ pub(super) enum Outcome {
     Unavailable,
     /// Turned away before it was read.
     Busy,
+    /// No spans, or more than may be decoded: its sender was told.
+    Refused,
 }
 
 impl Outcome {
-    const ALL: [Self; 3] = [Self::Stored, Self::Unavailable, Self::Busy];
+    const ALL: [Self; 4] = [Self::Stored, Self::Unavailable, Self::Busy, Self::Refused];
 
     fn label(self) -> OutcomeLabel {
         let outcome = match self {
             Self::Stored => "stored",
             Self::Unavailable => "unavailable",
             Self::Busy => "busy",
+            Self::Refused => "refused",
         };
         OutcomeLabel { outcome }
     }

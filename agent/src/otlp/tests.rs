@@ -1,16 +1,22 @@
 //! The receiver with a real client.
 
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as OtlpSpan};
 use prost::Message as _;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::Code;
+use tonic::codec::CompressionEncoding;
 use tonic::transport::Channel;
+use tonic::{Code, Response};
 
+use super::receiver::PART_BYTES;
 use super::*;
 use crate::context::Node;
+use crate::event::{Event, SpanChunk};
 
 struct Bench {
     address: SocketAddr,
@@ -183,6 +189,46 @@ async fn bad_requests() {
     let answer = export(&plain, request(1, 1));
     bench.chunk().await.stored.unwrap().send(()).unwrap();
     assert!(answer.await.unwrap().is_ok());
+}
+
+/// Scenario: a request of two million empty spans, which would take over 600 MiB once decoded.
+/// Guarantees: refused for good with a sentence, and counted; the next one is taken.
+#[tokio::test]
+async fn bombs_of_spans() {
+    let mut bench = Bench::start(Config::default()).await;
+    let client = bench.client().await;
+    let mut bomb = request(0, 0);
+    bomb.resource_spans[0].scope_spans[0].spans = vec![OtlpSpan::default(); (2 << 20) - 100];
+    let status = export(&client, bomb).await.unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::InvalidArgument);
+    assert!(status.message().contains("decoded request"), "{}", status.message());
+    assert_eq!(bench.metrics.counted(Outcome::Refused), 1);
+    let answer = export(&client, request(1, 1));
+    bench.chunk().await.stored.unwrap().send(()).unwrap();
+    assert!(answer.await.unwrap().is_ok());
+}
+
+/// Scenario: what the walk over a request's bytes takes a decoded struct to be.
+/// Guarantees: no less than it is.
+#[test]
+fn weights_are_no_less_than_the_structs() {
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, EntityRef, InstrumentationScope, KeyValue};
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
+    for (size, most) in [
+        (size_of::<ResourceSpans>(), 160),
+        (size_of::<ScopeSpans>(), 160),
+        (size_of::<InstrumentationScope>(), 112),
+        (size_of::<OtlpSpan>(), 320),
+        (size_of::<Event>(), 128),
+        (size_of::<Link>(), 128),
+        (size_of::<EntityRef>(), 128),
+        (size_of::<Resource>(), 64),
+        (size_of::<KeyValue>(), 72),
+        (size_of::<AnyValue>(), 40),
+    ] {
+        assert!(size <= most, "{size} bytes, taken for {most}");
+    }
 }
 
 /// Scenario: the agent stops while a request waits for the spool.
