@@ -33,6 +33,8 @@ fn a_bad_configuration_is_explained() {
             &["aggregator.addresses", "http://"],
         ),
         ("ao-agent", "batch: {bytes: 1GiB}", &["batch", "4.0MiB"]),
+        ("ao-agent", "logs: {max_line: 4MiB}", &["logs.max_line", "2MiB"]),
+        ("ao-agent", "otlp: {max_message: 17MiB}", &["otlp.max_message", "16.0MiB"]),
         ("ao-aggregator", "sinks: {lokki: {}}", &["lokki", "loki"]),
         ("ao-aggregator", "sinks: {loki: {url: here}}", &["sinks.loki", "here", "http://"]),
         ("ao-aggregator", "ingest: {listen: here}", &["ingest.listen", "socket address"]),

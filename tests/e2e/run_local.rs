@@ -69,6 +69,9 @@ async fn shows(path: &str, words: &[&str]) {
 /// both `/metrics` answer; the end is clean; the second start goes on with the journal of the first.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_command_shows_this_host() {
+    // The ports are those that the README promises: one run of this test at a time on a machine.
+    let turn = std::fs::File::create(std::env::temp_dir().join("ao-run-local.lock")).unwrap();
+    tokio::task::block_in_place(|| turn.lock()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut running = start(folder.path());
     let (_, page) = eventually("the console", Duration::from_secs(30), async || get(CONSOLE).await).await;
