@@ -96,7 +96,8 @@ impl CollectError {
 
     /// Whether a file is absent: what it tells of is not on this host or not in this kernel.
     pub fn is_absent(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+        use io::ErrorKind::{NotADirectory, NotFound};
+        matches!(self, Self::Io { source, .. } if matches!(source.kind(), NotFound | NotADirectory))
     }
 
     /// [`CollectError::NoData`] instead, where a file is absent.

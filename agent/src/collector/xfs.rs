@@ -178,4 +178,17 @@ mod tests {
         // What stands before the mistake is read.
         assert_eq!(out.samples.len(), 4 + 7 + 1);
     }
+
+    /// Scenario: a kernel with XFS on a host without such a file system: only the sums of all are there.
+    /// Guarantees: no series, and no failure.
+    #[test]
+    fn sums_are_no_device() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("fs/xfs/stats")).unwrap();
+        std::fs::write(dir.path().join("fs/xfs/stats/stats"), "rw 1 2\n").unwrap();
+        let roots = Roots { sys: dir.path().to_owned(), ..Roots::default() };
+        let mut out = MetricSet::new("collector", "node-exporter", 0);
+        Xfs::default().collect(&roots, &mut out).unwrap();
+        assert_eq!(out.samples.len(), 0);
+    }
 }
