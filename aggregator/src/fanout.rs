@@ -117,10 +117,11 @@ pub fn spawn(config: &Config, sinks: &[Arc<dyn Sink>], ground: Ground<'_>) -> Re
     let arrivals = crew.arrivals(ground.tasks);
     for sink in sinks {
         sink.keep_in(&crew.dir)?;
-        let well = watch::Sender::new(());
-        for (class, arrivals) in CLASSES.iter().zip(&arrivals).filter(|(c, _)| sink.classes().contains(c)) {
-            crew.spawn(sink, *class, (arrivals, &well), ground.tasks)?;
-        }
+    }
+    let wells: Vec<_> = sinks.iter().map(|_| watch::Sender::new(())).collect();
+    for (class, arrivals) in CLASSES.iter().zip(&arrivals) {
+        let of_class = sinks.iter().zip(&wells).filter(|(sink, _)| sink.classes().contains(class));
+        crew.spawn(*class, arrivals, &of_class.collect::<Vec<_>>(), ground.tasks)?;
     }
     Ok(crew.statuses)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use ao_common::health::Health;
-use ao_common::journal::{Journal, Position};
+use ao_common::journal::{Cursor, Journal, Position};
 use ao_common::shutdown::Tasks;
 use ao_proto::v1::Class;
 use tokio::sync::watch;
@@ -22,7 +22,7 @@ use super::error::FanoutError;
 use super::intent::Intent;
 use super::late;
 use super::metrics::Metrics;
-use super::opening::{self, Owed};
+use super::opening::{self, Lost, Owed};
 use super::ranges::Ranges;
 use super::report::Report;
 use super::share::Share;
@@ -58,6 +58,18 @@ struct Team<'a> {
     ranges: Arc<Ranges>,
 }
 
+/// What they go on with.
+struct Ready<'a> {
+    team: Team<'a>,
+    owed: Vec<Owed>,
+    fresh_cursor: Cursor,
+    backlog_cursor: Cursor,
+    /// `None` where the sink is new here.
+    fresh_counts: Option<Counts>,
+    backlog_counts: Counts,
+    late_counts: Counts,
+}
+
 impl Crew<'_> {
     /// Follows the classes' fresh queues, in the order of [`CLASSES`].
     pub(super) fn arrivals(&self, tasks: &mut Tasks) -> Vec<Arc<Arrivals>> {
@@ -72,17 +84,35 @@ impl Crew<'_> {
         CLASSES.iter().map(follow).collect()
     }
 
-    /// Starts the workers of a sink and class. `well` is that of all of the sink's workers.
+    /// Starts the workers of a class, for these sinks; what belongs to all of a sink's workers is with each.
     ///
     /// # Errors
     /// Where a cursor or a file cannot be used.
     pub(super) fn spawn(
         &self,
-        sink: &Arc<dyn Sink>,
         class: Class,
-        (arrivals, well): (&Arc<Arrivals>, &watch::Sender<()>),
+        arrivals: &Arc<Arrivals>,
+        sinks: &[(&Arc<dyn Sink>, &watch::Sender<()>)],
         tasks: &mut Tasks,
     ) -> Result<(), FanoutError> {
+        let ready = sinks.iter().map(|(sink, well)| self.ready(sink, class, arrivals, well));
+        let ready: Vec<Ready<'_>> = ready.collect::<Result<_, _>>()?;
+        let owed: Vec<_> = ready.iter().map(|ready| (ready.team.sink.name(), &*ready.owed)).collect();
+        let lost = opening::lost(self.journal, self.ledger, class, &owed)?;
+        for (ready, lost) in ready.into_iter().zip(lost) {
+            self.start(ready, lost, tasks)?;
+        }
+        Ok(())
+    }
+
+    /// Opens what the workers of a sink and class go on with.
+    fn ready<'a>(
+        &self,
+        sink: &'a Arc<dyn Sink>,
+        class: Class,
+        arrivals: &'a Arc<Arrivals>,
+        well: &'a watch::Sender<()>,
+    ) -> Result<Ready<'a>, FanoutError> {
         let (fresh, backlog) = (number(class, Lane::Fresh), number(class, Lane::Backlog));
         let team = Team {
             sink,
@@ -101,8 +131,16 @@ impl Crew<'_> {
         let done = Position { segment: u64::MAX, offset: u64::MAX };
         let late_counts = self.counts(&team, Lane::Late, team.ranges.first().unwrap_or(done))?;
         let backlog_counts = self.counts(&team, Lane::Backlog, backlog_cursor.position())?;
-        let fresh_counts = self.fresh_counts(&team, fresh_cursor.position(), &owed)?;
+        let is_new = opening::is_new(&self.dir, &team.name(Lane::Fresh));
+        let fresh_counts = || self.counts(&team, Lane::Fresh, fresh_cursor.position());
+        let fresh_counts = (!is_new).then(fresh_counts).transpose()?;
+        Ok(Ready { team, owed, fresh_cursor, backlog_cursor, fresh_counts, backlog_counts, late_counts })
+    }
 
+    fn start(&self, ready: Ready<'_>, lost: Lost, tasks: &mut Tasks) -> Result<(), FanoutError> {
+        let Ready { team, fresh_cursor, backlog_cursor, fresh_counts, backlog_counts, late_counts, .. } =
+            ready;
+        let fresh_counts = self.fresh_counts(&team, fresh_counts, fresh_cursor.position(), lost)?;
         let workers =
             [(Lane::Fresh, fresh_cursor, fresh_counts), (Lane::Backlog, backlog_cursor, backlog_counts)];
         for (lane, cursor, counts) in workers {
@@ -110,7 +148,7 @@ impl Crew<'_> {
             worker.take_place(cursor, intent, counts);
             tasks.spawn(format!("sink {}", team.name(lane)), worker.run());
         }
-        if sink.policy().fresh_first || team.ranges.first().is_some() {
+        if team.sink.policy().fresh_first || team.ranges.first().is_some() {
             let (worker, intent) = self.worker(&team, Lane::Late);
             let drains = late::run(worker, team.ranges.clone(), intent, late_counts);
             tasks.spawn(format!("sink {}", team.name(Lane::Late)), drains);
@@ -118,21 +156,21 @@ impl Crew<'_> {
         Ok(())
     }
 
-    /// The counts of the fresh worker, which are opened last: what will never come is among them.
+    /// The counts of the fresh worker, with what will never come; a new sink has none yet, and gets both in one step.
     fn fresh_counts(
         &self,
         team: &Team<'_>,
+        counts: Option<Counts>,
         position: Position,
-        owed: &[Owed],
+        lost: Lost,
     ) -> Result<Counts, FanoutError> {
-        let (of, name) = ((team.sink.name(), team.class), team.name(Lane::Fresh));
-        let lost = |reason| opening::tally(self.journal, self.ledger, of, owed, reason);
-        if opening::is_new(&self.dir, &name) {
-            Counts::begin(&self.dir, &name, &lost(DropReason::Earlier)?)?;
+        let sink = team.sink.name();
+        let Some(mut counts) = counts else {
+            let earlier = opening::tally(lost, sink, DropReason::Earlier);
+            Counts::begin(&self.dir, &team.name(Lane::Fresh), &earlier)?;
             return self.counts(team, Lane::Fresh, position);
-        }
-        let mut counts = self.counts(team, Lane::Fresh, position)?;
-        let damaged = lost(DropReason::Damaged)?;
+        };
+        let damaged = opening::tally(lost, sink, DropReason::Damaged);
         if !damaged.is_empty() {
             counts.append(Position::default(), &[&damaged])?;
         }
