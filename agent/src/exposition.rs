@@ -125,7 +125,11 @@ impl<'a> Reader<'a> {
     }
 
     /// The family of a sample, and what is behind its name: `x_sum` is part of `x` where `x` is a histogram or summary.
+    /// A family of exactly that name comes first.
     fn owner(&mut self, name: &'a str) -> (usize, &'static str) {
+        if let Some(&at) = self.by_name.get(name) {
+            return (at, "");
+        }
         for suffix in ["_bucket", "_sum", "_count"] {
             let Some(&at) = name.strip_suffix(suffix).and_then(|base| self.by_name.get(base)) else {
                 continue;

@@ -7,7 +7,7 @@ use crate::collector::COLLECTORS;
 use crate::context::Roots;
 use crate::event::MetricSet;
 use crate::record::Recording;
-use crate::{directives, logs, net, otlp, spool};
+use crate::{directives, exposition, logs, net, otlp, spool};
 
 /// Reads some bytes; panics where something is wrong.
 pub type Target = fn(&[u8]);
@@ -18,9 +18,28 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("glob", logs::fuzzing::glob),
     ("packet", net::fuzzing::packet),
     ("otlp_spans", otlp::fuzzing::spans),
+    ("exposition", families),
     ("recording", recording),
     ("spool_state", spool::fuzzing::state),
 ];
+
+/// What was read is written, and reads the same again.
+fn families(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let Ok(families) = exposition::parse(&text) else { return };
+    let mut set = MetricSet::new("collector", "node-exporter", 0);
+    for family in &families {
+        let number = set.family(family.name, family.kind, family.help.as_deref().unwrap_or_default());
+        for sample in &family.samples {
+            let labels: Vec<_> = sample.labels.iter().map(|(name, value)| (*name, &**value)).collect();
+            set.push_suffixed(number, sample.suffix, &labels, sample.value);
+        }
+    }
+    let written = set.exposition();
+    let again =
+        exposition::parse(&written).map(|families| families.iter().map(|f| f.samples.len()).sum::<usize>());
+    assert_eq!(again, Ok(set.samples.len()), "{written}");
+}
 
 fn recording(data: &[u8]) {
     let Ok(recording) = Recording::read(&String::from_utf8_lossy(data)) else { return };

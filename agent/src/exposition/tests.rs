@@ -35,6 +35,11 @@ fn families() {
     assert_eq!(suffixes, ["_bucket", "_bucket", "_sum", "_count"]);
     assert!(families[2].samples[0].value.is_nan());
     assert_eq!(parse(""), Ok(Vec::new()));
+    let families = parse("# TYPE h histogram\n# TYPE h_sum gauge\nh_sum 1\nh_count 1\n").unwrap();
+    assert_eq!(
+        families.iter().map(|f| (f.name, f.samples[0].suffix)).collect::<Vec<_>>(),
+        [("h", "_count"), ("h_sum", "")]
+    );
 }
 
 /// Scenario: texts that are wrong in one line each.

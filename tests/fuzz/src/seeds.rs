@@ -270,6 +270,18 @@ fn disk(put: &mut dyn FnMut(&str, &str, Vec<u8>)) {
             repository(&format!("agent/tests/fixtures/mixed/proc/{name}")),
         );
     }
+    for name in ["mdstat", "spl/kstat/zfs/arcstats", "spl/kstat/zfs/tank/io"] {
+        put(
+            "procfs",
+            &name.replace('/', "-"),
+            repository(&format!("agent/tests/fixtures/ubuntu-big/proc/{name}")),
+        );
+    }
+    let metrics = b"# HELP a_total What \\\\ it\\nis.\n# TYPE a_total counter\na_total{x=\"y\\\"\",} +Inf\n\
+        # TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_sum 4.5e-3\nh_count 3\n\
+        # TYPE s summary\ns{quantile=\"0.5\"} NaN\ns_sum 1\nplain 7 1790000000000\n";
+    put("exposition", "families", metrics.to_vec());
+    put("exposition", "broken", b"a{b=\"\\x\",b=\"c\"} 1\na 1".to_vec());
     put("procfs", "cpus", b"0-3,5,7-9999999\n".to_vec());
     let lines =
         b"\x402026-11-22T14:00:00.000000001Z stdout F a line\n2026-11-22T14:00:00Z stderr P a piece\n\
