@@ -11,6 +11,7 @@ use ao_common::shutdown::{Roll, Tasks};
 use ao_common::telemetry::LogHandle;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -27,6 +28,7 @@ use crate::ledger::Ledger;
 use crate::metrics::{Inventory, Metrics};
 use crate::nodes::Nodes;
 use crate::sink::{self, embedded::Store};
+use crate::up;
 use crate::verify::{self, Parts, PlaceError, Verifier};
 
 /// How long each stage may take to end.
@@ -121,6 +123,10 @@ pub async fn run(
     let mut front = Tasks::on(&roll);
     front.spawn("pressure", ingest.pressure(&config.journal, &config.data_dir));
     back.spawn("nodes", nodes.clone().keep(back_ends.clone()));
+    // Alone, this aggregator is the one author of what must have one.
+    let (lease, author) = watch::channel(true);
+    front
+        .spawn("up", up::run(config.up.clone(), nodes.clone(), journal.clone(), author, ingest_ends.clone()));
     if let Some(identity) = identity {
         front.spawn("identity", identity.run(health.part("identity"), ingest_ends.clone()));
     }
@@ -167,6 +173,7 @@ pub async fn run(
     info!("stopping: agents keep what is not acknowledged, the journal goes on at the next start");
     ingest_ends.cancel();
     front.drain(DRAIN).await;
+    drop(lease);
     back_ends.cancel();
     back.drain(DRAIN).await;
     journal.close().await;

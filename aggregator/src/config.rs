@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ao_common::telemetry;
 use serde::Deserialize;
 
-use crate::{control, fanout, identity, ingest, journal, sink};
+use crate::{control, fanout, identity, ingest, journal, sink, up};
 
 /// The whole file. An empty one works: the embedded store and the console, and nothing else to install.
 #[derive(Clone, Debug, Deserialize)]
@@ -32,6 +32,8 @@ pub struct Config {
     pub sinks: sink::Config,
     /// How it gets there.
     pub fanout: fanout::Config,
+    /// Which nodes are up.
+    pub up: up::Config,
 }
 
 /// Section `http`.
@@ -61,6 +63,7 @@ impl Default for Config {
             control: control::Config::default(),
             sinks: sink::Config::default(),
             fanout: fanout::Config::default(),
+            up: up::Config::default(),
         }
     }
 }

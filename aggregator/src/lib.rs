@@ -23,6 +23,7 @@ pub mod ingest;
 
 pub mod fanout;
 pub mod sink;
+pub mod up;
 pub mod verify;
 
 pub mod canaries;

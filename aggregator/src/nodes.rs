@@ -25,6 +25,8 @@ pub struct NodeInfo {
     pub streams: u32,
     /// When it last sent anything, milliseconds since 1970.
     pub last_seen_ms: i64,
+    /// The same by boot time, which nobody sets.
+    pub last_seen_boot_ns: i64,
     /// Its clock less ours, milliseconds: as the agent has measured it, or from its greeting, which was some way.
     pub clock_ahead_ms: i64,
     /// What its last question about the clock said.
@@ -38,6 +40,23 @@ pub struct NodeClock {
     pub ahead_ns: i64,
     /// When it came, by boot time.
     pub asked_boot_ns: i64,
+}
+
+/// In place of an agent's id: what the aggregator writes itself. No agent may greet with it.
+pub const AUTHOR: [u8; 16] = *b"ao-aggregator\0\0\0";
+/// Its name among the nodes' names.
+pub const AUTHOR_NAME: &str = "aggregator";
+
+/// A node's cluster and name.
+pub type Node = (String, String);
+
+/// A node that has been there, under whatever agent ids.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sighting {
+    /// When anything of it last came, milliseconds since 1970.
+    pub seen_ms: i64,
+    /// The same by boot time; `None` where it was before this process.
+    pub seen_boot_ns: Option<i64>,
 }
 
 /// More are not kept: those that are gone the longest are forgotten.
@@ -58,7 +77,24 @@ impl Nodes {
 
     /// The node of an agent, where it has ever greeted.
     pub fn name_of(&self, agent: &[u8; 16]) -> Option<String> {
-        self.names.get(agent)
+        if *agent == AUTHOR { Some(AUTHOR_NAME.to_owned()) } else { self.names.get(agent) }
+    }
+
+    /// All nodes that have ever been there, by cluster and name. Has it kept on disk when they were seen.
+    pub fn sightings(&self) -> BTreeMap<Node, Sighting> {
+        let greeted = self.list();
+        self.names.seen(greeted.iter().map(|info| (info.agent, info.last_seen_ms)));
+        let mut all = BTreeMap::<_, Sighting>::new();
+        for known in self.names.list() {
+            let of = all.entry((known.cluster, known.node)).or_default();
+            of.seen_ms = of.seen_ms.max(known.seen_ms);
+        }
+        for info in greeted {
+            let of = all.entry((info.cluster, info.node)).or_default();
+            of.seen_ms = of.seen_ms.max(info.last_seen_ms);
+            of.seen_boot_ns = of.seen_boot_ns.max(Some(info.last_seen_boot_ns));
+        }
+        all
     }
 
     /// The node of an agent, or the agent's id where that is all that is known of it.
@@ -73,7 +109,7 @@ impl Nodes {
 
     pub(crate) fn greeted(&self, agent: [u8; 16], hello: &Hello) {
         let now = now_ms();
-        self.names.note(agent, &hello.node);
+        self.names.note(agent, &hello.node, &hello.cluster, now);
         self.with(|all| {
             if all.len() >= MAX_NODES && !all.contains_key(&agent) {
                 let gone = all.values().filter(|info| info.streams == 0);
@@ -88,6 +124,7 @@ impl Nodes {
             info.build.clone_from(&hello.build);
             info.streams += 1;
             info.last_seen_ms = now;
+            info.last_seen_boot_ns = clock::boot_ns();
             info.clock_ahead_ms = hello.now_ms.saturating_sub(now);
         });
     }
@@ -117,8 +154,12 @@ impl Nodes {
     }
 
     pub(crate) fn heard(&self, agent: [u8; 16]) {
-        let now = now_ms();
-        self.with(|all| all.get_mut(&agent).map(|info| info.last_seen_ms = now));
+        let (now, boot) = (now_ms(), clock::boot_ns());
+        self.with(|all| {
+            if let Some(info) = all.get_mut(&agent) {
+                (info.last_seen_ms, info.last_seen_boot_ns) = (now, boot);
+            }
+        });
     }
 
     pub(crate) fn left(&self, agent: [u8; 16]) {

@@ -85,3 +85,40 @@ async fn latency_and_path_arrive_in_prometheus() {
     let hops = at_least("mtr_report_count_hubs{dst=\"127.0.0.1\",job=\"mtr\"}", 1.0).await;
     assert_eq!(hops, 1.0);
 }
+
+/// Scenario: a host with two network devices, of which one vanishes.
+/// Guarantees: the vanished one's series end with a staleness marker: gone at once, not after Prometheus's five minutes;
+/// the other's go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vanished_device_ends() {
+    let mut stack = Stack::new();
+    let prometheus = Prometheus::start(&stack.folder().join("prometheus")).await;
+    stack
+        .start_aggregator(&format!("{{prometheus: {{url: \"{}/api/v1/write\"}}}}", prometheus.url), "")
+        .await;
+    let proc = stack.folder().join("proc");
+    let devices = proc.join("net/dev");
+    std::fs::create_dir_all(proc.join("net")).unwrap();
+    let write = |names: &[&str]| {
+        let row = |name: &&str| format!("{name}: 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16\n");
+        let text: String = names.iter().map(row).collect();
+        // Renamed into place: a file half written would be a host of its own.
+        std::fs::write(proc.join("new"), format!("Inter-|Receive|Transmit\n face |bytes|bytes\n{text}"))
+            .unwrap();
+        std::fs::rename(proc.join("new"), &devices).unwrap();
+    };
+    write(&["eth0", "eth1"]);
+    stack.start_agent(&format!("collectors: {{interval: 1s}}\nhost: {{proc: {proc:?}}}")).await;
+    let are = async |expect: &[&str]| {
+        eventually(&format!("the devices are {expect:?}"), Duration::from_secs(30), async || {
+            let found = prometheus.query("node_network_receive_bytes_total").await?;
+            let mut names: Vec<&str> = found.iter().map(|series| series.label("device")).collect();
+            names.sort_unstable();
+            if names == expect { Ok(()) } else { Err(format!("{found:?}")) }
+        })
+        .await;
+    };
+    are(&["eth0", "eth1"]).await;
+    write(&["eth0"]);
+    are(&["eth0"]).await;
+}

@@ -164,7 +164,8 @@ pub async fn of_samples(
     let names = format!("group by (__name__) (last_over_time({selector}))");
     let names = query_at(prometheus, &names, later).await?;
     let mut found = 0;
-    for name in names {
+    // `up` is the aggregator's own.
+    for name in names.iter().filter(|name| name.label("__name__") != "up") {
         // One by one: counting drops the name, and series of different names may have the same labels.
         let counted = format!("sum(count_over_time({}{selector}))", name.label("__name__"));
         let counted = query_at(prometheus, &counted, later).await?;

@@ -44,7 +44,7 @@ const AGGREGATOR: &[(Layer, &[&str])] = &[
     (Layer::Main, &["main"]),
     (Layer::App, &["app", "cli", "fuzzing"]),
     (Layer::Config, &["config"]),
-    (Layer::Way, &["identity", "ingest", "control", "fanout", "sink", "verify", "api", "console"]),
+    (Layer::Way, &["identity", "ingest", "control", "fanout", "sink", "up", "verify", "api", "console"]),
     (Layer::Ground, &["canaries", "clock", "journal", "ledger", "metrics", "nodes"]),
 ];
 

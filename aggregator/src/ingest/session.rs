@@ -30,6 +30,7 @@ use crate::ingest::meter::{Held, Meter};
 use crate::ingest::pressure::{Level, Open};
 use crate::ingest::shared::Ingest;
 use crate::journal::{Known, Ranges, Stream, keyframe_key};
+use crate::nodes::AUTHOR;
 
 /// Answers on their way to the agent.
 pub(crate) const ANSWERS: usize = 64;
@@ -147,7 +148,11 @@ fn check(hello: &Hello) -> Result<[u8; 16], Status> {
         return Err(Status::invalid_argument(text));
     }
     let agent = hello.agent.as_slice().try_into();
-    agent.map_err(|_| Status::invalid_argument("the agent's id is not 16 bytes"))
+    let agent = agent.map_err(|_| Status::invalid_argument("the agent's id is not 16 bytes"))?;
+    if agent == AUTHOR {
+        return Err(Status::invalid_argument("the agent's id is the aggregator's own"));
+    }
+    Ok(agent)
 }
 
 fn welcome(ingest: &Ingest, agent: [u8; 16], hello: &Hello) -> Welcome {

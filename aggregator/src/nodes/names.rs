@@ -1,4 +1,4 @@
-//! The nodes' names by agent, in one small file: `{"<agent's id in hex>": "<node>"}`.
+//! The nodes by agent, in one small file: `{"<agent's id in hex>": {"node": ..., "cluster": ..., "seen_ms": ...}}`.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -14,11 +15,47 @@ const MAX_NAMES: usize = 20_000;
 /// Between two attempts to write.
 const RETRY: Duration = Duration::from_secs(10);
 
+/// How far behind the time that is kept of an agent may be; a file of all nodes is not written at each frame.
+const SEEN_MS: i64 = 300_000;
+
+/// What is kept of an agent's node.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Stored")]
+pub(super) struct Known {
+    pub(super) node: String,
+    pub(super) cluster: String,
+    /// When it last sent anything, milliseconds since 1970; 0 where nobody knows.
+    pub(super) seen_ms: i64,
+}
+
+/// In the file; a name alone is of an earlier version.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Stored {
+    Name(String),
+    Known {
+        node: String,
+        #[serde(default)]
+        cluster: String,
+        #[serde(default)]
+        seen_ms: i64,
+    },
+}
+
+impl From<Stored> for Known {
+    fn from(stored: Stored) -> Self {
+        match stored {
+            Stored::Name(node) => Self { node, ..Self::default() },
+            Stored::Known { node, cluster, seen_ms } => Self { node, cluster, seen_ms },
+        }
+    }
+}
+
 /// See the module. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Names {
     path: PathBuf,
-    known: Arc<Mutex<BTreeMap<String, String>>>,
+    known: Arc<Mutex<BTreeMap<String, Known>>>,
     changed: Arc<Notify>,
 }
 
@@ -38,16 +75,39 @@ impl Names {
     }
 
     pub(super) fn get(&self, agent: &[u8; 16]) -> Option<String> {
-        self.lock().get(&hex(agent)).cloned()
+        self.lock().get(&hex(agent)).map(|known| known.node.clone())
+    }
+
+    /// All of them.
+    pub(super) fn list(&self) -> Vec<Known> {
+        self.lock().values().cloned().collect()
     }
 
     /// An agent has told its node's name.
-    pub(super) fn note(&self, agent: [u8; 16], node: &str) {
+    pub(super) fn note(&self, agent: [u8; 16], node: &str, cluster: &str, now_ms: i64) {
         let mut known = self.lock();
         let agent = hex(&agent);
-        let is_new = known.get(&agent).is_none_or(|name| name != node);
+        let is_new = known.get(&agent).is_none_or(|known| known.node != node || known.cluster != cluster);
         if is_new && (known.len() < MAX_NAMES || known.contains_key(&agent)) {
-            known.insert(agent, node.to_owned());
+            let new = Known { node: node.to_owned(), cluster: cluster.to_owned(), seen_ms: now_ms };
+            known.insert(agent, new);
+            self.changed.notify_one();
+        }
+    }
+
+    /// When agents last sent anything: written once in a while.
+    pub(super) fn seen(&self, agents: impl Iterator<Item = ([u8; 16], i64)>) {
+        let mut known = self.lock();
+        let mut is_old = false;
+        for (agent, seen_ms) in agents {
+            if let Some(known) = known.get_mut(&hex(&agent))
+                && seen_ms.saturating_sub(known.seen_ms) >= SEEN_MS
+            {
+                known.seen_ms = seen_ms;
+                is_old = true;
+            }
+        }
+        if is_old {
             self.changed.notify_one();
         }
     }
@@ -86,7 +146,7 @@ impl Names {
         std::fs::rename(&new, &self.path)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -108,8 +168,9 @@ mod tests {
         let path = dir.path().join("nodes.json");
         let names = Names::load(&path);
         for (agent, node) in [(1, "web-1"), (2, "web-2"), (1, "web-one")] {
-            names.note([agent; 16], node);
+            names.note([agent; 16], node, "blue", 7);
         }
+        names.seen([([1; 16], 8), ([2; 16], 7 + SEEN_MS)].into_iter());
         let shutdown = CancellationToken::new();
         let keeping = tokio::spawn(names.keep(shutdown.clone()));
         while !path.is_file() {
@@ -121,6 +182,11 @@ mod tests {
         assert_eq!(names.get(&[1; 16]).as_deref(), Some("web-one"));
         assert_eq!(names.get(&[2; 16]).as_deref(), Some("web-2"));
         assert_eq!(names.get(&[3; 16]), None);
+        let seen: Vec<_> = names.list().into_iter().map(|known| (known.cluster, known.seen_ms)).collect();
+        assert_eq!(seen, [("blue".to_owned(), 7), ("blue".to_owned(), 7 + SEEN_MS)]);
+        let old = format!("{{\"{}\": \"web-3\"}}", hex(&[3; 16]));
+        std::fs::write(&path, old).expect("written");
+        assert_eq!(Names::load(&path).get(&[3; 16]).as_deref(), Some("web-3"));
         std::fs::write(&path, "{").expect("written");
         assert_eq!(Names::load(&path).get(&[1; 16]), None);
     }

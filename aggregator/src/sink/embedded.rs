@@ -22,6 +22,7 @@ use serde::Deserialize;
 
 use super::api::{Accepted, Answer, Batch, Decoded, Policy, Sink, Telemetry};
 use crate::journal::CLASSES;
+use crate::nodes::{AUTHOR, AUTHOR_NAME};
 
 mod labels;
 
@@ -100,7 +101,11 @@ impl Store {
     /// Takes in some records of a frame (their numbers, ascending) that arrived at a time, milliseconds.
     pub fn absorb_records(&self, frame: &Decoded, records: &[u32], now_ms: i64) {
         let named = node_label(&frame.telemetry);
-        let node = self.nodes().note(&frame.header, records.len() as u64, named, now_ms);
+        let node = match *frame.header.agent == AUTHOR {
+            // No node's agent; its series name their nodes themselves.
+            true => AUTHOR_NAME.into(),
+            false => self.nodes().note(&frame.header, records.len() as u64, named, now_ms),
+        };
         match &frame.telemetry {
             Telemetry::Metrics(keyframe, values) => {
                 self.series().absorb(keyframe, values, records, &node, now_ms);
