@@ -23,10 +23,9 @@ use reader::Reader;
 
 /// What to read, and for whom.
 #[derive(Clone, Debug, clap::Args)]
-#[group(id = "how", required = true, multiple = false, args = ["once", "serve"])]
 pub struct Args {
     /// Read once, print, and end.
-    #[arg(long)]
+    #[arg(long, required_unless_present = "serve", conflicts_with = "serve")]
     pub once: bool,
     /// Serve /metrics at this address, or at this port of the loopback; each scrape reads the host.
     #[arg(long, value_name = "ADDR", value_parser = address)]

@@ -5,6 +5,7 @@
 //! | `api` | a row, a family |
 //! | `wire` | bytes and time per sample and per log line |
 //! | `pipeline` | what the real processes cost |
+//! | `host` | what reading the host costs, beside node_exporter |
 //! | `lanes` | how a backlog drains beside new data |
 //! | `drain` | the same through the real processes, after an outage |
 //!
@@ -13,6 +14,7 @@
 mod api;
 
 mod drain;
+mod host;
 mod lanes;
 mod pipeline;
 mod wire;
@@ -28,6 +30,7 @@ use crate::api::{Family, Row};
 const FAMILIES: &[Family] = &[
     Family { name: "wire", run: wire::run },
     Family { name: "pipeline", run: pipeline::run },
+    Family { name: "host", run: host::run },
     Family { name: "lanes", run: lanes::run },
     Family { name: "drain", run: drain::run },
 ];

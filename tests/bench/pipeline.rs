@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -24,7 +23,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::api::Row;
+use crate::api::{Row, cpu_seconds};
 
 const FILES: usize = 100;
 const LINES_PER_FILE: usize = 5_000;
@@ -190,13 +189,4 @@ fn header(keyframe: &Keyframe, sequence: u64, at_ms: i64, raw_bytes: usize) -> F
         raw_bytes: raw_bytes as u64,
         ..FrameHeader::default()
     }
-}
-
-/// User and system time of a process so far (proc_pid_stat(5), fields 14 and 15, in ticks of 10 ms).
-fn cpu_seconds(pid: u32) -> Result<f64, Box<dyn Error>> {
-    let text = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))?;
-    let behind_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let ticks: u64 =
-        behind_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
-    Ok(ticks as f64 / 100.0)
 }

@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use clap::Parser as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -42,6 +43,29 @@ async fn one_by_name() {
     assert!(text.contains("node_load5 0.37\n") && !text.contains("node_memory"), "{text}");
     let error = print("load").await.unwrap_err().to_string();
     assert!(error.starts_with("there is no collector \"load\"; there are "), "{error}");
+}
+
+/// Scenario: the command with one of the two ways, with a collector's name, with both, with none.
+/// Guarantees: just one of them must stand there; the name may.
+#[test]
+fn ways() {
+    #[derive(clap::Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: Args,
+    }
+    for (line, expect) in [
+        ("collect --once", Some((true, None))),
+        ("collect --once --collector cpu", Some((true, Some("cpu")))),
+        ("collect --serve 9100 --collector cpu", Some((false, Some("cpu")))),
+        ("collect --once --serve 9100", None),
+        ("collect --collector cpu", None),
+        ("collect", None),
+    ] {
+        let args = Cli::try_parse_from(line.split(' ')).ok().map(|cli| cli.args);
+        let found = args.as_ref().map(|args| (args.once, args.collector.as_deref()));
+        assert_eq!(found, expect, "{line}");
+    }
 }
 
 /// Scenario: ports, addresses, and neither.

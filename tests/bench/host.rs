@@ -1,0 +1,105 @@
+//! What reading the host costs: the real agent, whose collectors' rounds are encoded and lie fsynced in its spool, beside
+//! node_exporter, whose pages are scraped. Both run at the same time, one round a second each, and do nothing else.
+
+use std::error::Error;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use ao_tests::eventually::eventually;
+use ao_tests::exposition::Page;
+use ao_tests::process::Process;
+use ao_tests::prometheus::get;
+use ao_tests::stack::metric;
+use ao_tests::workspace::{binary, free_addresses, tool};
+use tokio::time::MissedTickBehavior;
+
+use crate::api::{Row, cpu_seconds};
+
+const ROUNDS: u32 = 100;
+const PEER: &str = "node_exporter";
+/// The first rounds, which make what the others use again.
+const WARM: f64 = 3.0;
+
+/// Both figures.
+///
+/// # Errors
+/// Where a process cannot be started or asked.
+pub(crate) fn run() -> Result<Vec<Row>, Box<dyn Error>> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(measure())
+}
+
+async fn measure() -> Result<Vec<Row>, Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let [admin, otlp, theirs] = free_addresses();
+    let config = folder.path().join("agent.yaml");
+    std::fs::write(&config, quiet(folder.path(), &admin.to_string(), &otlp.to_string()))?;
+    let mut command = Command::new(binary("ao-agent"));
+    command
+        .arg("--config")
+        .arg(&config)
+        .args(["--node", "bench", "--data-dir"])
+        .arg(folder.path().join("data"));
+    let agent = Process::start("ao-agent", folder.path(), &mut command);
+    let mut command = Command::new(tool("prometheus-node-exporter"));
+    // Debian builds it with systemd's collector on; the project's own default is off.
+    command.args([&format!("--web.listen-address={theirs}"), "--no-collector.systemd"]);
+    let exporter = Process::start("node_exporter", folder.path(), &mut command);
+
+    let page = format!("http://{theirs}/metrics");
+    let samples = async || metric(admin, "ao_ledger_read_records_total", "source=\"collector\"").await;
+    eventually("node_exporter answers", Duration::from_secs(20), async || get(&page).await).await;
+    let one = eventually("the agent's first round is in its spool", Duration::from_secs(20), async || {
+        let one = samples().await?;
+        if one > 0.0 { Ok(one) } else { Err("nothing yet".to_owned()) }
+    })
+    .await;
+    eventually("the agent is warm", Duration::from_secs(60), async || {
+        let now = samples().await?;
+        if now >= WARM * one { Ok(()) } else { Err(format!("{now} samples")) }
+    })
+    .await;
+
+    let mut size = 0;
+    let begin = samples().await?;
+    let before = [cpu_seconds(agent.id())?, cpu_seconds(exporter.id())?];
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for _ in 0..ROUNDS {
+        ticks.tick().await;
+        size = Page::read(&get(&page).await?.1)?.samples.len();
+    }
+    let after = [cpu_seconds(agent.id())?, cpu_seconds(exporter.id())?];
+    let per_round = (samples().await? - begin) / f64::from(ROUNDS);
+    // node_exporter's page has some hundred series of its own process, and ours may have a round less at an end.
+    if per_round < 0.85 * size as f64 {
+        return Err(format!("{per_round} samples a round are less than node_exporter's {size}").into());
+    }
+    let [ours, peer] = [0, 1].map(|i| after[i] - before[i]);
+    let what =
+        format!("{ROUNDS} rounds of {per_round:.0} samples, encoded and fsynced, beside scrapes of {size}");
+    let [our_peak, peer_peak] = [peak_mib(agent.id())?, peak_mib(exporter.id())?];
+    Ok(vec![
+        Row::new("host.cpu", format!("CPU of {what}"), ours, "s").beside(PEER, peer),
+        Row::new("host.memory", "the same processes' largest resident memory", our_peak, "MiB")
+            .beside(PEER, peer_peak),
+    ])
+}
+
+/// An agent that only reads the host, for an aggregator that is not there.
+fn quiet(folder: &Path, admin: &str, otlp: &str) -> String {
+    let pods = folder.join("pods");
+    format!(
+        "admin: {{listen: \"{admin}\"}}\naggregator: {{addresses: [\"http://127.0.0.1:9\"], retry: 1h}}\n\
+         otlp: {{grpc: \"{otlp}\"}}\nlogs: {{pods: {pods:?}}}\nlatency: {{targets: []}}\npath: {{targets: []}}\n\
+         collectors: {{interval: 1s}}\n"
+    )
+}
+
+/// A process's largest resident memory so far (proc_pid_status(5), VmHWM).
+fn peak_mib(pid: u32) -> Result<f64, Box<dyn Error>> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib / 1024.0)
+}
