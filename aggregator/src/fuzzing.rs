@@ -59,3 +59,8 @@ fn plan(data: &[u8]) {
 pub fn notes(dir: &Path) {
     fanout::fuzzing::notes(dir);
 }
+
+/// The note of what was received.
+pub fn received(file: &Path) {
+    journal::fuzzing::received(file);
+}

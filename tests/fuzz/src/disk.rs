@@ -94,6 +94,47 @@ pub fn cursor(data: &[u8]) {
     }
 }
 
+/// The file of a range that a cursor left behind, beside segments.
+pub fn range(data: &[u8]) {
+    let folder = folder();
+    write(&folder.path().join("logs/sink.late.range"), data);
+    for number in 1..4 {
+        write(&folder.path().join(format!("logs/{number:016x}.seg")), b"");
+    }
+    if let Some(journal) = open(folder.path())
+        && let Ok(range) = journal.cursor(0, "sink.late")
+    {
+        assert!(range.end().is_none_or(|end| range.position() <= end), "it does not stand behind its end");
+        let _reader = journal.reader(0, range.position()).read();
+    }
+}
+
+/// How far a log was fsynced: the first 20 bytes; the rest is its segment.
+pub fn durable(data: &[u8]) {
+    let folder = folder();
+    let (note, rest) = data.split_at(data.len().min(20));
+    write(&folder.path().join("logs/durable"), note);
+    write(&folder.path().join("logs/0000000000000001.seg"), rest);
+    if let Some(journal) = open(folder.path()) {
+        let mut reader = journal.reader(0, Position::default());
+        while let Ok(Some(_)) = reader.read() {}
+    }
+}
+
+/// The names of the nodes that the aggregator keeps.
+pub fn nodes(data: &[u8]) {
+    let folder = folder();
+    write(&folder.path().join("nodes.json"), data);
+    let _nodes = ao_aggregator::nodes::Nodes::open(folder.path());
+}
+
+/// What the aggregator notes of what it received.
+pub fn received(data: &[u8]) {
+    let folder = folder();
+    write(&folder.path().join("x.counts"), data);
+    ao_aggregator::fuzzing::received(&folder.path().join("x.counts"));
+}
+
 /// The fan-out's notes: the first line is one file, the rest another.
 pub fn notes(data: &[u8]) {
     let folder = folder();

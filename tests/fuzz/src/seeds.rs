@@ -251,6 +251,20 @@ fn disk(put: &mut dyn FnMut(&str, &str, Vec<u8>)) {
     put("journal_segment", "torn", segment[..segment.len() - 30].to_vec());
     put("journal_cursor", "good", cursor);
     put("journal_cursor", "empty", Vec::new());
+    // Count, position, nothing pending, end, the cursor that left it; in both slots.
+    let numbers = [7_u64, 1, 0, 0, 0, 1, 400].map(u64::to_le_bytes).concat();
+    let slot = [&numbers[..], &[4], b"sink"].concat();
+    let slot = [&slot[..], &crc32c::crc32c(&slot).to_le_bytes()].concat();
+    put("journal_range", "good", [&slot[..], &vec![0; 4096 - slot.len()], &slot].concat());
+    put("journal_range", "cut", slot[..40].to_vec());
+    let place = [1_u64, segment.len() as u64].map(u64::to_le_bytes).concat();
+    let durable = [&place[..], &crc32c::crc32c(&place).to_le_bytes(), &segment].concat();
+    put("journal_durable", "good", durable.clone());
+    put("journal_durable", "missing", durable[..durable.len() - 30].to_vec());
+    put("node_names", "one", br#"{"07070707070707070707070707070707":"node-a"}"#.to_vec());
+    let received = br#"{"known":[["07070707070707070707070707070707","logs",10,100]],"lost":[["0","x",1,2]]}
+{"known":[["07070707070707070707070707070707","logs",18446744073709551615,1]]}"#;
+    put("received_note", "sum", received.to_vec());
     // StoredStream {agent, epoch, lane, ranges}; StoredCount {agent, source, records, bytes}.
     let agent = [&[0x0a, 16][..], &[7; 16]].concat();
     let stream = [&agent[..], &[0x11, 3, 0, 0, 0, 0, 0, 0, 0, 0x18, 0, 0x22, 4, 1, 5, 9, 12]].concat();
