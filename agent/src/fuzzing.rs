@@ -7,7 +7,7 @@ use crate::collector::COLLECTORS;
 use crate::context::Roots;
 use crate::event::MetricSet;
 use crate::record::Recording;
-use crate::{directives, exposition, logs, net, otlp, spool};
+use crate::{directives, exposition, identity, logs, net, otlp, spool};
 
 /// Reads some bytes; panics where something is wrong.
 pub type Target = fn(&[u8]);
@@ -64,4 +64,14 @@ pub fn collect(roots: &Roots) {
 /// The directives kept in a data folder.
 pub fn kept_directives(data_dir: &Path) -> u64 {
     directives::load(data_dir).version
+}
+
+/// A node's key and certificates kept in a data folder.
+pub fn kept_identity(data_dir: &Path) {
+    identity::fuzzing::kept(data_dir);
+}
+
+/// The counts beside a cursor of the spool.
+pub fn spool_counts(file: &Path) {
+    spool::fuzzing::counts(file);
 }

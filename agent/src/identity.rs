@@ -10,6 +10,7 @@
 
 mod api;
 mod enroll;
+pub(crate) mod fuzzing;
 mod proof;
 mod store;
 

@@ -8,6 +8,7 @@ use axum::{Json, Router};
 
 use crate::sink::embedded::now_ms;
 
+pub(crate) mod fuzzing;
 pub mod grid;
 pub mod lookup;
 pub mod params;

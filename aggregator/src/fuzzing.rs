@@ -8,7 +8,7 @@ use ao_proto::v1::FrameHeader;
 use bytes::Bytes;
 
 use crate::control::Plan;
-use crate::{fanout, ingest, journal, sink};
+use crate::{api, fanout, identity, ingest, journal, sink, verify};
 
 /// Reads some bytes; panics where something is wrong.
 pub type Target = fn(&[u8]);
@@ -20,6 +20,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("loki_refused", sink::loki::fuzzing::refused),
     ("plan", plan),
     ("journal_state", journal::fuzzing::state),
+    ("api_request", api::fuzzing::request),
+    ("verify_answer", verify::fuzzing::answer),
 ];
 
 /// A payload as ingest looks at it: a byte for the class (0 for a keyframe), one for the number of series, the raw bytes.
@@ -63,4 +65,14 @@ pub fn notes(dir: &Path) {
 /// The note of what was received.
 pub fn received(file: &Path) {
     journal::fuzzing::received(file);
+}
+
+/// The registry of nodes in a folder, `nodes.json` and `forget`.
+pub fn registry(folder: &Path) {
+    identity::fuzzing::nodes(folder);
+}
+
+/// The file `loki.newest` in a folder.
+pub fn newest(dir: &Path) {
+    sink::loki::fuzzing::newest(dir);
 }

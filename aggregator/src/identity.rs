@@ -19,6 +19,7 @@ mod api;
 mod bootstrap;
 mod command;
 mod enroll;
+pub(crate) mod fuzzing;
 mod kubernetes;
 mod limits;
 mod material;

@@ -10,6 +10,7 @@
 //! | [`command`] | `ao-aggregator verify` |
 
 pub mod command;
+pub(crate) mod fuzzing;
 mod parts;
 mod place;
 mod run;

@@ -31,8 +31,8 @@ pub(crate) struct Count {
 
 impl std::ops::AddAssign for Count {
     fn add_assign(&mut self, more: Self) {
-        self.records += more.records;
-        self.bytes += more.bytes;
+        self.records = self.records.saturating_add(more.records);
+        self.bytes = self.bytes.saturating_add(more.bytes);
     }
 }
 

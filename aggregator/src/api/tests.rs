@@ -36,13 +36,7 @@ fn state() -> ApiState {
     let about = About { started_ms: now_ms() - 60_000, ..About::default() };
     let store = Store::new(&Config::default());
     let (ledger, nodes) = (Ledger::default(), Nodes::default());
-    let verifier = Verifier::new(Parts {
-        places: Vec::new(),
-        nodes: nodes.clone(),
-        ledger: ledger.clone(),
-        statuses: <_>::default(),
-        canaries: <_>::default(),
-    });
+    let verifier = Verifier::new(Parts { nodes: nodes.clone(), ledger: ledger.clone(), ..Parts::default() });
     ApiState { store, ledger, nodes, fanout: Arc::new(Sinks), verifier, about: Arc::new(about) }
 }
 

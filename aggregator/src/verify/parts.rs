@@ -8,7 +8,7 @@ use crate::nodes::Nodes;
 use super::place::Place;
 
 /// See the module.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Parts {
     /// Where telemetry is looked for.
     pub places: Vec<Place>,

@@ -138,7 +138,7 @@ impl Place {
                 let path = format!("/api/v1/query?time={time}&query={}", escaped(&promql));
                 let answer =
                     ask(client, &path).await?.ok_or("HTTP 404: there is no such API at this address")?;
-                Ok(has_entries(&answer["data"]["result"]))
+                Ok(has_samples(&answer))
             }
             Way::Loki(client) => {
                 let logql = format!("{{job=\"ao-canary\"}} |= \"{token}\"");
@@ -147,8 +147,7 @@ impl Place {
                 let path = format!("/loki/api/v1/query_range?start={start}&end={end}&limit=1&query={query}");
                 let answer =
                     ask(client, &path).await?.ok_or("HTTP 404: there is no such API at this address")?;
-                let streams = answer["data"]["result"].as_array();
-                Ok(streams.is_some_and(|streams| streams.iter().any(|s| has_entries(&s["values"]))))
+                Ok(has_lines(&answer))
             }
             Way::Tempo(client) => {
                 let answer = ask(client, &format!("/api/traces/{token}")).await?;
@@ -186,12 +185,23 @@ async fn ask(client: &Client, path: &str) -> Result<Option<Value>, String> {
     }
 }
 
+/// Whether Prometheus's answer shows a series.
+pub(super) fn has_samples(answer: &Value) -> bool {
+    has_entries(&answer["data"]["result"])
+}
+
+/// Whether Loki's answer shows a line.
+pub(super) fn has_lines(answer: &Value) -> bool {
+    let streams = answer["data"]["result"].as_array();
+    streams.is_some_and(|streams| streams.iter().any(|stream| has_entries(&stream["values"])))
+}
+
 fn has_entries(value: &Value) -> bool {
     value.as_array().is_some_and(|list| !list.is_empty())
 }
 
 /// Tempo has changed how it wraps a trace more than once; spans are called so in all its versions.
-fn has_spans(value: &Value) -> bool {
+pub(super) fn has_spans(value: &Value) -> bool {
     match value {
         Value::Object(fields) => {
             fields.iter().any(|(name, of)| name == "spans" && has_entries(of) || has_spans(of))

@@ -135,6 +135,62 @@ pub fn received(data: &[u8]) {
     ao_aggregator::fuzzing::received(&folder.path().join("x.counts"));
 }
 
+/// An agent's key, certificate and authorities: all three the same.
+pub fn identity(data: &[u8]) {
+    let folder = folder();
+    for file in ["node.key", "node.crt", "authorities.crt"] {
+        write(&folder.path().join("identity").join(file), data);
+    }
+    ao_agent::fuzzing::kept_identity(folder.path());
+}
+
+/// The aggregator's list of nodes, and names to be forgotten.
+pub fn registry(data: &[u8]) {
+    let folder = folder();
+    write(&folder.path().join("nodes.json"), data);
+    write(&folder.path().join("forget"), data);
+    ao_aggregator::fuzzing::registry(folder.path());
+}
+
+/// The newest times of Loki's streams, as they are and with their checksums put right.
+pub fn newest(data: &[u8]) {
+    let mut right = data.to_vec();
+    for note in right.chunks_exact_mut(20) {
+        let crc = crc32c::crc32c(&note[..16]);
+        note[16..].copy_from_slice(&crc.to_le_bytes());
+    }
+    for data in [data, &right] {
+        let folder = folder();
+        write(&folder.path().join("loki.newest"), data);
+        ao_aggregator::fuzzing::newest(folder.path());
+    }
+}
+
+/// The counts of an agent's spool: the slots as they are, then in a slot whose length and checksum are right.
+pub fn spool_counts(data: &[u8]) {
+    let length = (data.len() as u32).to_le_bytes();
+    let slot = [&length, &crc32c::crc32c(data).to_le_bytes(), data].concat();
+    for data in [data, &slot] {
+        let folder = folder();
+        write(&folder.path().join("uplink.counts"), data);
+        ao_agent::fuzzing::spool_counts(&folder.path().join("uplink.counts"));
+    }
+}
+
+/// The clock's anchor of an earlier process, as of this boot. The clock of this process is put back behind it.
+pub fn clock(data: &[u8]) {
+    let folder = folder();
+    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    // A time before all others is followed by nobody.
+    let never = format!(" {} - -", i64::MIN);
+    for anchor in [data, never.as_bytes()] {
+        write(&folder.path().join("clock"), &[boot.trim().as_bytes(), b" ", anchor].concat());
+        let mut kept = ao_common::clock::Kept::restore(folder.path());
+        let _now = ao_common::clock::now_ns();
+        let _kept = kept.save();
+    }
+}
+
 /// The fan-out's notes: the first line is one file, the rest another.
 pub fn notes(data: &[u8]) {
     let folder = folder();
@@ -185,6 +241,26 @@ pub fn procfs(data: &[u8]) {
         "sys/fs/bcache/a-b/bdev0/writeback_rate_debug",
         "sys/fs/bcache/a-b/bdev0/dirty_data",
         "sys/fs/btrfs/a-b/commit_stats",
+        "proc/1/net/arp",
+        "proc/1/net/ip_vs",
+        "proc/1/net/ip_vs_stats",
+        "proc/1/net/netstat",
+        "proc/1/net/rpc/nfs",
+        "proc/1/net/rpc/nfsd",
+        "proc/1/net/snmp",
+        "proc/1/net/snmp6",
+        "proc/1/net/sockstat",
+        "proc/1/net/sockstat6",
+        "proc/1/net/softnet_stat",
+        "proc/1/net/stat/nf_conntrack",
+        "proc/1/net/udp",
+        "proc/1/net/udp6",
+        "proc/cpuinfo",
+        "proc/pressure/cpu",
+        "proc/pressure/io",
+        "proc/schedstat",
+        "proc/sys/fs/file-nr",
+        "proc/vmstat",
         "sys/devices/system/cpu/isolated",
         "sys/devices/system/cpu/present",
         "sys/devices/system/cpu/online",
@@ -193,6 +269,12 @@ pub fn procfs(data: &[u8]) {
         "sys/block/sda/queue/rotational",
         "root/etc/localtime",
         "root/run/udev/data/b8:0",
+        "root/etc/os-release",
+        "sys/class/net/eth0/statistics/rx_bytes",
+        "sys/class/net/eth0/speed",
+        "sys/class/power_supply/BAT0/uevent",
+        "sys/devices/system/edac/mc/mc0/ce_count",
+        "sys/fs/xfs/sda1/stats/stats",
     ] {
         write(&below(file), data);
     }

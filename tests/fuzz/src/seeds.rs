@@ -265,6 +265,23 @@ fn disk(put: &mut dyn FnMut(&str, &str, Vec<u8>)) {
     let received = br#"{"known":[["07070707070707070707070707070707","logs",10,100]],"lost":[["0","x",1,2]]}
 {"known":[["07070707070707070707070707070707","logs",18446744073709551615,1]]}"#;
     put("received_note", "sum", received.to_vec());
+    put("node_registry", "two", br#"{"nodes":[{"cluster":"lab","node":"n1","agent":"07070707070707070707070707070707",
+"key":"aa","proof":"bootstrap","expires":1700000000,"seen":18446744073709551615}],"forgotten":[{"key":"bb","until":1}]}"#.to_vec());
+    put("node_registry", "names", b"n1\nlab/n2\n".to_vec());
+    let note = |n: u64| [n.to_le_bytes(), (n << 40).to_le_bytes()].concat();
+    let noted = |n: u64| [&note(n)[..], &crc32c::crc32c(&note(n)).to_le_bytes()].concat();
+    put("loki_newest", "two", [noted(1), noted(u64::MAX)].concat());
+    put("loki_newest", "torn", noted(2)[..9].to_vec());
+    // Stored {count, segment, offset, {source, counts}}.
+    let source = [&[0x0a, 4][..], b"logs", &[0x12, 4, 9, 90, 1, 10]].concat();
+    let stored = [&[0x08, 7, 0x10, 3, 0x18, 60, 0x22, source.len() as u8][..], &source].concat();
+    put("spool_counts", "one", stored);
+    let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
+    let source = [&[0x0a, 1, b'x', 0x12, 20][..], &most, &most].concat();
+    put("spool_counts", "most", [&[0x08, 1, 0x22, source.len() as u8][..], &source].concat());
+    put("kept_clock", "both", b"1700000000000000000 1700000000000000001 500".to_vec());
+    put("kept_clock", "alone", b"-9223372036854775808 - -".to_vec());
+    put("kept_clock", "far", b"9223372036854775807 -9223372036854775808 9223372036854775807".to_vec());
     // StoredStream {agent, epoch, lane, ranges}; StoredCount {agent, source, records, bytes}.
     let agent = [&[0x0a, 16][..], &[7; 16]].concat();
     let stream = [&agent[..], &[0x11, 3, 0, 0, 0, 0, 0, 0, 0, 0x18, 0, 0x22, 4, 1, 5, 9, 12]].concat();
@@ -336,6 +353,7 @@ fn text(put: &mut dyn FnMut(&str, &str, Vec<u8>)) {
     let (pem, key) = tls::authority::Authority::make(SystemTime::now()).expect("a CA");
     let authority = tls::files::certificates(&pem, "seed").expect("a certificate");
     put("certificates", "ca.pem", pem.clone().into());
+    put("kept_identity", "authority", pem.clone().into());
     put("certificates", "ca.der", authority[0].to_vec());
     drop(key);
     let key = tls::request::make_key().expect("a key");
@@ -343,6 +361,21 @@ fn text(put: &mut dyn FnMut(&str, &str, Vec<u8>)) {
     put("certificates", "bootstrap", tls::bootstrap::Bootstrap::format("token", &authority).into());
     let name = tls::name::NodeId::new("c", "node-1", [7; 16]).expect("a name");
     put("certificates", "name", name.uri().into());
+    put("api_request", "logs", b"node=n1&q=a%20%22b%22&level=warn&limit=10&after=7".to_vec());
+    put("api_request", "poll", b"view=path&node=n1&minutes=30&id=0af7651916cd43dd&name=up".to_vec());
+    put(
+        "api_request",
+        "verify",
+        b"token=%00%ff\n{\"node\":\"n1\",\"timeout_ms\":18446744073709551615}".to_vec(),
+    );
+    let samples =
+        br#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1,"2"]}]}}"#;
+    put("verify_answer", "prometheus", samples.to_vec());
+    let lines = br#"{"data":{"resultType":"streams","result":[{"stream":{"job":"ao-canary"},"values":[["1","a"]]}]}}"#;
+    put("verify_answer", "loki", lines.to_vec());
+    let spans = br#"{"trace":{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"AA=="}]}]}]}}"#;
+    put("verify_answer", "tempo", spans.to_vec());
+    put("verify_answer", "deep", [b"[".repeat(120), b"]".repeat(120)].concat());
     put("answers", "date", b"\x01\xf7Sun, 06 Nov 1994 08:49:37 GMT\nbusy".to_vec());
     put("answers", "date-overflow", b"\x01\xf7Sun, 06 Nov 1994 9223372036854775807:49:37 GMT\nbusy".to_vec());
     put("answers", "seconds", b"\x01\xad120\n{\"error\": \"too many\"}".to_vec());

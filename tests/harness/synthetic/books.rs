@@ -65,13 +65,7 @@ pub fn state(store: &Store) -> ApiState {
     let about =
         About { aggregator: "synthetic".to_owned(), version: "0.1.0".to_owned(), started_ms: now_ms() };
     let nodes = Nodes::default();
-    let verifier = Verifier::new(Parts {
-        places: Vec::new(),
-        nodes: nodes.clone(),
-        ledger: ledger.clone(),
-        statuses: <_>::default(),
-        canaries: <_>::default(),
-    });
+    let verifier = Verifier::new(Parts { nodes: nodes.clone(), ledger: ledger.clone(), ..Parts::default() });
     ApiState {
         store: store.clone(),
         ledger,
