@@ -15,13 +15,12 @@ use ao_aggregator::sink::api::Sink;
 use ao_aggregator::sink::loki;
 use ao_common::clock::now_ms;
 use ao_common::health::Health;
-use ao_common::journal::{Append, Journal};
+use ao_common::journal::Journal;
 use ao_common::shutdown::Tasks;
-use ao_proto::frame::{compress, seal};
 use ao_proto::logs::{LogEntry, LogFrame};
 use ao_proto::model::Labels;
-use ao_proto::queue::{self, Lane};
-use ao_proto::v1::{Class, FrameHeader};
+use ao_proto::queue::Lane;
+use ao_tests::frames::append_lines;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::post;
@@ -66,7 +65,7 @@ async fn drain() -> Result<Vec<Row>, Box<dyn Error>> {
     let begin = now_ms() - 3_600_000;
     for n in 0..FRAMES {
         let at_ms = begin + n as i64;
-        append(&journal, Lane::Backlog, &lines(at_ms, LINES)).await?;
+        append_lines(&journal, Lane::Backlog, &lines(at_ms, LINES)).await?;
     }
     let mut tasks = Tasks::new();
     start(folder.path(), &journal, &ledger, url, &mut tasks, &shutdown)?;
@@ -74,7 +73,7 @@ async fn drain() -> Result<Vec<Row>, Box<dyn Error>> {
     let started = Instant::now();
     let mut next = started;
     while seen.backlog_bytes.load(Ordering::Relaxed) < total {
-        append(&journal, Lane::Fresh, &lines(now_ms(), 1)).await?;
+        append_lines(&journal, Lane::Fresh, &lines(now_ms(), 1)).await?;
         next += EVERY;
         tokio::time::sleep_until(next).await;
         if started.elapsed() > Duration::from_secs(600) {
@@ -136,24 +135,6 @@ fn lines(at_ms: i64, count: usize) -> LogFrame {
         frame.text.push_str(&format!("{line:x<LINE$}"));
     }
     frame
-}
-
-async fn append(journal: &Journal, lane: Lane, lines: &LogFrame) -> Result<(), Box<dyn Error>> {
-    let raw = lines.encode();
-    let header = FrameHeader {
-        agent: vec![1; 16],
-        class: Class::Logs.into(),
-        lane: lane.number(),
-        source: "logs".to_owned(),
-        records: lines.entries.len() as u64,
-        bytes: lines.text.len() as u64,
-        raw_bytes: raw.len() as u64,
-        ..FrameHeader::default()
-    };
-    let queue = queue::number(header.class, header.lane).ok_or("every class has both lanes")?;
-    let append = Append { frame: seal(&header, &compress(&raw)), keyframe: None };
-    journal.append(queue, vec![append]).await?.durable().await?;
-    Ok(())
 }
 
 /// Takes every push.

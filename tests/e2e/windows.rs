@@ -11,15 +11,14 @@ use ao_aggregator::ledger::{Entry, Ledger};
 use ao_aggregator::sink::api::Sink;
 use ao_aggregator::sink::loki;
 use ao_common::health::Health;
-use ao_common::journal::{Append, Journal};
+use ao_common::journal::Journal;
 use ao_common::shutdown::Tasks;
 use ao_common::units::Span;
-use ao_proto::frame;
 use ao_proto::logs::{LogEntry, LogFrame};
 use ao_proto::model::Labels;
-use ao_proto::queue::{self, Lane};
-use ao_proto::v1::{Class, FrameHeader};
+use ao_proto::queue::Lane;
 use ao_tests::eventually::eventually;
+use ao_tests::frames::append_lines;
 use ao_tests::loki::Loki;
 use ao_tests::script::Reply;
 use prometheus_client::registry::Registry;
@@ -84,21 +83,7 @@ impl Process {
                 lines.text.push_str(&line);
             }
         }
-        let raw = lines.encode();
-        let header = FrameHeader {
-            agent: vec![1; 16],
-            class: Class::Logs.into(),
-            lane: lane.number(),
-            source: "logs".to_owned(),
-            records: lines.entries.len() as u64,
-            bytes: lines.text.len() as u64,
-            raw_bytes: raw.len() as u64,
-            ..FrameHeader::default()
-        };
-        let frame = frame::seal(&header, &frame::compress(&raw));
-        let queue = queue::number(header.class, header.lane).unwrap();
-        let pending = self.journal.append(queue, vec![Append { frame, keyframe: None }]).await.unwrap();
-        pending.durable().await.unwrap();
+        append_lines(&self.journal, lane, &lines).await.unwrap();
     }
 
     fn records(&self, entry: Entry) -> u64 {

@@ -7,6 +7,7 @@
 //! | [`capture`] | the requests that pass a link, and their answers |
 //! | [`eventually`](mod@eventually) | wait for a condition with a deadline |
 //! | [`exposition`] | a page of metrics as a scraper gets it |
+//! | [`frames`] | sealed frames in an aggregator's journal |
 //! | [`process`] | a child process with a log file; killed when dropped |
 //! | [`stack`] | an aggregator and an agent as processes, with their configurations |
 //! | [`prometheus`] | the real Prometheus, and PromQL |
@@ -24,6 +25,7 @@ pub mod browser;
 pub mod capture;
 pub mod eventually;
 pub mod exposition;
+pub mod frames;
 pub mod link;
 pub mod lives;
 pub mod load;
