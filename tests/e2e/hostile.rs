@@ -5,7 +5,9 @@
 //! | `peer` | a peer that speaks the protocol by itself |
 //! | `messages`, `labels` | what no agent says |
 //! | `crowd` | connections that come to nothing |
+//! | `applications` | what comes to the agent's own door, for spans |
 
+mod applications;
 mod crowd;
 mod labels;
 mod messages;
