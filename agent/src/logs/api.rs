@@ -76,6 +76,10 @@ pub struct LogsStats {
     pub invalid_utf8: AtomicU64,
     /// Lines of a container log that are not in its format; handed over as they are.
     pub malformed: AtomicU64,
+    /// Pipes, sockets and devices under a name that is wanted.
+    pub left_out: AtomicU64,
+    /// Zeros at the beginning of files, which are not read: a file emptied under a writer that goes on behind them.
+    pub zero_bytes: AtomicU64,
     /// Failures to open or read a file.
     pub read_errors: AtomicU64,
     /// Folders that could not be watched; they are looked through at each rescan instead.

@@ -82,6 +82,8 @@ pub(super) struct Follow {
     tails: HashMap<Node, Tail>,
     /// What stands under each name.
     at: HashMap<PathBuf, Node>,
+    /// Names of what is no file.
+    left_out: HashSet<PathBuf>,
     /// Files that have something to read, perhaps.
     ready: VecDeque<Node>,
     /// Files held open, roughly those first that have been so for longest.
@@ -101,7 +103,7 @@ impl Follow {
         let stats = reading.stats.clone();
         let lost = settings.checkpoints.keys().copied().collect();
         let forget_at = Instant::now() + LOST;
-        let (chains, tails, at, ready, opened, due, out) = Default::default();
+        let (chains, tails, at, left_out, ready, opened, due, out) = Default::default();
         Self {
             settings,
             discover,
@@ -110,6 +112,7 @@ impl Follow {
             chains,
             tails,
             at,
+            left_out,
             ready,
             opened,
             due,
@@ -303,6 +306,11 @@ impl Follow {
                     tail.skip_to_end()?;
                 } else {
                     tail.skip_hole()?;
+                    if tail.pos > 0 {
+                        LogsStats::add(&self.stats.zero_bytes, tail.pos);
+                        let (path, bytes) = (tail.path.display(), tail.pos);
+                        tracing::warn!(%path, bytes, "a log file begins with zeros: these are left out");
+                    }
                 }
                 tail.skipped = tail.pos > 0;
             }

@@ -48,6 +48,8 @@ impl Collector for LogsCollector {
             ("partials_split", "Partial lines whose rest did not come in time", &s.partials_split),
             ("invalid_utf8_lines", "Lines with bytes that are not UTF-8", &s.invalid_utf8),
             ("malformed_lines", "Lines that are not in their file's format", &s.malformed),
+            ("left_out", "Pipes, sockets and devices under a name that is wanted", &s.left_out),
+            ("zero_bytes", "Zeros at the beginning of files, left out", &s.zero_bytes),
             ("read_errors", "Failures to open or read a file", &s.read_errors),
             ("watch_errors", "Folders that could not be watched", &s.watch_errors),
             ("overflows", "Times that changes were lost and everything was looked at anew", &s.overflows),

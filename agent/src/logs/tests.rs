@@ -1,5 +1,6 @@
 //! The source on real files.
 
+mod hostile;
 mod rescue;
 mod rig;
 mod rotation;

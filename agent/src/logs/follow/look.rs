@@ -13,6 +13,9 @@ use super::super::tail::{self, Place, Tail};
 use super::super::watch::What;
 use super::{Chain, Follow};
 
+/// Names that are remembered so that they are counted and said once.
+const MOST_LEFT_OUT: usize = 1024;
+
 impl Follow {
     /// The kernel says that something changed here.
     pub(super) fn look(&mut self, path: &Path, what: What) {
@@ -47,7 +50,8 @@ impl Follow {
     pub(super) fn look_at_file(&mut self, path: &Path, changed: bool) {
         let meta = match fs::metadata(path) {
             Ok(meta) if meta.is_file() => meta,
-            Ok(_) => return,
+            Ok(meta) if meta.is_dir() => return,
+            Ok(_) => return self.leave_out(path),
             Err(_) => {
                 if path.is_symlink() && self.discover.wanted(path).is_some() {
                     self.discover.follow(path);
@@ -73,6 +77,15 @@ impl Follow {
             }
         } else if self.discover.wanted(path).is_some() {
             self.begin(path);
+        }
+    }
+
+    /// A pipe, a socket or a device with a log's name: it may block, or have no end, so that it is not opened.
+    fn leave_out(&mut self, path: &Path) {
+        let wanted = self.discover.wanted(path).is_some() && self.left_out.len() < MOST_LEFT_OUT;
+        if wanted && self.left_out.insert(path.to_path_buf()) {
+            LogsStats::add(&self.stats.left_out, 1);
+            tracing::warn!(path = %path.display(), "this is no plain file: left out");
         }
     }
 
