@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::net::{self, Prober};
 use crate::spool::{self, LedgerCollector, Opened, SpoolCollector, SpoolError};
 use crate::uplink::Uplink;
-use crate::{canary, collector, directives, latency, logs, otlp, own, path};
+use crate::{canary, collector, container, directives, latency, logs, otlp, own, path};
 
 /// Events between the sources and the batcher.
 const EVENTS: usize = 256;
@@ -71,8 +71,9 @@ struct Start {
 }
 
 /// All sources. Each ends when the shutdown begins, or with a reason that `/readyz` then shows.
-const SOURCES: [(&str, Run); 7] = [
+const SOURCES: [(&str, Run); 8] = [
     ("collector", |c, s, ctx| wait(collector::run(c.collectors.clone(), ctx, s.registry.clone()))),
+    (container::NAME, |c, s, ctx| wait(container::run(c.containers.clone(), ctx, s.registry.clone()))),
     ("logs", |c, s, ctx| wait(logs::run(c.logs.clone(), ctx, s.checkpoints.clone(), s.log_stats.clone()))),
     ("latency", |c, s, ctx| wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone())))),
     ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone())))),

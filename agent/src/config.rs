@@ -8,7 +8,7 @@ use ao_common::units::Size;
 use serde::Deserialize;
 
 use crate::context::Roots;
-use crate::{batch, collector, enrich, latency, logs, net, otlp, path, spool, uplink};
+use crate::{batch, collector, container, enrich, latency, logs, net, otlp, path, spool, uplink};
 
 /// The whole file. An empty one works.
 #[derive(Clone, Debug, Deserialize)]
@@ -28,6 +28,8 @@ pub struct Config {
     pub aggregator: uplink::Config,
     /// Host metrics.
     pub collectors: collector::Config,
+    /// Metrics of containers, pods and services.
+    pub containers: container::Config,
     /// Log files.
     pub logs: logs::Config,
     /// How the network is probed.
@@ -92,6 +94,7 @@ impl Config {
         self.collectors.collectors(None).map_err(|error| error.to_string())?;
         self.logs.check().map_err(|error| error.to_string())?;
         self.otlp.check()?;
+        self.containers.check()?;
         let most = Size::mib(4);
         if self.batch.bytes > most || self.batch.bytes.0 == 0 || self.batch.lines == 0 {
             return Err(format!("batch: bytes must be from 1B to {most}, and lines at least 1"));
@@ -110,6 +113,7 @@ impl Default for Config {
             admin: Admin::default(),
             aggregator: uplink::Config::default(),
             collectors: collector::Config::default(),
+            containers: container::Config::default(),
             logs: logs::Config::default(),
             net: net::Config::default(),
             latency: latency::Config::default(),

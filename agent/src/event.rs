@@ -78,6 +78,10 @@ pub struct SampleText {
 #[derive(Clone, Copy, Debug)]
 pub struct FamilyRef(u32);
 
+/// Labels that lie in a set once, for many of its samples.
+#[derive(Clone, Debug)]
+pub struct SharedLabels(Range<u32>);
+
 impl MetricSet {
     /// An empty set.
     pub fn new(source: &'static str, job: &'static str, at_ms: i64) -> Self {
@@ -113,13 +117,37 @@ impl MetricSet {
         labels: &[(&str, &str)],
         value: f64,
     ) {
+        let labels = self.share(labels).0;
+        self.samples.push(SampleText { family: family.0, suffix, labels, value });
+    }
+
+    /// Puts labels into the set that several samples have in common.
+    pub fn share(&mut self, labels: &[(&str, &str)]) -> SharedLabels {
         let first = self.labels.len() as u32;
         for (name, value) in labels {
             let pair = (self.put(name), self.put(value));
             self.labels.push(pair);
         }
-        let labels = first..self.labels.len() as u32;
-        self.samples.push(SampleText { family: family.0, suffix, labels, value });
+        SharedLabels(first..self.labels.len() as u32)
+    }
+
+    /// Adds a sample with labels shared by others, and `more` of its own.
+    pub fn push_shared(
+        &mut self,
+        family: FamilyRef,
+        shared: &SharedLabels,
+        more: &[(&str, &str)],
+        value: f64,
+    ) {
+        let labels = match more {
+            [] => shared.0.clone(),
+            more => {
+                let first = self.labels.len() as u32;
+                self.labels.extend_from_within(shared.0.start as usize..shared.0.end as usize);
+                first..self.share(more).0.end
+            }
+        };
+        self.samples.push(SampleText { family: family.0, suffix: "", labels, value });
     }
 
     /// A family with exactly one sample.

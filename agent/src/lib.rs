@@ -1,7 +1,7 @@
 //! The agent: one per node.
 //!
 //! ```text
-//! sources (collector, logs, latency, path, otlp) -> enrich -> batch -> spool ==gRPC==> aggregator
+//! sources (collector, container, logs, latency, path, otlp) -> enrich -> batch -> spool ==gRPC==> aggregator
 //!                                                                         <== acks, directives ==
 //! ```
 
@@ -17,6 +17,7 @@ pub mod fuzzing;
 
 pub mod canary;
 pub mod collector;
+pub mod container;
 pub mod latency;
 pub mod logs;
 pub mod otlp;

@@ -2,8 +2,10 @@
 //!
 //! | file | room |
 //! |---|---|
+//! | `complaint.rs` | how often a failure is said |
 //! | `crew.rs` | blocking jobs with a deadline, of which none holds up the others |
 
+mod complaint;
 mod crew;
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
@@ -15,6 +17,7 @@ use tokio::task;
 use crate::context::Context;
 use crate::event::{Event, MetricSet};
 
+pub(crate) use complaint::Complaint;
 pub(crate) use crew::Crew;
 
 /// Does `round` in every interval, on a blocking thread, and hands on the sets that it gives, until shutdown. `round` is

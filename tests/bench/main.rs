@@ -6,6 +6,7 @@
 //! | `wire` | bytes and time per sample and per log line |
 //! | `pipeline` | what the real processes cost |
 //! | `host` | what reading the host costs, beside node_exporter |
+//! | `container` | what reading 2,000 cgroups costs |
 //! | `lanes` | how a backlog drains beside new data |
 //! | `drain` | the same through the real processes, after an outage |
 //!
@@ -13,6 +14,7 @@
 
 mod api;
 
+mod container;
 mod drain;
 mod host;
 mod lanes;
@@ -32,6 +34,7 @@ const FAMILIES: &[Family] = &[
     Family { name: "pipeline", run: pipeline::run },
     Family { name: "host", run: host::run },
     Family { name: "lanes", run: lanes::run },
+    Family { name: "container", run: container::run },
     Family { name: "drain", run: drain::run },
 ];
 

@@ -49,7 +49,7 @@ async fn lines_per_cpu_second() -> Result<Row, Box<dyn Error>> {
         std::fs::write(folder.join("0.log"), lines(file))?;
     }
     stack.start_aggregator("{}", "").await;
-    let quiet = "collectors: {interval: 1h}\nlatency: {targets: []}\npath: {targets: []}";
+    let quiet = "collectors: {interval: 1h}\ncontainers: {enabled: false}\nlatency: {targets: []}\npath: {targets: []}";
     stack.start_agent(quiet).await;
     let total = (FILES * LINES_PER_FILE) as f64;
     eventually("all lines are journalled", Duration::from_secs(120), async || {

@@ -10,9 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 
 use super::api::CollectError;
-
-/// A collector that fails at every round says so at the first one and then this often.
-const REMIND: Duration = Duration::from_secs(600);
+use crate::rounds;
 
 /// How a collector's round ended.
 pub(super) enum Outcome<'a> {
@@ -79,21 +77,17 @@ impl Failures {
     }
 }
 
-/// What a collector's failures are said to be: the first one, then a reminder with their number.
+/// What a collector's failures are said to be.
 #[derive(Default)]
-pub(super) struct Complaint {
-    said: Option<Instant>,
-    failures: u64,
-}
+pub(super) struct Complaint(rounds::Complaint);
 
 impl Complaint {
     pub(super) fn note(&mut self, collector: &str, outcome: &Outcome<'_>) {
         let why: &dyn Display = match outcome {
             Outcome::Good(_) => {
-                if self.said.take().is_some() {
-                    tracing::info!(collector, failures = self.failures, "the collector works again");
+                if let Some(failures) = self.0.worked() {
+                    tracing::info!(collector, failures, "the collector works again");
                 }
-                self.failures = 0;
                 return;
             }
             Outcome::Failed(_, why @ CollectError::NoData(_)) => {
@@ -104,10 +98,8 @@ impl Complaint {
             Outcome::Panicked => &"it panicked, which is a bug of this program",
             Outcome::Late => &"it was not done by the deadline",
         };
-        self.failures += 1;
-        if self.said.is_none_or(|said| said.elapsed() >= REMIND) {
-            tracing::warn!(collector, error = %why, failures = self.failures, "the collector failed");
-            self.said = Some(Instant::now());
+        if let Some(failures) = self.0.failed() {
+            tracing::warn!(collector, error = %why, failures, "the collector failed");
         }
     }
 }

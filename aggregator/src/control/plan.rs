@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ao_proto::v1::{Directives, Pod, Target};
+use ao_proto::v1::{Container, Directives, Pod, Target};
 use prost::Message;
 use serde::Deserialize;
 use thiserror::Error;
@@ -67,6 +67,18 @@ pub struct PodEntry {
     owner: Owner,
     #[serde(default)]
     labels: BTreeMap<String, String>,
+    #[serde(default)]
+    containers: Vec<ContainerEntry>,
+}
+
+/// A container of a pod.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ContainerEntry {
+    id: String,
+    name: String,
+    #[serde(default)]
+    image: String,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -139,6 +151,8 @@ fn targets<'a>(entries: impl Iterator<Item = &'a TargetEntry>) -> Vec<Target> {
 
 impl PodEntry {
     fn message(&self) -> Pod {
+        let container =
+            |c: &ContainerEntry| Container { id: c.id.clone(), name: c.name.clone(), image: c.image.clone() };
         Pod {
             uid: self.uid.clone(),
             namespace: self.namespace.clone(),
@@ -146,6 +160,7 @@ impl PodEntry {
             owner_kind: self.owner.kind.clone(),
             owner_name: self.owner.name.clone(),
             labels: self.labels.clone(),
+            containers: self.containers.iter().map(container).collect(),
         }
     }
 }
@@ -159,7 +174,7 @@ nodes:
   "*": {latency: [192.0.2.1, {host: dns.example, labels: {site: lab}}]}
   a: {latency: [192.0.2.1, 192.0.2.7], paths: [192.0.2.9]}
 pods:
-  - {uid: u1, namespace: shop, name: web-1, node: a, owner: {kind: Deployment, name: web}, labels: {app: web}}
+  - {uid: u1, namespace: shop, name: web-1, node: a, owner: {kind: Deployment, name: web}, labels: {app: web}, containers: [{id: c1, name: app, image: web:1}]}
   - {uid: u2, namespace: shop, name: web-2, node: b}
 "#;
 
@@ -173,6 +188,7 @@ pods:
         assert_eq!(hosts, ["192.0.2.1", "dns.example", "192.0.2.7"]);
         assert_eq!((a.paths.len(), b.paths.len(), b.latency.len()), (1, 0, 2));
         assert_eq!((a.pods[0].owner_name.as_str(), b.pods[0].uid.as_str()), ("web", "u2"));
+        assert_eq!((a.pods[0].containers[0].image.as_str(), b.pods[0].containers.len()), ("web:1", 0));
         assert_eq!(a.version, plan.clone().for_node("a").version);
         assert!(a.version != b.version && a.version != 0);
     }
