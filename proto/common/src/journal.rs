@@ -105,7 +105,7 @@ mod text;
 mod command;
 
 pub use api::{Append, Class, Fold, Key, Options, Position, Record, Stats};
-pub use command::{Ask, CommandError, command};
+pub use command::{Args, CommandError, command};
 pub use cursor::Cursor;
 pub use error::JournalError;
 pub use inspect::inspect;

@@ -14,14 +14,24 @@ use super::text::Text;
 use crate::clock::now_ms;
 
 /// What to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ask {
-    /// Show what is there.
-    Inspect,
-    /// Make it clean, or say what would be done.
+#[derive(Clone, Copy, Debug, clap::Subcommand)]
+pub enum Args {
+    /// Shows what lies there, who has read how far, and damage (exit code 1 where there is some). Changes nothing, also
+    /// while the service runs.
+    Inspect {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Cleans up damage while the service does not run. No healthy record is touched; what is taken out is kept in the
+    /// folder `damaged` beside the rest.
     Repair {
-        /// Say it only.
+        /// Only says what would be done.
+        #[arg(long)]
         dry_run: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -44,16 +54,15 @@ pub enum CommandError {
 /// # Errors
 /// See [`CommandError`].
 pub fn command(
-    ask: Ask,
-    json: bool,
+    args: Args,
     dir: &Path,
     names: &[&str],
     describe: impl Fn(&Bytes) -> Option<About>,
     mut out: impl Write,
 ) -> Result<(), CommandError> {
     let mut damaged = 0;
-    match ask {
-        Ask::Inspect => {
+    match args {
+        Args::Inspect { json } => {
             let report = inspect(dir, names, |_, frame| describe(frame))?;
             damaged = report.damaged();
             if json {
@@ -63,7 +72,7 @@ pub fn command(
                 write!(out, "{}", Text(&report, now_ms()))?;
             }
         }
-        Ask::Repair { dry_run } => {
+        Args::Repair { dry_run, json } => {
             let done = repair(dir, names, dry_run)?;
             if json {
                 serde_json::to_writer_pretty(&mut out, &done).map_err(io::Error::from)?;
