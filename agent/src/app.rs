@@ -29,7 +29,9 @@ use crate::identity::{Identity, IdentityError};
 use crate::logs::LogsStats;
 use crate::logs::metrics::LogsCollector;
 use crate::metrics::Metrics;
+use crate::metrics::lines::LineMetrics;
 use crate::net::{self, Prober};
+use crate::pipeline::Pipeline;
 use crate::spool::{self, LedgerCollector, Opened, SpoolCollector, SpoolError};
 use crate::uplink::Uplink;
 use crate::{canary, collector, container, directives, latency, logs, otlp, own, path};
@@ -68,6 +70,7 @@ struct Start {
     prober: Arc<Prober>,
     registry: admin::SharedRegistry,
     canaries: broadcast::Sender<String>,
+    line_metrics: Arc<LineMetrics>,
 }
 
 /// All sources. Each ends when the shutdown begins, or with a reason that `/readyz` then shows.
@@ -79,7 +82,7 @@ const SOURCES: [(&str, Run); 8] = [
     ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone())))),
     ("otlp", |c, s, ctx| wait(otlp::run(c.otlp.clone(), ctx, s.registry.clone()))),
     ("canary", |_, s, ctx| wait(canary::run(ctx, s.canaries.subscribe()))),
-    ("own", |_, s, ctx| wait(own::run(ctx, s.registry.clone(), s.prober.clone()))),
+    ("own", |_, s, ctx| wait(own::run(ctx, s.registry.clone(), s.prober.clone(), s.line_metrics.clone()))),
 ];
 
 /// A source that cannot fail.
@@ -123,12 +126,14 @@ pub async fn run(
     let sources_end = CancellationToken::new();
     let prober = Prober::start(&config.net, sources_end.clone())?;
     let canaries = broadcast::Sender::new(canary::TOKENS);
+    let line_metrics = Arc::<LineMetrics>::default();
     let start = Start {
         checkpoints: opened.checkpoints,
         log_stats,
         prober,
         registry: Arc::clone(&registry),
         canaries: canaries.clone(),
+        line_metrics: Arc::clone(&line_metrics),
     };
     for (name, run) in SOURCES {
         let context = Context {
@@ -152,8 +157,15 @@ pub async fn run(
     let connected = metrics.connected.clone();
     let mut middle = Tasks::on(&roll);
     let enricher = Enricher::new(config.enrich.clone(), Arc::clone(&node));
-    let batcher =
-        Batcher::new(config.batch.clone(), opened.agent, enricher, opened.spool, Arc::clone(&metrics));
+    let pipeline = Pipeline::new(&config.pipeline, &line_metrics);
+    let batcher = Batcher::new(
+        config.batch.clone(),
+        opened.agent,
+        enricher,
+        pipeline,
+        opened.spool,
+        Arc::clone(&metrics),
+    );
     middle.spawn("batch", batcher.run(arriving, held.clone()));
 
     let mut out = Tasks::on(&roll);

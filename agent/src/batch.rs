@@ -32,6 +32,7 @@ use crate::batch::spans::SpanBatch;
 use crate::enrich::Enricher;
 use crate::event::{Event, LogChunk, MetricSet, SpanChunk};
 use crate::metrics::Metrics;
+use crate::pipeline::Pipeline;
 use crate::spool::{Draft, Spool};
 
 /// Section `batch`.
@@ -67,6 +68,7 @@ pub struct Batcher {
     config: Config,
     agent: [u8; 16],
     enricher: Enricher,
+    pipeline: Pipeline,
     spool: Spool,
     metrics: Arc<Metrics>,
     shifter: Shifter,
@@ -86,6 +88,7 @@ impl Batcher {
         config: Config,
         agent: [u8; 16],
         enricher: Enricher,
+        pipeline: Pipeline,
         spool: Spool,
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -93,6 +96,7 @@ impl Batcher {
             config,
             agent,
             enricher,
+            pipeline,
             spool,
             shifter: Shifter::new(Arc::clone(&metrics)),
             metrics,
@@ -115,8 +119,9 @@ impl Batcher {
         self.enricher.directives(&known);
         let mut directives_end = false;
         loop {
-            let wake = [self.close_at, self.close_spans_at, self.enricher.next_due()];
-            let wake = wake.into_iter().flatten().min();
+            let held = [self.enricher.next_due(), self.pipeline.next_due()];
+            let wake = [self.close_at, self.close_spans_at].into_iter().chain(held);
+            let wake = wake.flatten().min();
             tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => self.take(event).await,
@@ -131,6 +136,8 @@ impl Batcher {
                 () = sleep_until(wake) => {
                     let ready = self.enricher.due(Instant::now());
                     self.add_logs(ready).await;
+                    let ready = self.pipeline.due(Some(Instant::now()));
+                    self.add_staged(ready).await;
                     if self.close_at.is_some_and(|at| at <= Instant::now()) {
                         self.close_all(false).await;
                     }
@@ -142,12 +149,17 @@ impl Batcher {
         }
         let held = self.enricher.drain();
         self.add_logs(held).await;
+        let held = self.pipeline.due(None);
+        self.add_staged(held).await;
         self.close_all(true).await;
         self.spool.flush().await;
     }
 
     async fn take(&mut self, mut event: Event) {
-        self.shifter.bring(&mut event);
+        // The time of a line may be what the pipeline reads in it.
+        if !matches!(event, Event::Logs(_)) {
+            self.shifter.bring(&mut event);
+        }
         match event {
             Event::Metrics(set) => self.add_set(&set).await,
             Event::Logs(chunk) => {
@@ -200,8 +212,9 @@ impl Batcher {
 
     /// Checkpoints go behind the last line: not while lines of theirs wait for their pod.
     fn forget(&mut self) {
-        let (held, go): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.forgotten).into_iter().partition(|file| self.enricher.holds(*file));
+        let (held, go): (Vec<_>, Vec<_>) = std::mem::take(&mut self.forgotten)
+            .into_iter()
+            .partition(|file| self.enricher.holds(*file) || self.pipeline.holds(*file));
         self.forgotten = held;
         for file in go {
             self.logs.entry("logs").or_default().forget(file);
@@ -210,6 +223,13 @@ impl Batcher {
     }
 
     async fn add_logs(&mut self, chunks: Vec<LogChunk>) {
+        for chunk in chunks {
+            let staged = self.pipeline.take(chunk, Instant::now());
+            self.add_staged(staged).await;
+        }
+    }
+
+    async fn add_staged(&mut self, chunks: Vec<LogChunk>) {
         if !chunks.is_empty() {
             self.add_chunks(chunks).await;
             if !self.forgotten.is_empty() {
@@ -219,7 +239,8 @@ impl Batcher {
     }
 
     async fn add_chunks(&mut self, chunks: Vec<LogChunk>) {
-        for chunk in chunks {
+        for mut chunk in chunks {
+            self.shifter.bring_lines(&mut chunk);
             let source = chunk.source;
             let batch = self.logs.entry(source).or_default();
             if !batch.has_room(&chunk) {

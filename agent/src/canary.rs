@@ -92,8 +92,9 @@ fn line(token: &str, now: Duration) -> LogChunk {
         pod: None,
         file: None,
         bytes: text.len() as u64,
-        lines: vec![Line { at_ns: now.as_nanos() as i64, len: text.len() as u32, metadata: Box::default() }],
+        lines: vec![Line { at_ns: now.as_nanos() as i64, len: text.len() as u32, ..Line::default() }],
         text,
+        dropped: Vec::new(),
     }
 }
 

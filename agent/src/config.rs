@@ -8,7 +8,7 @@ use ao_common::units::Size;
 use serde::Deserialize;
 
 use crate::context::Roots;
-use crate::{batch, collector, container, enrich, latency, logs, net, otlp, path, spool, uplink};
+use crate::{batch, collector, container, enrich, latency, logs, net, otlp, path, pipeline, spool, uplink};
 
 /// The whole file. An empty one works.
 #[derive(Clone, Debug, Deserialize)]
@@ -42,6 +42,8 @@ pub struct Config {
     pub otlp: otlp::Config,
     /// Labels from the directives.
     pub enrich: enrich::Config,
+    /// What is done to each log line.
+    pub pipeline: pipeline::Config,
     /// When a frame is closed.
     pub batch: batch::Config,
     /// What waits for the aggregator.
@@ -120,6 +122,7 @@ impl Default for Config {
             path: path::Config::default(),
             otlp: otlp::Config::default(),
             enrich: enrich::Config::default(),
+            pipeline: pipeline::Config::default(),
             batch: batch::Config::default(),
             spool: spool::Config::default(),
         }

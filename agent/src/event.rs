@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::ops::Range;
+use std::sync::Arc;
 
 use ao_proto::model::{FileId, FileSpan, Labels, MetricType};
 use bytes::Bytes;
@@ -243,12 +244,25 @@ pub struct LogChunk {
     /// What part of which file these lines are. Lines with an empty span are covered by the next span of that file
     /// that is not empty, and go into the same frame as that one.
     pub file: Option<FileSpan>,
-    /// Bytes read for them, for the ledger (line ends and format heads included).
+    /// Bytes read for them, for the ledger (line ends and format heads included; not those of lines that were dropped).
     pub bytes: u64,
     /// The lines.
     pub lines: Vec<Line>,
     /// Their texts, one behind the other.
     pub text: String,
+    /// Lines of this part of the file that the pipeline's stages left out.
+    pub dropped: Vec<Dropped>,
+}
+
+/// Lines that go no further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped {
+    /// Why, for the ledger.
+    pub reason: Arc<str>,
+    /// How many.
+    pub records: u64,
+    /// Bytes that were read for them.
+    pub bytes: u64,
 }
 
 /// One line of a chunk.
@@ -258,6 +272,10 @@ pub struct Line {
     pub at_ns: i64,
     /// Bytes of the chunk's text; it begins where the line before it ends.
     pub len: u32,
+    /// Where it ends in its file, bytes behind the start of the chunk's span.
+    pub end: u32,
+    /// Bytes of the file that it was read from, its head and end included.
+    pub raw: u32,
     /// Structured metadata; most lines have none, and an empty box costs nothing.
     pub metadata: Box<[(Box<str>, Box<str>)]>,
 }

@@ -1,8 +1,9 @@
 //! The agent: one per node.
 //!
 //! ```text
-//! sources (collector, container, logs, latency, path, otlp) -> enrich -> batch -> spool ==gRPC==> aggregator
-//!                                                                         <== acks, directives ==
+//! sources (collector, container, logs, latency, path, otlp)
+//!   -> enrich -> pipeline -> batch -> spool ==gRPC==> aggregator
+//!                                           <== acks, directives ==
 //! ```
 
 pub mod cli;
@@ -28,6 +29,7 @@ pub mod batch;
 pub mod directives;
 pub mod enrich;
 pub mod identity;
+pub mod pipeline;
 pub mod spool;
 pub mod uplink;
 

@@ -1,5 +1,7 @@
 //! The agent's own metric families.
 
+pub mod lines;
+
 use ao_proto::class;
 use ao_proto::queue::Queue;
 use prometheus_client::encoding::EncodeLabelSet;

@@ -11,6 +11,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::context::Context;
 use crate::event::{Event, MetricSet};
+use crate::metrics::lines::LineMetrics;
 use crate::net::Prober;
 
 /// Often enough for rates over a minute.
@@ -20,7 +21,12 @@ const INTERVAL: Duration = Duration::from_secs(15);
 ///
 /// # Errors
 /// Never: it has the form of the other sources.
-pub async fn run(ctx: Context, registry: SharedRegistry, prober: Arc<Prober>) -> Result<(), Infallible> {
+pub async fn run(
+    ctx: Context,
+    registry: SharedRegistry,
+    prober: Arc<Prober>,
+    line_metrics: Arc<LineMetrics>,
+) -> Result<(), Infallible> {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -30,6 +36,7 @@ pub async fn run(ctx: Context, registry: SharedRegistry, prober: Arc<Prober>) ->
         }
         let mut set = MetricSet::new("own", "ao-agent", clock::now_ms());
         probing(&mut set, &prober);
+        line_metrics.export(&mut set);
         let mut text = String::new();
         let encoded = {
             let registry = registry.lock().unwrap_or_else(PoisonError::into_inner);

@@ -36,7 +36,7 @@ const AGENT: &[(Layer, &[&str])] = &[
         Layer::Source,
         &["canary", "collector", "container", "logs", "latency", "path", "probe", "scrape", "otlp", "own"],
     ),
-    (Layer::Way, &["directives", "enrich", "batch", "spool", "identity", "uplink"]),
+    (Layer::Way, &["directives", "enrich", "pipeline", "batch", "spool", "identity", "uplink"]),
     (Layer::Ground, &["clock", "context", "event", "exposition", "glob", "metrics", "net", "rounds"]),
 ];
 

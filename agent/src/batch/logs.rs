@@ -9,9 +9,9 @@ use ao_proto::limits::{
 };
 use ao_proto::logs::{LogEntry, LogFrame};
 use ao_proto::model::{FileId, FileSpan, Labels};
-use ao_proto::v1::{Class, FileRange, FrameHeader};
+use ao_proto::v1::{Class, DroppedCount, FileRange, FrameHeader};
 
-use crate::event::{LogChunk, MOST_TOGETHER};
+use crate::event::{Dropped, Line, LogChunk, MOST_TOGETHER};
 use crate::spool::Draft;
 
 /// The frame under way of one source.
@@ -27,6 +27,7 @@ pub(crate) struct LogBatch {
     labels: usize,
     /// See [`weight`].
     weight: usize,
+    dropped: Vec<Dropped>,
     forget: Vec<FileId>,
     /// Files whose lines are in, and whose span that covers them is not (see [`LogChunk::file`]).
     parted: HashSet<FileId>,
@@ -35,7 +36,10 @@ pub(crate) struct LogBatch {
 impl LogBatch {
     /// Nothing in it.
     pub(crate) fn is_empty(&self) -> bool {
-        self.frame.entries.is_empty() && self.files.is_empty() && self.forget.is_empty()
+        self.frame.entries.is_empty()
+            && self.files.is_empty()
+            && self.dropped.is_empty()
+            && self.forget.is_empty()
     }
 
     /// Bytes of text so far.
@@ -76,16 +80,6 @@ impl LogBatch {
     /// Adds a chunk.
     pub(crate) fn add(&mut self, chunk: LogChunk) {
         self.weight += weight(&chunk);
-        let next = self.streams.len() as u32;
-        let stream = match self.streams.get(&chunk.labels) {
-            Some(&known) => known,
-            None => {
-                self.labels += chunk.labels.iter().len();
-                self.frame.streams.push(chunk.labels.clone());
-                self.streams.insert(chunk.labels, next);
-                next
-            }
-        };
         match chunk.file {
             Some(span) if span.start < span.end => {
                 self.parted.remove(&span.file);
@@ -95,15 +89,40 @@ impl LogBatch {
             }
             _ => {}
         }
-        self.frame.text.push_str(&chunk.text);
-        for line in chunk.lines {
+        if !chunk.lines.is_empty() {
+            self.add_lines(chunk.labels, chunk.lines, &chunk.text);
+        }
+        self.bytes += chunk.bytes;
+        for more in chunk.dropped {
+            match self.dropped.iter_mut().find(|sum| sum.reason == more.reason) {
+                Some(sum) => {
+                    sum.records += more.records;
+                    sum.bytes += more.bytes;
+                }
+                None => self.dropped.push(more),
+            }
+        }
+        if let Some(span) = chunk.file {
+            self.cover(span);
+        }
+    }
+
+    fn add_lines(&mut self, labels: Labels, lines: Vec<Line>, text: &str) {
+        let next = self.streams.len() as u32;
+        let stream = match self.streams.get(&labels) {
+            Some(&known) => known,
+            None => {
+                self.labels += labels.iter().len();
+                self.frame.streams.push(labels.clone());
+                self.streams.insert(labels, next);
+                next
+            }
+        };
+        self.frame.text.push_str(text);
+        for line in lines {
             let metadata = line.metadata.len() as u32;
             self.frame.entries.push(LogEntry { stream, at_ns: line.at_ns, len: line.len, metadata });
             self.frame.metadata.extend(line.metadata.into_vec());
-        }
-        self.bytes += chunk.bytes;
-        if let Some(span) = chunk.file {
-            self.cover(span);
         }
     }
 
@@ -134,6 +153,11 @@ impl LogBatch {
             times.fold((i64::MAX, i64::MIN), |(first, last), at| (first.min(at), last.max(at)));
         let range =
             |span: &FileSpan| FileRange { file: span.file.0.to_vec(), start: span.start, end: span.end };
+        let dropped = |sum: &Dropped| DroppedCount {
+            reason: sum.reason.to_string(),
+            records: sum.records,
+            bytes: sum.bytes,
+        };
         Draft {
             header: FrameHeader {
                 agent: agent.to_vec(),
@@ -145,6 +169,7 @@ impl LogBatch {
                 span_ms: last.saturating_sub(first).max(0) as u64,
                 raw_bytes: raw.len() as u64,
                 files: batch.files.iter().map(range).collect(),
+                dropped: batch.dropped.iter().map(dropped).collect(),
                 ..FrameHeader::default()
             },
             payload: compress(&raw),
@@ -178,7 +203,6 @@ mod tests {
     use rand::{Rng, SeedableRng};
 
     use super::*;
-    use crate::event::Line;
 
     /// Fills batches as the batcher does, and takes what is open at the end.
     fn frames(chunks: impl IntoIterator<Item = LogChunk>, bytes: usize) -> Vec<Draft> {
@@ -218,6 +242,7 @@ mod tests {
             bytes: texts.iter().map(|text| text.len() as u64 + 1).sum(),
             lines: texts.iter().map(|text| Line { len: text.len() as u32, ..Line::default() }).collect(),
             text: texts.concat(),
+            dropped: Vec::new(),
         }
     }
 
@@ -309,6 +334,7 @@ mod tests {
             bytes: end - start,
             lines: vec![Line::default(); lines],
             text: String::new(),
+            dropped: Vec::new(),
         };
         let mut batch = LogBatch::default();
         for (start, end, lines, whole) in

@@ -97,10 +97,23 @@ impl Shifter {
         let view = self.view();
         let (source, moved) = match event {
             Event::Metrics(set) => (set.source, self.set(&view, set)),
-            Event::Logs(chunk) => (chunk.source, self.lines(&view, chunk)),
+            Event::Logs(chunk) => return self.bring_lines(chunk),
             Event::Spans(chunk) => (chunk.source, self.spans(&view, chunk)),
             Event::Forget(_) | Event::Unread(_) => return,
         };
+        self.count(source, moved);
+    }
+
+    /// The same for lines alone.
+    pub(crate) fn bring_lines(&mut self, chunk: &mut LogChunk) {
+        if !chunk.lines.is_empty() {
+            let view = self.view();
+            let moved = self.lines(&view, chunk);
+            self.count(chunk.source, moved);
+        }
+    }
+
+    fn count(&mut self, source: &'static str, moved: u64) {
         if moved > 0 {
             self.metrics.shifted_records.get_or_create(&SourceLabel { source }).inc_by(moved);
             self.tell(source, moved);

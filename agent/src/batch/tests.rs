@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::context::Node;
 use crate::event::{Line, PodRef};
-use crate::{enrich, spool};
+use crate::{enrich, pipeline, spool};
 
 /// Scenario: frames are closed at an age of minutes; spans come whose sender waits for the disk.
 /// Guarantees: the sender hears of it long before.
@@ -20,7 +20,14 @@ async fn spans_that_are_waited_for_do_not_wait_for_the_age() {
     let opened = spool::open(dir.path(), &spool::Config::default(), Arc::clone(&metrics)).unwrap();
     let enricher = Enricher::new(enrich::Config::default(), Arc::<Node>::default());
     let config = Config { age: Span::secs(600), ..Config::default() };
-    let batcher = Batcher::new(config, opened.agent, enricher, opened.spool, metrics);
+    let batcher = Batcher::new(
+        config,
+        opened.agent,
+        enricher,
+        Pipeline::new(&pipeline::Config::default(), &Arc::default()),
+        opened.spool,
+        metrics,
+    );
     let (events, arriving) = mpsc::channel(8);
     let (_keep, directives) = watch::channel(Arc::default());
     let running = tokio::spawn(batcher.run(arriving, directives));
@@ -45,7 +52,14 @@ async fn forgotten_behind_the_last_line() {
     let config = enrich::Config { wait: Span(Duration::from_millis(50)), ..enrich::Config::default() };
     let enricher = Enricher::new(config, Arc::<Node>::default());
     let config = Config { age: Span(Duration::from_millis(5)), ..Config::default() };
-    let batcher = Batcher::new(config, opened.agent, enricher, opened.spool, metrics);
+    let batcher = Batcher::new(
+        config,
+        opened.agent,
+        enricher,
+        Pipeline::new(&pipeline::Config::default(), &Arc::default()),
+        opened.spool,
+        metrics,
+    );
     let (events, arriving) = mpsc::channel(8);
     let (_keep, directives) = watch::channel(Arc::default());
     let running = tokio::spawn(batcher.run(arriving, directives));
@@ -60,6 +74,7 @@ async fn forgotten_behind_the_last_line() {
             bytes: end - start,
             lines: vec![Line { len: 1, ..Line::default() }],
             text: "x".to_owned(),
+            dropped: Vec::new(),
         })
     };
     for event in [

@@ -18,6 +18,7 @@ fn chunk(uid: &str, text: &str) -> LogChunk {
         bytes: text.len() as u64,
         lines: vec![Line { at_ns: 1, len: text.len() as u32, ..Line::default() }],
         text: text.to_owned(),
+        dropped: Vec::new(),
     }
 }
 

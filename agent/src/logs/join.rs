@@ -52,6 +52,8 @@ struct Run {
 struct Partial {
     at_ns: i64,
     text: Vec<u8>,
+    /// Bytes of its pieces as read.
+    raw: usize,
 }
 
 /// The line before, of a stream.
@@ -110,28 +112,31 @@ impl Joiner {
         }
         let s = record.stream as usize;
         let mut before = self.open[s].take();
+        let begin = self.taken();
+        let end = begin + raw;
         if let Some(partial) = &before
             && partial.text.len() + record.text.len() > self.max_line
         {
             // As long as a line may be: what has come is one.
             LogsStats::add(&self.stats.cuts, 1);
-            self.push(s, partial.at_ns, &partial.text);
+            self.push(s, partial.at_ns, &partial.text, begin, partial.raw);
             before = None;
         }
         match (record.partial, before) {
-            (false, None) => self.push(s, record.at_ns, record.text),
+            (false, None) => self.push(s, record.at_ns, record.text, end, raw),
             (false, Some(mut partial)) => {
                 partial.text.extend_from_slice(record.text);
-                self.push(s, record.at_ns, &partial.text);
+                self.push(s, record.at_ns, &partial.text, end, partial.raw + raw);
             }
             (true, None) => {
                 // What came before it need not wait for it.
                 self.flush(out);
-                self.open[s] = Some(Partial { at_ns: record.at_ns, text: record.text.to_vec() });
+                self.open[s] = Some(Partial { at_ns: record.at_ns, text: record.text.to_vec(), raw });
             }
             (true, Some(mut partial)) => {
                 partial.at_ns = record.at_ns;
                 partial.text.extend_from_slice(record.text);
+                partial.raw += raw;
                 self.open[s] = Some(partial);
             }
         }
@@ -172,13 +177,19 @@ impl Joiner {
         for s in 0..self.open.len() {
             if let Some(partial) = self.open[s].take() {
                 LogsStats::add(&self.stats.partials_split, 1);
-                self.push(s, partial.at_ns, &partial.text);
+                self.push(s, partial.at_ns, &partial.text, self.taken(), partial.raw);
             }
         }
         self.close(out);
     }
 
-    fn push(&mut self, s: usize, at_ns: i64, text: &[u8]) {
+    /// Bytes taken in of the file being read since something was handed over.
+    fn taken(&self) -> usize {
+        self.span.map_or(0, |span| (span.end - span.start) as usize)
+    }
+
+    /// A line whose last byte is the one before `end`, counted from the start of the span, of `raw` bytes in all.
+    fn push(&mut self, s: usize, at_ns: i64, text: &[u8], end: usize, raw: usize) {
         let text: Cow<'_, str> = match std::str::from_utf8(text) {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => {
@@ -203,7 +214,8 @@ impl Joiner {
         }
         (last.read_ns, last.given_ns) = (at_ns, given_ns);
         run.text.push_str(&text);
-        run.lines.push(Line { at_ns: given_ns, len: text.len() as u32, metadata: Box::default() });
+        let [len, end, raw] = [text.len(), end, raw].map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
+        run.lines.push(Line { at_ns: given_ns, len, end, raw, metadata: Box::default() });
     }
 
     /// Hands over all lines and all bytes up to here. Nothing may be open.
@@ -252,6 +264,7 @@ impl Joiner {
             bytes,
             lines: run.lines,
             text: run.text,
+            dropped: Vec::new(),
         })
     }
 }

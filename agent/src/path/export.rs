@@ -152,7 +152,8 @@ pub(super) fn log(trace: &Trace, change: &Change) -> LogChunk {
         pod: None,
         file: None,
         bytes: text.len() as u64,
-        lines: vec![Line { at_ns, len, metadata: Box::default() }],
+        lines: vec![Line { at_ns, len, ..Line::default() }],
         text,
+        dropped: Vec::new(),
     }
 }

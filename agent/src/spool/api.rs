@@ -2,7 +2,7 @@
 
 use ao_common::journal::Key;
 use ao_proto::model::FileId;
-use ao_proto::v1::FrameHeader;
+use ao_proto::v1::{DroppedCount, FrameHeader};
 use bytes::Bytes;
 use tokio::sync::oneshot;
 
@@ -55,6 +55,8 @@ pub(crate) struct Frame {
     pub(crate) sequence: u64,
     pub(crate) source: String,
     pub(crate) count: Count,
+    /// What rules left out beside it, by reason.
+    pub(crate) left_out: Vec<(String, Count)>,
     pub(crate) fate: Fate,
 }
 
@@ -76,7 +78,12 @@ impl Frame {
             sequence: header.sequence,
             source: header.source.clone(),
             count: Count { records: header.records, bytes: header.bytes },
+            left_out: header.dropped.iter().map(left_out).collect(),
             fate: Fate::default(),
         }
     }
+}
+
+fn left_out(dropped: &DroppedCount) -> (String, Count) {
+    (dropped.reason.clone(), Count { records: dropped.records, bytes: dropped.bytes })
 }

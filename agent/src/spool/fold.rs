@@ -7,6 +7,7 @@ use ao_common::journal;
 use ao_proto::frame;
 use ao_proto::model::FileId;
 use ao_proto::queue::QUEUES;
+use ao_proto::v1::DroppedCount;
 use bytes::Bytes;
 use prost::Message;
 use tracing::error;
@@ -49,6 +50,8 @@ struct StoredCount {
     shed_records: u64,
     #[prost(uint64, tag = "5")]
     shed_bytes: u64,
+    #[prost(message, repeated, tag = "6")]
+    left_out: Vec<DroppedCount>,
 }
 
 /// Keeps the ledger and [`Checkpoints`] in step with one queue's log.
@@ -74,7 +77,9 @@ impl journal::Fold for Fold {
         for c in stored.counts {
             let read = Count { records: c.records, bytes: c.bytes };
             let shed = Count { records: c.shed_records, bytes: c.shed_bytes };
-            book.logged.insert(c.source, Logged { read, shed });
+            let sum = |d: DroppedCount| (d.reason, Count { records: d.records, bytes: d.bytes });
+            let left_out = c.left_out.into_iter().map(sum).collect();
+            book.logged.insert(c.source, Logged { read, shed, left_out });
         }
     }
 
@@ -94,12 +99,18 @@ impl journal::Fold for Fold {
     fn snapshot(&self) -> Vec<u8> {
         let (turn, files) = self.checkpoints.snapshot();
         let book = self.ledger.book(self.queue);
+        let dropped = |(reason, count): (&String, &Count)| DroppedCount {
+            reason: reason.clone(),
+            records: count.records,
+            bytes: count.bytes,
+        };
         let count = |(source, logged): (&String, &Logged)| StoredCount {
             source: source.clone(),
             records: logged.read.records,
             bytes: logged.read.bytes,
             shed_records: logged.shed.records,
             shed_bytes: logged.shed.bytes,
+            left_out: logged.left_out.iter().map(dropped).collect(),
         };
         let stored = Stored {
             files: files.iter().map(|(file, end)| StoredFile { file: file.0.to_vec(), end: *end }).collect(),

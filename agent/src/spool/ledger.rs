@@ -36,10 +36,20 @@ pub(crate) struct Book {
 }
 
 /// See [`Book::logged`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Logged {
+    /// What rules left out among it.
     pub(crate) read: Count,
     pub(crate) shed: Count,
+    /// By reason.
+    pub(crate) left_out: BTreeMap<String, Count>,
+}
+
+impl Logged {
+    /// Neither shed nor left out.
+    fn kept(&self) -> Count {
+        self.left_out.values().fold(self.read - self.shed, |rest, count| rest - *count)
+    }
 }
 
 impl Ledger {
@@ -49,7 +59,7 @@ impl Ledger {
 
     /// Records of one source by what became of them.
     #[cfg(test)]
-    pub(crate) fn figures(&self, source: &str) -> BTreeMap<&'static str, u64> {
+    pub(crate) fn figures(&self, source: &str) -> BTreeMap<String, u64> {
         let mut figures = BTreeMap::new();
         for (_, line) in self.lines().iter().filter(|((_, of), _)| of == source) {
             let settled = line.settled;
@@ -60,7 +70,7 @@ impl Ledger {
                 ("in flight", line.in_flight()),
             ];
             for (name, count) in named.into_iter().chain(line.dropped()) {
-                *figures.entry(name).or_default() += count.records;
+                *figures.entry(name.to_owned()).or_default() += count.records;
             }
         }
         figures
@@ -76,6 +86,9 @@ impl Ledger {
                 let line = lines.entry((class, source.clone())).or_default();
                 line.read += logged.read;
                 line.shed += logged.shed;
+                for (reason, count) in &logged.left_out {
+                    *line.left_out.entry(reason.clone()).or_default() += *count;
+                }
             }
             for (source, settled) in &book.settled {
                 let line = lines.entry((class, source.clone())).or_default();
@@ -89,23 +102,27 @@ impl Ledger {
 }
 
 /// A line of the ledger.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) read: Count,
     pub(crate) shed: Count,
+    /// By rules, by reason.
+    pub(crate) left_out: BTreeMap<String, Count>,
     pub(crate) settled: crate::spool::counts::Settled,
 }
 
 impl Line {
     /// Given up, by reason.
-    pub(crate) fn dropped(&self) -> [(&'static str, Count); 4] {
+    pub(crate) fn dropped(&self) -> impl Iterator<Item = (&str, Count)> {
         let s = &self.settled;
-        [("shed", self.shed), ("refused", s.refused), ("damaged", s.damaged), ("unread", s.unread)]
+        let ours =
+            [("shed", self.shed), ("refused", s.refused), ("damaged", s.damaged), ("unread", s.unread)];
+        ours.into_iter().chain(self.left_out.iter().map(|(reason, count)| (&**reason, *count)))
     }
 
     /// In the spool.
     pub(crate) fn in_flight(&self) -> Count {
-        self.dropped().iter().fold(self.read - self.settled.delivered, |rest, (_, dropped)| rest - *dropped)
+        self.dropped().fold(self.read - self.settled.delivered, |rest, (_, dropped)| rest - dropped)
     }
 }
 
@@ -119,7 +136,12 @@ impl Book {
             }
         }
         self.newest = Some((frame.epoch, frame.sequence));
-        self.logged.entry(frame.source.clone()).or_default().read += frame.count;
+        let logged = self.logged.entry(frame.source.clone()).or_default();
+        logged.read += frame.count;
+        for (reason, count) in &frame.left_out {
+            logged.read += *count;
+            *logged.left_out.entry(reason.clone()).or_default() += *count;
+        }
     }
 
     /// A frame was shed. One that was acknowledged before its cursor could move counts as delivered.
@@ -160,7 +182,7 @@ impl Book {
         }
         for (source, logged) in &self.logged {
             let settled = self.settled.get(source).copied().unwrap_or_default();
-            let rest = logged.read - logged.shed - settled.delivered - settled.refused - settled.damaged;
+            let rest = logged.kept() - settled.delivered - settled.refused - settled.damaged;
             if rest != Count::default() {
                 let settled = tally.entry(source.clone()).or_default();
                 *(if self.adopting { &mut settled.delivered } else { &mut settled.damaged }) = rest;
@@ -198,15 +220,15 @@ mod tests {
 
     fn frame(sequence: u64, fate: Fate) -> Frame {
         let count = Count { records: sequence, bytes: 100 * sequence };
-        Frame { epoch: 7, sequence, source: "logs".to_owned(), count, fate }
+        Frame { epoch: 7, sequence, source: "logs".to_owned(), count, left_out: Vec::new(), fate }
     }
 
     fn line(ledger: &Ledger) -> Line {
-        ledger.lines()[&("metrics", "logs".to_owned())]
+        ledger.lines()[&("metrics", "logs".to_owned())].clone()
     }
 
     /// Scenario: frames are read, delivered, refused, shed, one is damaged; one is acknowledged that was shed meanwhile,
-    /// another shed that was acknowledged before.
+    /// another shed that was acknowledged before; rules left something out beside one.
     /// Guarantees: each counts once, and the line is balanced at every step.
     #[test]
     fn each_counts_once() {
@@ -214,8 +236,8 @@ mod tests {
         let step = |work: &mut dyn FnMut(&mut Book)| {
             work(&mut ledger.book(0));
             let line = line(&ledger);
-            let settled = line.dropped().iter().fold(line.settled.delivered, |mut sum, (_, dropped)| {
-                sum += *dropped;
+            let settled = line.dropped().fold(line.settled.delivered, |mut sum, (_, dropped)| {
+                sum += dropped;
                 sum
             });
             assert_eq!(line.in_flight(), line.read - settled);
@@ -234,13 +256,17 @@ mod tests {
         assert_eq!(step(&mut |book| _ = book.settle(&[frame(3, Fate::Delivered)])), 15);
         // 4 is damaged.
         assert_eq!(step(&mut |book| _ = book.settle(&[frame(5, Fate::Delivered)])), 10);
+        let left_out = vec![("debug".to_owned(), Count { records: 5, bytes: 500 })];
+        let ruled = Frame { left_out, count: Count::default(), ..frame(7, Fate::Delivered) };
+        assert_eq!(step(&mut |book| book.read(&ruled)), 10);
         let newest = ledger.book(0).newest();
-        assert_eq!(step(&mut |book| _ = book.settle(&[frame(6, Fate::Delivered)])), 4);
+        assert_eq!(step(&mut |book| _ = book.settle(&[frame(6, Fate::Delivered), ruled.clone()])), 4);
         assert_eq!(step(&mut |book| _ = book.balance(newest)), 0);
         let line = line(&ledger);
-        let records = line.dropped().map(|(reason, count)| (reason, count.records));
-        assert_eq!(records, [("shed", 3), ("refused", 2), ("damaged", 4), ("unread", 0)]);
-        assert_eq!((line.read.records, line.settled.delivered.bytes), (21, 1_200));
+        let records: Vec<_> = line.dropped().map(|(reason, count)| (reason, count.records)).collect();
+        let wanted = [("shed", 3), ("refused", 2), ("damaged", 4), ("unread", 0), ("debug", 5)];
+        assert_eq!(records, wanted);
+        assert_eq!((line.read.records, line.settled.delivered.bytes), (26, 1_200));
     }
 
     /// Scenario: the log is read to its end while a frame is appended.

@@ -29,7 +29,7 @@ struct SourceLabels {
 struct ReasonLabels {
     source: String,
     class: &'static str,
-    reason: &'static str,
+    reason: String,
 }
 
 /// Of a count.
@@ -64,7 +64,7 @@ impl Collector for LedgerCollector {
             let mut family = encoder.encode_descriptor(&name, &help, None, MetricType::Counter)?;
             for ((class, source), line) in &lines {
                 for (reason, count) in line.dropped() {
-                    let labels = ReasonLabels { source: source.clone(), class, reason };
+                    let labels = ReasonLabels { source: source.clone(), class, reason: reason.to_owned() };
                     ConstCounter::new(of(count)).encode(family.encode_family(&labels)?)?;
                 }
             }

@@ -198,7 +198,7 @@ async fn what_is_damaged_is_counted() {
     assert_eq!(frames.len(), 3);
     opened.acks.done(LOGS[0], &frames, end);
     opened.acks.read_out(LOGS[0], newest, end);
-    let line = opened.ledger.lines()[&("logs", "logs".to_owned())];
+    let line = opened.ledger.lines()[&("logs", "logs".to_owned())].clone();
     assert_eq!((line.settled.damaged, line.in_flight()), (Count { records: 1, bytes: 10 }, Count::default()));
     opened.acks.close().await;
 }

@@ -139,6 +139,7 @@ mod tests {
             sequence,
             source: String::new(),
             count: Count::default(),
+            left_out: Vec::new(),
             fate: Fate::Delivered,
         };
         Sent { frame, end, bytes, keyframe: 0, at: Instant::now(), last: None }

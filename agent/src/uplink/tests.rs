@@ -76,7 +76,7 @@ impl Rig {
         Spool::append(&mut self.opened.spool, draft).await;
     }
 
-    async fn end(mut self) -> BTreeMap<&'static str, u64> {
+    async fn end(mut self) -> BTreeMap<String, u64> {
         self.shutdown.cancel();
         if let Some(running) = self.running.take() {
             running.await.unwrap();

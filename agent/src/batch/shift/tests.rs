@@ -30,7 +30,7 @@ fn view(step: i64, correction: i64) -> View {
 
 fn chunk(at: impl IntoIterator<Item = i64>) -> LogChunk {
     let lines: Vec<_> =
-        at.into_iter().map(|at| Line { at_ns: (NOW + at) * S, len: 1, metadata: Box::default() }).collect();
+        at.into_iter().map(|at| Line { at_ns: (NOW + at) * S, len: 1, ..Line::default() }).collect();
     LogChunk {
         source: "logs",
         labels: Labels::default(),
@@ -39,6 +39,7 @@ fn chunk(at: impl IntoIterator<Item = i64>) -> LogChunk {
         bytes: 0,
         text: "x".repeat(lines.len()),
         lines,
+        dropped: Vec::new(),
     }
 }
 

@@ -145,7 +145,7 @@ async fn a_full_budget_sheds_in_order_and_counts() {
         let mut shed = [0; CLASSES.len()];
         for (class, sent) in sent.iter().enumerate() {
             let name = class::name(CLASSES[class]);
-            let line = opened_ledger.lines()[&(name, "logs".to_owned())];
+            let line = opened_ledger.lines()[&(name, "logs".to_owned())].clone();
             let waiting: u64 = [2 * class, 2 * class + 1]
                 .map(|queue| read(journal, queue, Position::default()).0.iter().map(|f| f.bytes).sum())
                 .iter()
