@@ -30,6 +30,11 @@ pub struct Cli {
 pub enum Command {
     /// Prints or serves the host's metrics as Prometheus text.
     Collect(crate::collect::Args),
+    /// Prints what the pipeline makes of log lines, for those who write its stages.
+    Tail(crate::tail::Args),
+    /// Turns another tool's configuration into ours.
+    #[command(subcommand)]
+    Convert(crate::convert::Args),
     /// Records the host's metrics at an interval, for benchmarks.
     Record(crate::record::Args),
     /// Shows what lies in the spool, or makes a damaged one clean.

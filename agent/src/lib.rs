@@ -11,7 +11,9 @@ pub mod config;
 
 pub mod app;
 pub mod collect;
+pub mod convert;
 pub mod record;
+pub mod tail;
 
 #[doc(hidden)]
 pub mod fuzzing;

@@ -10,6 +10,7 @@
 //! | [`identity`] | what makes a file the same file |
 //! | [`follow`] | which file is read next; rotation, deletion, limits |
 //! | [`tail`] | one file, a part at a time; [`lines`] cuts it, [`cri`] and [`plain`] read the lines |
+//! | [`once`] | files read once, for people who look |
 //! | [`join`] | lines into chunks with spans; partial lines |
 //!
 //! **Once and only once.** A chunk names the part of the file that it was read from, and where the spool holds a
@@ -30,6 +31,7 @@ mod join;
 mod lines;
 pub mod metrics;
 mod names;
+pub(crate) mod once;
 mod plain;
 mod tail;
 mod watch;
@@ -222,6 +224,17 @@ pub async fn run(
     };
     let _in_time = tokio::time::timeout(LAST_WORDS, hand_over).await;
     Ok(())
+}
+
+/// Whether a path can stand in [`FileGlob`].
+///
+/// # Errors
+/// Says why not.
+pub(crate) fn check_pattern(path: &Path) -> Result<(), LogsError> {
+    match Pattern::parse(path) {
+        Ok(_) => Ok(()),
+        Err(reason) => Err(LogsError::Pattern { path: path.to_path_buf(), reason }),
+    }
 }
 
 struct StopOnDrop {

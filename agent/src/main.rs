@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use ao_agent::cli::{Cli, Command};
-use ao_agent::{app, collect, config::Config, record, spool};
+use ao_agent::{app, collect, config::Config, convert, record, spool, tail};
 use ao_common::{shutdown, telemetry};
 use clap::Parser;
 
@@ -37,6 +37,15 @@ fn main() -> ExitCode {
             None => {
                 let token = shutdown::on_signal().map_err(|e| format!("cannot listen for signals: {e}"))?;
                 app::run(config, node, Some(log), token).await.map_err(|e| e.to_string())
+            }
+            Some(Command::Tail(args)) => {
+                let token = shutdown::on_signal().map_err(|e| format!("cannot listen for signals: {e}"))?;
+                let out = std::io::stdout();
+                tail::run(&args, &config, node, out, token).await.map_err(|e| e.to_string())
+            }
+            Some(Command::Convert(args)) => {
+                let out = std::io::stdout().lock();
+                convert::run(&args, out).map_err(|e| e.to_string())
             }
             Some(Command::Record(args)) => record::run(args).await.map_err(|e| e.to_string()),
             Some(Command::Journal(args)) => {

@@ -175,7 +175,6 @@ impl Pipeline {
     }
 
     /// What the stages make of each line, for people to look at. Nothing waits to be taken on.
-    #[cfg(test)]
     pub(crate) fn see(&mut self, chunk: LogChunk, now: Instant) -> Out {
         let mut out = Out::new(now);
         out.entries = order::entries(chunk);
@@ -184,7 +183,6 @@ impl Pipeline {
     }
 
     /// What they held back for long enough; everything where `now` is none.
-    #[cfg(test)]
     pub(crate) fn see_due(&mut self, now: Option<Instant>) -> Out {
         let mut out = Out::new(now.unwrap_or_else(Instant::now));
         self.chain.release(now, &mut out);

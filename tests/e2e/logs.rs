@@ -49,3 +49,56 @@ async fn lines_arrive_once_and_in_order() {
     assert_eq!(numbers(lines.iter().map(|l| l.text.as_str())), (0..50).collect::<Vec<_>>());
     assert!(loki.recorded().violations.is_empty(), "{:?}", loki.recorded().violations);
 }
+
+/// Scenario: a pipeline makes a label and drops every second line; another file is dropped as a whole; the agent is
+/// killed while lines are written, and started again.
+/// Guarantees: what is kept arrives once, with the label; what is dropped is in the ledger by its reason, to the byte.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stages_drop_is_counted_over_a_kill() {
+    let mut stack = Stack::new();
+    let loki = Loki::start().await;
+    let folder = container(&stack.pods(), "shop", "web-1", "uid-1", "app");
+    let (odd, all) = (folder.join("0.log"), stack.files().join("all.log"));
+    let mut pod = CriFile::create(&odd);
+    std::fs::write(&all, "nobody wants this\n".repeat(100)).unwrap();
+    stack.start_aggregator(&format!("{{loki: {{url: \"{}/loki/api/v1/push\"}}}}", loki.url), "").await;
+    let stages = r#"pipeline:
+  stages:
+    - match: {selector: '{filename=~".*/all.log"}', action: drop, drop_counter_reason: all}
+    - drop: {expression: '[13579]$', drop_counter_reason: odd}
+    - regex: {expression: '^(?P<kind>\w+)'}
+    - labels: {kind: }
+"#;
+    stack.start_agent(stages).await;
+    pod.number("line", 0..3_000);
+    stack.agent().kill();
+    pod.number("line", 3_000..6_000);
+    stack.restart_agent().await;
+    let lines = eventually("3,000 lines", Duration::from_secs(30), async || {
+        let lines = loki.lines(r#"kind="line""#);
+        if lines.len() >= 3_000 { Ok(lines) } else { Err(format!("{} lines", lines.len())) }
+    })
+    .await;
+    let even: Vec<_> = (0..3_000).map(|n| 2 * n).collect();
+    assert_eq!(numbers(lines.iter().map(|l| l.text.as_str())), even);
+    let text = std::fs::read_to_string(&odd).unwrap();
+    let is_odd = |line: &&str| line.ends_with(['1', '3', '5', '7', '9']);
+    let odd_bytes: usize = text.lines().filter(is_odd).map(|line| line.len() + 1).sum();
+    let all_bytes = std::fs::metadata(&all).unwrap().len();
+    for (reason, records, bytes) in [("odd", 3_000, odd_bytes as u64), ("all", 100, all_bytes)] {
+        for (unit, expect) in [("records", records), ("bytes", bytes)] {
+            let name = format!("ao_ledger_dropped_{unit}_total");
+            let label = format!("reason={reason:?}");
+            eventually(
+                &format!("{expect} {unit} dropped as {reason}"),
+                Duration::from_secs(20),
+                async || {
+                    let found = stack.agent_metric(&name, &label).await? as u64;
+                    if found == expect { Ok(()) } else { Err(format!("{found}")) }
+                },
+            )
+            .await;
+        }
+    }
+    assert!(loki.recorded().violations.is_empty(), "{:?}", loki.recorded().violations);
+}

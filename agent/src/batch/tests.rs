@@ -97,3 +97,67 @@ async fn forgotten_behind_the_last_line() {
     assert_eq!(opened.checkpoints.get(&anew), Some(&5));
     opened.acks.close().await;
 }
+
+/// Scenario: two streams of a file; a stage drops lines of both, one of them joined from two; then the agent starts anew.
+/// Guarantees: what was read is delivered, in flight or dropped by its reason, to the byte, before and after; the file's
+/// checkpoint lies behind the dropped lines.
+#[tokio::test]
+async fn what_stages_drop_is_in_the_ledger() {
+    let dir = tempfile::tempdir().unwrap();
+    let metrics = Arc::<Metrics>::default();
+    let opened = spool::open(dir.path(), &spool::Config::default(), Arc::clone(&metrics)).unwrap();
+    let stages = "stages: [{multiline: {firstline: '^[a-z]'}}, {drop: {expression: debug, drop_counter_reason: noise}}]";
+    let pipeline = Pipeline::new(&serde_yaml_ng::from_str(stages).unwrap(), &Arc::default());
+    let enricher = Enricher::new(enrich::Config::default(), Arc::<Node>::default());
+    let batcher = Batcher::new(Config::default(), opened.agent, enricher, pipeline, opened.spool, metrics);
+    let (events, arriving) = mpsc::channel(8);
+    let (_keep, directives) = watch::channel(Arc::default());
+    let running = tokio::spawn(batcher.run(arriving, directives));
+    let file = FileId([1; 16]);
+    // Places in the file: the lines of the two streams stand in turns, each with a head of ten bytes.
+    let chunk = |stream: &str, start, lines: &[(&str, u32)]| {
+        let line = |(text, end): &(&str, u32)| Line {
+            len: text.len() as u32,
+            end: *end,
+            raw: text.len() as u32 + 11,
+            ..Line::default()
+        };
+        Event::Logs(LogChunk {
+            source: "logs",
+            labels: Labels::from_pairs([("stream", stream)]),
+            pod: None,
+            file: Some(FileSpan { file, start, end: 100 }),
+            bytes: 100 - start,
+            lines: lines.iter().map(line).collect(),
+            text: lines.iter().map(|(text, _)| *text).collect(),
+            dropped: Vec::new(),
+        })
+    };
+    let err = match chunk("stderr", 0, &[("debug", 16), ("good", 47)]) {
+        Event::Logs(chunk) => LogChunk { file: Some(FileSpan { file, start: 0, end: 0 }), bytes: 0, ..chunk },
+        _ => unreachable!(),
+    };
+    events.send(Event::Logs(err)).await.unwrap();
+    // 16 to 32, 47 to 63, 63 to 78; the rest of the file up to 100 is one good line.
+    let lines = [("debug", 32), (" more", 63), ("fine", 78), ("fine longer", 100)];
+    events.send(chunk("stdout", 0, &lines)).await.unwrap();
+    drop(events);
+    running.await.unwrap();
+    let check = |ledger: &spool::Ledger| {
+        let line = ledger.lines()[&("logs", "logs".to_owned())].clone();
+        let dropped: Vec<_> = line.dropped().filter(|(_, count)| count.records > 0).collect();
+        assert_eq!(dropped.len(), 1);
+        let (reason, noise) = dropped[0];
+        assert_eq!((reason, noise.records, noise.bytes), ("noise", 2, 16 + 32));
+        assert_eq!((line.read.records, line.read.bytes), (5, 100));
+        assert_eq!((line.in_flight().records, line.in_flight().bytes), (3, 52));
+    };
+    check(&opened.ledger);
+    assert_eq!(opened.ledger.figures("logs")["noise"], 2);
+    opened.acks.close().await;
+    opened.journal.close().await;
+    let opened = spool::open(dir.path(), &spool::Config::default(), Arc::default()).unwrap();
+    check(&opened.ledger);
+    assert_eq!(opened.checkpoints.get(&file), Some(&100));
+    opened.acks.close().await;
+}

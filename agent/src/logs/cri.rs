@@ -144,6 +144,11 @@ fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |sum, b| b.is_ascii_digit().then(|| sum * 10 + i64::from(b - b'0')))
 }
 
+/// A line of this format.
+pub(super) fn is_line(line: &[u8]) -> bool {
+    Decoder::default().parse(line).is_some()
+}
+
 /// The pod and container that `NAMESPACE_POD_UID/CONTAINER/N.log` below `root` belongs to. Kubernetes' names have no
 /// underscores, so that the parts are unambiguous.
 pub(super) fn pod_of(root: &Path, path: &Path) -> Option<PodRef> {

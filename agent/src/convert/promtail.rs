@@ -1,0 +1,384 @@
+//! Promtail's configuration: each scrape configuration's files with their labels, and its stages as they are.
+//!
+//! In Promtail each scrape configuration has stages of its own; here are one list of stages and all files, so that with
+//! several, each one's stages stand in a `match` that means its files.
+
+use std::fmt::Write as _;
+
+use serde::Deserialize;
+use serde_yaml_ng::{Mapping, Value};
+
+use crate::config::Config;
+use crate::pipeline::Stages;
+
+/// What comes out.
+pub(super) struct Made {
+    /// YAML.
+    pub(super) text: String,
+    /// Parts without an equivalent.
+    pub(super) missing: usize,
+}
+
+#[derive(Deserialize)]
+struct Promtail {
+    #[serde(default)]
+    clients: Vec<Mapping>,
+    #[serde(default)]
+    scrape_configs: Vec<Scrape>,
+    #[serde(flatten)]
+    others: Mapping,
+}
+
+#[derive(Deserialize)]
+struct Scrape {
+    #[serde(default)]
+    job_name: String,
+    #[serde(default)]
+    pipeline_stages: Vec<Value>,
+    #[serde(default)]
+    static_configs: Vec<Static>,
+    #[serde(flatten)]
+    others: Mapping,
+}
+
+#[derive(Deserialize)]
+struct Static {
+    #[serde(default)]
+    labels: Mapping,
+}
+
+/// Sections that say how Promtail itself runs: there is nothing to do.
+const OWN: [&str; 5] = ["server", "positions", "tracing", "options", "global"];
+
+/// Notes, and what is built.
+#[derive(Default)]
+struct Work {
+    notes: String,
+    missing: usize,
+    files: Vec<Value>,
+    stages: Vec<Value>,
+}
+
+/// # Errors
+/// What makes it no configuration of Promtail.
+pub(super) fn convert(text: &str) -> Result<Made, String> {
+    let promtail: Promtail = serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?;
+    if promtail.scrape_configs.is_empty() {
+        return Err("it has no scrape_configs".to_owned());
+    }
+    let mut work = Work::default();
+    for key in promtail.others.keys().filter_map(Value::as_str) {
+        if OWN.contains(&key) {
+            work.note(&format!("{key}: not needed here"));
+        } else {
+            work.miss(key, "there is none; for limits see logs.max_line and the stage limit");
+        }
+    }
+    let several = promtail.scrape_configs.iter().filter(|one| !one.pipeline_stages.is_empty()).count() > 1
+        || promtail.scrape_configs.len() > 1;
+    for (index, scrape) in promtail.scrape_configs.into_iter().enumerate() {
+        work.scrape(&format!("scrape_configs[{index}]"), scrape, several);
+    }
+    for (index, client) in promtail.clients.iter().enumerate() {
+        work.client(index, client);
+    }
+    Ok(work.made())
+}
+
+impl Work {
+    fn note(&mut self, text: &str) {
+        // Writing to a String cannot fail.
+        let _ok = writeln!(self.notes, "# {}", text.replace('\n', " "));
+    }
+
+    fn miss(&mut self, place: &str, why: &str) {
+        self.missing += 1;
+        self.note(&format!("NOT CONVERTED {place}: {why}"));
+    }
+
+    fn client(&mut self, index: usize, client: &Mapping) {
+        let place = format!("clients[{index}]");
+        for (key, value) in client {
+            match key.as_str().unwrap_or_default() {
+                "url" => {
+                    let url = value.as_str().unwrap_or_default();
+                    // Without a password that may stand in it.
+                    let host = url.rsplit('@').next().unwrap_or_default();
+                    self.note(&format!(
+                        "{place}.url: the aggregator sends to {host:?}: name it in a sink there"
+                    ));
+                }
+                "external_labels" => self.stages.push(one("static_labels", value.clone())),
+                key => self.miss(&format!("{place}.{key}"), "an option of the aggregator's sink"),
+            }
+        }
+    }
+
+    fn scrape(&mut self, place: &str, scrape: Scrape, several: bool) {
+        let first = self.files.len();
+        for (index, target) in scrape.static_configs.iter().enumerate() {
+            self.target(&format!("{place}.static_configs[{index}]"), &target.labels);
+        }
+        let mut pods = false;
+        for (key, _) in &scrape.others {
+            match key.as_str().unwrap_or_default() {
+                "kubernetes_sd_configs" => {
+                    pods = true;
+                    self.note(&format!("{place}.kubernetes_sd_configs: logs.pods, which is on by default"));
+                }
+                "relabel_configs" if scrape.others.contains_key("kubernetes_sd_configs") => {
+                    self.note(&format!(
+                        "{place}.relabel_configs: pods have the labels that Promtail's chart gives; for others see enrich.pod_labels"
+                    ));
+                }
+                "relabel_configs" => {
+                    self.miss(
+                        &format!("{place}.relabel_configs"),
+                        "labels of files stand in logs.files, and stages change them",
+                    );
+                }
+                key => {
+                    self.miss(&format!("{place}.{key}"), "there is no such source; logs reads files and pods")
+                }
+            }
+        }
+        let stages = self.buildable(place, scrape.pipeline_stages);
+        if stages.is_empty() {
+            return;
+        }
+        if !several {
+            self.stages.extend(stages);
+            return;
+        }
+        let mut selectors: Vec<String> = self.files[first..].iter().filter_map(selector).collect();
+        if pods {
+            selectors.push(r#"{pod!=""}"#.to_owned());
+        }
+        if selectors.is_empty() {
+            self.miss(&format!("{place}.pipeline_stages"), "no file of it was converted");
+        }
+        for selector in selectors {
+            let mut section = Mapping::new();
+            section.insert("pipeline_name".into(), scrape.job_name.clone().into());
+            if scrape.job_name.is_empty() {
+                section.clear();
+            }
+            section.insert("selector".into(), selector.into());
+            section.insert("stages".into(), Value::Sequence(stages.clone()));
+            let stage = one("match", Value::Mapping(section));
+            // Charts have one scrape configuration for each way in which pods are labelled.
+            if !self.stages.contains(&stage) {
+                self.stages.push(stage);
+            }
+        }
+    }
+
+    fn target(&mut self, place: &str, labels: &Mapping) {
+        let text = |name: &str| labels.get(name).and_then(Value::as_str);
+        let Some(path) = text("__path__") else {
+            return self.miss(place, "it has no __path__");
+        };
+        let mut kept = Mapping::new();
+        for (name, value) in
+            labels.iter().filter(|(name, _)| !name.as_str().unwrap_or("__").starts_with("__"))
+        {
+            kept.insert(name.clone(), value.clone());
+        }
+        for path in alternatives(path) {
+            let mut file = Mapping::new();
+            file.insert("path".into(), path.clone().into());
+            if !kept.is_empty() {
+                file.insert("labels".into(), Value::Mapping(kept.clone()));
+            }
+            if let Some(exclude) = text("__path_exclude__") {
+                let all = alternatives(exclude).into_iter().map(Value::from).collect();
+                file.insert("exclude".into(), Value::Sequence(all));
+            }
+            let is_pattern = crate::logs::check_pattern(std::path::Path::new(&path));
+            let is_known = serde_yaml_ng::from_value::<crate::logs::FileGlob>(Value::Mapping(file.clone()));
+            match (is_pattern, is_known) {
+                (Ok(()), Ok(_)) => self.files.push(Value::Mapping(file)),
+                (Err(why), _) => self.miss(place, &why.to_string()),
+                (_, Err(why)) => self.miss(place, &why.to_string()),
+            }
+        }
+    }
+
+    /// The stages that there are here, too.
+    fn buildable(&mut self, place: &str, stages: Vec<Value>) -> Vec<Value> {
+        let mut kept = Vec::new();
+        for (index, stage) in stages.into_iter().enumerate() {
+            match serde_yaml_ng::from_value::<Stages>(Value::Sequence(vec![stage.clone()])) {
+                Ok(_) => kept.push(stage),
+                Err(why) => {
+                    let why = why.to_string();
+                    let (inner, why) = why
+                        .split_once("stages[0]")
+                        .map_or(("", &*why), |(_, rest)| rest.split_once(": ").unwrap_or(("", rest)));
+                    self.miss(&format!("{place}.pipeline_stages[{index}]{inner}"), why);
+                }
+            }
+        }
+        kept
+    }
+
+    fn made(self) -> Made {
+        let mut whole = Mapping::new();
+        if !self.files.is_empty() {
+            whole.insert("logs".into(), one("files", Value::Sequence(self.files)));
+        }
+        if !self.stages.is_empty() {
+            whole.insert("pipeline".into(), one("stages", Value::Sequence(self.stages)));
+        }
+        let (mut text, mut missing) = (self.notes, self.missing);
+        if whole.is_empty() {
+            return Made { text, missing };
+        }
+        let yaml = serde_yaml_ng::to_string(&Value::Mapping(whole)).unwrap_or_default();
+        if let Err(why) = serde_yaml_ng::from_str::<Config>(&yaml) {
+            missing += 1;
+            let _ok = writeln!(text, "# NOT CONVERTED: the whole is refused: {why}");
+        }
+        text.push_str(&yaml);
+        Made { text, missing }
+    }
+}
+
+/// A mapping of one key.
+fn one(key: &str, value: Value) -> Value {
+    let mut map = Mapping::new();
+    map.insert(key.into(), value);
+    Value::Mapping(map)
+}
+
+/// `a{b,c}d` is `abd` and `acd`.
+fn alternatives(pattern: &str) -> Vec<String> {
+    let Some((before, rest)) = pattern.split_once('{') else { return vec![pattern.to_owned()] };
+    let Some((inside, behind)) = rest.split_once('}') else { return vec![pattern.to_owned()] };
+    inside.split(',').flat_map(|one| alternatives(&format!("{before}{one}{behind}"))).take(64).collect()
+}
+
+/// What means the lines of a `logs.files`: the names that its pattern fits.
+fn selector(file: &Value) -> Option<String> {
+    let path = file.get("path")?.as_str()?;
+    if !path.contains(['*', '?', '[']) {
+        return Some(format!("{{filename={path:?}}}"));
+    }
+    let (mut regex, mut rest) = (String::new(), path);
+    while let Some(c) = rest.chars().next() {
+        let (piece, len) = match c {
+            '*' if rest.starts_with("**/") => ("(?:.*/)?".to_owned(), 3),
+            '*' if rest.starts_with("**") => (".*".to_owned(), 2),
+            '*' => ("[^/]*".to_owned(), 1),
+            '?' => ("[^/]".to_owned(), 1),
+            '[' => {
+                let end = rest.find(']').map_or(rest.len(), |at| at + 1);
+                (rest[..end].replacen("[!", "[^", 1), end)
+            }
+            c => (regex::escape(c.encode_utf8(&mut [0; 4])), c.len_utf8()),
+        };
+        regex.push_str(&piece);
+        rest = &rest[len..];
+    }
+    Some(format!("{{filename=~`{regex}`}}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: one scrape configuration of files, as a host has it.
+    /// Guarantees: its files, labels and stages as they are, in a form that the agent takes; nothing is missing.
+    #[test]
+    fn of_a_host() {
+        let made = convert(
+            r"
+server: {http_listen_port: 9080}
+positions: {filename: /tmp/positions.yaml}
+clients: [{url: 'http://user:secret@loki:3100/loki/api/v1/push'}]
+scrape_configs:
+  - job_name: system
+    pipeline_stages:
+      - regex: {expression: '^(?P<level>\w+)'}
+      - labels: {level: }
+    static_configs:
+      - targets: [localhost]
+        labels: {job: varlogs, __path__: '/var/log/{syslog,*.log}', __path_exclude__: /var/log/x.log}
+",
+        )
+        .unwrap();
+        assert_eq!(made.missing, 0, "{}", made.text);
+        assert!(!made.text.contains("secret"), "{}", made.text);
+        let expect = "logs:
+  files:
+  - path: /var/log/syslog
+    labels:
+      job: varlogs
+    exclude:
+    - /var/log/x.log
+  - path: /var/log/*.log
+    labels:
+      job: varlogs
+    exclude:
+    - /var/log/x.log
+pipeline:
+  stages:
+  - regex:
+      expression: ^(?P<level>\\w+)
+  - labels:
+      level: null
+";
+        assert!(made.text.ends_with(expect), "{}", made.text);
+        serde_yaml_ng::from_str::<Config>(&made.text).unwrap();
+    }
+
+    /// Scenario: several scrape configurations, of pods and of files, with parts that there are not here.
+    /// Guarantees: each one's stages are for its lines alone; every part without an equivalent is named, with the reason.
+    #[test]
+    fn of_several() {
+        let made = convert(
+            r#"
+clients: [{url: http://loki:3100, external_labels: {site: lab}, tenant_id: a}]
+scrape_configs:
+  - job_name: pods
+    kubernetes_sd_configs: [{role: pod}]
+    relabel_configs: []
+    pipeline_stages: [cri: {}]
+  - job_name: pods-again
+    kubernetes_sd_configs: [{role: pod}]
+  - job_name: nginx
+    static_configs: [{labels: {app: nginx, __path__: '/var/log/nginx/*.log'}}, {labels: {x: y}}]
+    pipeline_stages:
+      - geoip: {db: x}
+      - match: {selector: '{app="nginx"}', stages: [{tenant: {value: a}}]}
+      - drop: {expression: health}
+  - job_name: journal
+    journal: {max_age: 12h}
+"#,
+        )
+        .unwrap();
+        for wanted in [
+            "# NOT CONVERTED clients[0].tenant_id: ",
+            "# NOT CONVERTED scrape_configs[2].static_configs[1]: it has no __path__",
+            "# NOT CONVERTED scrape_configs[2].pipeline_stages[0].geoip: there is no such stage; there are cri, ",
+            "# NOT CONVERTED scrape_configs[2].pipeline_stages[1].match: stages[0].tenant: an agent has no tenants",
+            "# NOT CONVERTED scrape_configs[3].journal: there is no such source",
+            "selector: '{pod!=\"\"}'",
+            "selector: '{filename=~`/var/log/nginx/[^/]*\\.log`}'",
+            "site: lab",
+        ] {
+            assert!(made.text.contains(wanted), "{wanted}: {}", made.text);
+        }
+        assert_eq!((made.missing, made.text.matches("- match:").count()), (5, 2), "{}", made.text);
+        serde_yaml_ng::from_str::<Config>(&made.text).unwrap();
+    }
+
+    /// Scenario: files that are no configuration of Promtail.
+    /// Guarantees: an error that says so.
+    #[test]
+    fn refused() {
+        for text in ["", "3", "scrape_configs: []", "scrape_configs: [{pipeline_stages: 3}]"] {
+            assert!(convert(text).is_err(), "{text}");
+        }
+    }
+}
