@@ -62,6 +62,11 @@ impl Entry {
         }
     }
 
+    /// Where it was read; of joined lines every place.
+    pub(crate) fn places(&self) -> impl Iterator<Item = &Place> {
+        std::iter::once(&self.place).chain(&self.joined)
+    }
+
     /// Changes the labels.
     pub(crate) fn relabel(&mut self, change: impl FnOnce(&mut Vec<(Arc<str>, Arc<str>)>)) {
         let mut pairs = self.labels.pairs().to_vec();
@@ -81,8 +86,8 @@ impl Entry {
 
     /// A further line was joined to it, which was read there.
     pub(crate) fn note(&mut self, line: &Self) {
-        for place in std::iter::once(line.place).chain(line.joined.iter().copied()) {
-            self.note_place(place);
+        for place in line.places() {
+            self.note_place(*place);
         }
     }
 

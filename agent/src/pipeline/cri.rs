@@ -1,11 +1,12 @@
 //! `cri`: reads the form that container runtimes write, in files that the log source takes for plain ones: time,
 //! stream, the text; pieces are joined. Lines of pods were read so already, and stay.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde_yaml_ng::Value as Yaml;
-use tokio::time::Instant;
 
-use super::api::{Entry, Out, Place, Stage, Value};
+use super::api::{Entry, Value};
 use super::layout::rfc3339;
 use super::option::{self, Built, Site};
 use super::pieces::Pieces;
@@ -13,7 +14,7 @@ use super::pieces::Pieces;
 /// See the table in `pipeline.rs`.
 pub(super) fn build(section: Yaml, _site: &Site) -> Built {
     let _options: Config = option::section(section)?;
-    Ok(Box::new(Cri::default()))
+    Ok(Box::new(Pieces { read, open: HashMap::new() }))
 }
 
 /// Options of the stage `cri`. What is joined is bounded here for all streams together, and in time.
@@ -43,31 +44,4 @@ fn read(entry: &mut Entry) -> Option<bool> {
     entry.relabel(|labels| labels.push(("stream".into(), stream.into())));
     entry.line = text;
     Some(goes_on)
-}
-
-#[derive(Default)]
-struct Cri(Pieces);
-
-impl Stage for Cri {
-    fn pass(&mut self, out: &mut Out) {
-        for mut entry in std::mem::take(&mut out.entries) {
-            let is_read = entry.labels.get("stream").is_some();
-            match if is_read { None } else { read(&mut entry) } {
-                Some(goes_on) => out.entries.extend(self.0.join(entry, goes_on, out.now)),
-                None => out.entries.push(entry),
-            }
-        }
-    }
-
-    fn due(&self) -> Option<Instant> {
-        self.0.due()
-    }
-
-    fn release(&mut self, now: Option<Instant>, out: &mut Out) {
-        out.entries.extend(self.0.release(now));
-    }
-
-    fn held(&self, each: &mut dyn FnMut(&Place)) {
-        self.0.held(each);
-    }
 }

@@ -1,11 +1,12 @@
 //! `docker`: reads the JSON that Docker writes, `{"log": ..., "stream": ..., "time": ...}`: time, stream, the text;
 //! pieces of a long line are joined. Lines of pods were read already, and stay.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde_yaml_ng::Value as Yaml;
-use tokio::time::Instant;
 
-use super::api::{Entry, Out, Place, Stage, Value};
+use super::api::{Entry, Value};
 use super::layout::rfc3339;
 use super::option::{self, Built, Site};
 use super::pieces::Pieces;
@@ -13,7 +14,7 @@ use super::pieces::Pieces;
 /// See the table in `pipeline.rs`.
 pub(super) fn build(section: Yaml, _site: &Site) -> Built {
     let _options: Config = option::section(section)?;
-    Ok(Box::new(Docker::default()))
+    Ok(Box::new(Pieces { read, open: HashMap::new() }))
 }
 
 /// The stage `docker` has no options.
@@ -42,31 +43,4 @@ fn read(entry: &mut Entry) -> Option<bool> {
     entry.relabel(|labels| labels.push(("stream".into(), stream.into())));
     entry.line = log;
     Some(goes_on)
-}
-
-#[derive(Default)]
-struct Docker(Pieces);
-
-impl Stage for Docker {
-    fn pass(&mut self, out: &mut Out) {
-        for mut entry in std::mem::take(&mut out.entries) {
-            let is_read = entry.labels.get("stream").is_some();
-            match if is_read { None } else { read(&mut entry) } {
-                Some(goes_on) => out.entries.extend(self.0.join(entry, goes_on, out.now)),
-                None => out.entries.push(entry),
-            }
-        }
-    }
-
-    fn due(&self) -> Option<Instant> {
-        self.0.due()
-    }
-
-    fn release(&mut self, now: Option<Instant>, out: &mut Out) {
-        out.entries.extend(self.0.release(now));
-    }
-
-    fn held(&self, each: &mut dyn FnMut(&Place)) {
-        self.0.held(each);
-    }
 }

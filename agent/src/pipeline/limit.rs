@@ -130,9 +130,6 @@ impl Stage for Wait {
     }
 
     fn held(&self, each: &mut dyn FnMut(&Place)) {
-        for entry in &self.waiting {
-            each(&entry.place);
-            entry.joined.iter().for_each(&mut *each);
-        }
+        self.waiting.iter().flat_map(Entry::places).for_each(each);
     }
 }

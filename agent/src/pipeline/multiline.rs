@@ -110,9 +110,7 @@ impl Stage for Multiline {
     }
 
     fn held(&self, each: &mut dyn FnMut(&Place)) {
-        for entry in self.open.values().filter_map(|block| block.entry.as_ref()) {
-            each(&entry.place);
-            entry.joined.iter().for_each(&mut *each);
-        }
+        let entries = self.open.values().filter_map(|block| block.entry.as_ref());
+        entries.flat_map(Entry::places).for_each(each);
     }
 }

@@ -57,7 +57,7 @@ impl Order {
     pub(super) fn gather(&mut self, mut out: Out, stages: &dyn Stage) -> Vec<LogChunk> {
         self.entries.append(&mut out.entries);
         for (reason, entry) in out.dropped {
-            let bytes = places(&entry).map(|place| place.bytes).sum();
+            let bytes = entry.places().map(|place| place.bytes).sum();
             self.bytes = self.bytes.saturating_sub(bytes);
             self.dropped.push(Gone { reason, file: entry.place.file, end: entry.place.end, bytes });
         }
@@ -68,14 +68,20 @@ impl Order {
         let mut chunks = Streams::default();
         for entry in std::mem::take(&mut self.entries) {
             if is_free(&entry, &cuts) {
-                self.bytes = self.bytes.saturating_sub(places(&entry).map(|place| place.bytes).sum());
+                self.bytes = self.bytes.saturating_sub(entry.places().map(|place| place.bytes).sum());
                 chunks.add(entry);
             } else {
                 self.entries.push(entry);
             }
         }
         let mut all: Vec<_> = chunks.all.into_iter().map(|(chunk, _)| chunk).collect();
-        for span in std::mem::take(&mut self.spans) {
+        let spans = std::mem::take(&mut self.spans);
+        let mut turns = HashMap::new();
+        for span in &spans {
+            let next = turns.len();
+            turns.entry(span.file).or_insert(next);
+        }
+        for span in spans {
             let cut = cuts.get(&span.file).map_or(span.end, |cut| (*cut).clamp(span.start, span.end));
             if span.start < cut {
                 all.push(self.cover(FileSpan { end: cut, ..span }));
@@ -83,6 +89,12 @@ impl Order {
             if cut < span.end {
                 self.spans.push(FileSpan { start: cut, ..span });
             }
+        }
+        // Each file by itself, so that a frame may end between two; those first that were read first, since a joined
+        // line may end in a later one.
+        if turns.len() > 1 {
+            let turn = |chunk: &LogChunk| chunk.file.and_then(|span| turns.get(&span.file).copied());
+            all.sort_by_key(|chunk| turn(chunk).unwrap_or(usize::MAX));
         }
         all
     }
@@ -151,13 +163,9 @@ fn place(span: &FileSpan, line: &Line) -> Place {
     Place { file: span.file, start: end.saturating_sub(bytes), end, bytes }
 }
 
-fn places(entry: &Entry) -> impl Iterator<Item = &Place> {
-    std::iter::once(&entry.place).chain(&entry.joined)
-}
-
 /// Nothing that was read before it is held back.
 fn is_free(entry: &Entry, cuts: &Cuts) -> bool {
-    cuts.is_empty() || places(entry).all(|place| cuts.get(&place.file).is_none_or(|cut| place.end <= *cut))
+    cuts.is_empty() || entry.places().all(|place| cuts.get(&place.file).is_none_or(|cut| place.end <= *cut))
 }
 
 /// Chunks under way, one a stream of a file, in the order of their first lines.

@@ -149,6 +149,23 @@ fn blocks() {
     assert!(!pipeline.holds(FileId([1; 16])) && pipeline.next_due().is_none());
 }
 
+/// Scenario: a block goes on in the file behind a rotation, while a third file is read; then silence.
+/// Guarantees: what is handed on of a file stands together, lines before the span that covers them; the file that the
+/// block began in comes first.
+#[test]
+fn files_by_themselves() {
+    let mut pipeline = pipeline("stages: [{ multiline: { firstline: '^\\S' } }]");
+    let now = Instant::now();
+    let other = |chunk: LogChunk| LogChunk { labels: Labels::from_pairs([("job", "other")]), ..chunk };
+    for chunk in [chunk(1, 0, &["a", " b"]), other(chunk(3, 0, &["x", " y"])), chunk(2, 0, &[" c"])] {
+        assert!(pipeline.take(chunk, now).iter().all(|chunk| chunk.lines.is_empty()));
+    }
+    let out = pipeline.due(None);
+    let texts: Vec<_> = out.iter().map(|chunk| (chunk.file.unwrap().file.0[0], &*chunk.text)).collect();
+    assert_eq!(texts, [(1, "a\n b\n c"), (1, ""), (3, "x\n y"), (3, ""), (2, "")]);
+    assert!(out.iter().all(|chunk| chunk.lines.is_empty() == (chunk.bytes > 0)));
+}
+
 /// Every stage that there is, and none that drops what others could still work on.
 const ALL: &str = r#"stages: [
     cri, docker, decolorize, {multiline: {firstline: '^[a-b]', max_lines: 3}},
