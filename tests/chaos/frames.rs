@@ -62,9 +62,10 @@ impl Frames {
 
 /// Sums of families that must be there.
 async fn counts<const N: usize>(address: SocketAddr, names: [String; N]) -> Result<[u64; N], String> {
-    let (_, text) = get(&format!("http://{address}/metrics")).await?;
+    let (status, text) = get(&format!("http://{address}/metrics")).await?;
     if let Some(missing) = names.iter().find(|name| !text.contains(&format!("# TYPE {}", base(name)))) {
-        return Err(format!("no metric {missing}"));
+        let beginning: String = text.chars().take(80).collect();
+        return Err(format!("no metric {missing} in an answer {status} that begins with {beginning:?}"));
     }
     Ok(names.map(|name| values(&text, &name, "").sum::<f64>() as u64))
 }

@@ -213,11 +213,24 @@ impl World {
     /// Of the processes as they are now. One that does not answer is a finding.
     async fn frames_of(&mut self, target: Target) -> Frames {
         let (agent, aggregator) = (self.stack.admin, self.stack.http);
-        let counted = match target {
-            Target::Agent => timeout(TIMEOUT, Frames::of_agent(agent)).await,
-            Target::Aggregator => timeout(TIMEOUT, Frames::of_aggregator(aggregator)).await,
-            _ => return Frames::default(),
+        if !matches!(target, Target::Agent | Target::Aggregator) {
+            return Frames::default();
+        }
+        // A process that has only just begun may not have an answer yet.
+        let asked = async {
+            let mut tries = 1..10;
+            loop {
+                let counted = match target {
+                    Target::Agent => Frames::of_agent(agent).await,
+                    _ => Frames::of_aggregator(aggregator).await,
+                };
+                if counted.is_ok() || tries.next().is_none() {
+                    return counted;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
         };
+        let counted = timeout(TIMEOUT, asked).await;
         counted.unwrap_or_else(|_| Err("no answer".to_owned())).unwrap_or_else(|error| {
             self.findings.push(format!("{target:?} cannot be asked for its frames: {error}"));
             Frames::default()

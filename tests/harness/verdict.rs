@@ -206,7 +206,10 @@ pub async fn ledger(admin: std::net::SocketAddr, http: std::net::SocketAddr) -> 
     let mut received = BTreeMap::<&str, u64>::new();
     for row in rows.ok_or("the aggregator's ledger is empty")? {
         let records = row["received"]["records"].as_u64().ok_or("a row without records")?;
-        *received.entry(row["source"].as_str().unwrap_or_default()).or_default() += records;
+        // What the aggregator says itself, no agent has read.
+        if row["node"] != "aggregator" {
+            *received.entry(row["source"].as_str().unwrap_or_default()).or_default() += records;
+        }
         for fate in row["sinks"].as_array().into_iter().flatten() {
             let settled = fate["delivered"] == row["received"];
             let none_dropped = fate["dropped"].as_object().is_none_or(serde_json::Map::is_empty);
