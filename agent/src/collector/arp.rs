@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use ao_proto::model::MetricType::Gauge;
-use serde::Deserialize;
 use serde_yaml_ng::Value;
 
 use super::api::{self, Built, CollectError, Collector};
@@ -15,21 +14,12 @@ use crate::event::MetricSet;
 
 /// Options of the collector `arp`. (node_exporter's choice between netlink and the file is none here: both hold the
 /// same, and the file is also that of the host where the agent has a network of its own.)
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Interfaces to leave out (a regular expression); none by default.
-    pub device_exclude: Option<String>,
-    /// The only interfaces to read; excludes the option above.
-    pub device_include: Option<String>,
-}
+pub use super::filter::Devices as Config;
 
 /// See the table in `collector.rs`.
 pub fn build(section: Option<Value>) -> Built {
     let config: Config = api::section(section)?;
-    let exclude = ("device_exclude", config.device_exclude.as_deref());
-    let include = ("device_include", config.device_include.as_deref());
-    Ok(Box::new(Arp { filter: Filter::new(exclude, include, "")?, file: TextFile::default() }))
+    Ok(Box::new(Arp { filter: config.filter("")?, file: TextFile::default() }))
 }
 
 struct Arp {

@@ -2,7 +2,6 @@
 
 use ao_proto::model::MetricType::{self, Counter, Gauge};
 use procfs::DiskStat;
-use serde::Deserialize;
 use serde_yaml_ng::Value;
 
 use super::api::{self, Built, CollectError, Collector};
@@ -19,23 +18,14 @@ const PER_SECOND: f64 = 1_000.0;
 /// node_exporter's default: no memory disks, loops, floppies and partitions.
 const DEFAULT_EXCLUDE: &str = r"^(z?ram|loop|fd|(h|s|v|xv)d[a-z]|nvme\d+n\d+p)\d+$";
 
-/// Options of the collector `diskstats`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Devices to leave out (a regular expression); by default memory disks, loops, floppies and partitions.
-    pub device_exclude: Option<String>,
-    /// The only devices to read; excludes the option above.
-    pub device_include: Option<String>,
-}
+/// Options of the collector `diskstats`: by default no memory disks, loops, floppies and partitions.
+pub use super::filter::Devices as Config;
 
 /// See the table in `collector.rs`.
 pub fn build(section: Option<Value>) -> Built {
     let config: Config = api::section(section)?;
-    let exclude = ("device_exclude", config.device_exclude.as_deref());
-    let include = ("device_include", config.device_include.as_deref());
     Ok(Box::new(Diskstats {
-        filter: Filter::new(exclude, include, DEFAULT_EXCLUDE)?,
+        filter: config.filter(DEFAULT_EXCLUDE)?,
         file: TextFile::default(),
         small: TextFile::default(),
     }))

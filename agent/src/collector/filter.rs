@@ -1,8 +1,28 @@
 //! Which devices, mount points or types a collector leaves out: a pattern to exclude or one to include.
 
 use regex::Regex;
+use serde::Deserialize;
 
 use super::api::BuildError;
+
+/// The options of a collector that reads devices and nothing else, under node_exporter's names.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Devices {
+    /// Devices to leave out (a regular expression); what is left out by default the collector says.
+    pub device_exclude: Option<String>,
+    /// The only devices to read; excludes the option above.
+    pub device_include: Option<String>,
+}
+
+impl Devices {
+    /// See [`Filter::new`].
+    pub(super) fn filter(&self, default: &str) -> Result<Filter, BuildError> {
+        let exclude = ("device_exclude", self.device_exclude.as_deref());
+        let include = ("device_include", self.device_include.as_deref());
+        Filter::new(exclude, include, default)
+    }
+}
 
 /// The patterns are node_exporter's: regular expressions, not anchored by themselves.
 #[derive(Debug)]

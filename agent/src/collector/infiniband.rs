@@ -3,7 +3,6 @@
 mod counters;
 
 use ao_proto::model::MetricType::{Counter, Gauge};
-use serde::Deserialize;
 use serde_yaml_ng::Value;
 
 use super::api::{self, Built, CollectError, Collector};
@@ -13,22 +12,13 @@ use super::folder;
 use crate::context::Roots;
 use crate::event::MetricSet;
 
-/// Options of the collector `infiniband`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Devices to leave out (a regular expression); none by default.
-    pub device_exclude: Option<String>,
-    /// The only devices to read; excludes the option above.
-    pub device_include: Option<String>,
-}
+/// Options of the collector `infiniband`: all devices by default.
+pub use super::filter::Devices as Config;
 
 /// See the table in `collector.rs`.
 pub fn build(section: Option<Value>) -> Built {
     let config: Config = api::section(section)?;
-    let exclude = ("device_exclude", config.device_exclude.as_deref());
-    let include = ("device_include", config.device_include.as_deref());
-    Ok(Box::new(Infiniband { filter: Filter::new(exclude, include, "")?, device: Device::default() }))
+    Ok(Box::new(Infiniband { filter: config.filter("")?, device: Device::default() }))
 }
 
 struct Infiniband {

@@ -1,7 +1,6 @@
 //! Network interfaces: bytes, packets and errors from /proc/net/dev.
 
 use ao_proto::model::MetricType::Counter;
-use serde::Deserialize;
 use serde_yaml_ng::Value;
 
 use super::api::{self, Built, CollectError, Collector};
@@ -11,26 +10,13 @@ use super::netfile;
 use crate::context::Roots;
 use crate::event::MetricSet;
 
-/// Options of the collector `netdev`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// Interfaces to leave out (a regular expression); none by default.
-    pub device_exclude: Option<String>,
-    /// The only interfaces to read; excludes the option above.
-    pub device_include: Option<String>,
-}
+/// Options of the collector `netdev`: all interfaces by default.
+pub use super::filter::Devices as Config;
 
 /// See the table in `collector.rs`.
 pub fn build(section: Option<Value>) -> Built {
     let config: Config = api::section(section)?;
-    let exclude = ("device_exclude", config.device_exclude.as_deref());
-    let include = ("device_include", config.device_include.as_deref());
-    Ok(Box::new(Netdev {
-        filter: Filter::new(exclude, include, "")?,
-        file: TextFile::default(),
-        small: TextFile::default(),
-    }))
+    Ok(Box::new(Netdev { filter: config.filter("")?, file: TextFile::default(), small: TextFile::default() }))
 }
 
 struct Netdev {
