@@ -47,6 +47,9 @@ pub(super) struct Mark {
     pub(super) end: Option<Position>,
     /// Somebody holds it.
     pub(super) open: bool,
+    /// It was moved behind frames that were shed, and that count is not durable yet: neither may this place be, or a
+    /// crash would leave them behind it, and counted nowhere.
+    pub(super) uncounted: bool,
 }
 
 /// One segment's file.
@@ -209,9 +212,15 @@ impl Log {
             if mark.owes(segment.begin(), segment.frames_end()) {
                 moved.push((name.clone(), *mark));
                 mark.pass(next);
+                mark.uncounted = true;
             }
         }
         moved
+    }
+
+    /// What was shed so far is durably counted.
+    pub(super) fn note_counted(&mut self) {
+        self.cursors.values_mut().for_each(|mark| mark.uncounted = false);
     }
 }
 

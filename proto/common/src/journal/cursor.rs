@@ -40,9 +40,10 @@ impl Cursor {
             *mark
         };
         let opened = MarkStore::open(storage, &log.dir, name, mark.end.is_some());
-        let (file, _) = opened.inspect_err(|_| release(log, name))?;
+        let (file, stored) = opened.inspect_err(|_| release(log, name))?;
         // From here on dropping it gives the name free again.
         let mut cursor = Self { inner, class, name: name.to_owned(), file };
+        let mark = if mark.uncounted { stored.unwrap_or_default() } else { mark };
         cursor.store(mark, true)?;
         storage.sync_dir(&log.dir).map_err(JournalError::io("fsync", &log.dir))?;
         Ok(cursor)
@@ -66,7 +67,7 @@ impl Cursor {
     /// Notes the end of the request about to be sent; survives a crash of the process (no fsync).
     ///
     /// # Errors
-    /// Where the cursor's file cannot be written.
+    /// Where the cursor's file cannot be written, or must not yet ([`JournalError::Uncounted`]).
     pub fn begin(&mut self, end: Position) -> Result<(), JournalError> {
         let mark = Mark { pending: Some(end), ..self.mark() };
         self.store(mark, false)?;
@@ -79,7 +80,8 @@ impl Cursor {
     /// shed, if it is more than its holder had done. Blocking.
     ///
     /// # Errors
-    /// Where the cursor's file cannot be written; the cursor has then not moved.
+    /// Where the cursor's file cannot be written, or must not yet ([`JournalError::Uncounted`]); the cursor has then not
+    /// moved.
     pub fn advance(&mut self, to: Position) -> Result<Position, JournalError> {
         let mut mark = self.mark();
         mark.pending = None;
@@ -101,8 +103,8 @@ impl Cursor {
     /// `to` in the middle of one). Blocking.
     ///
     /// # Errors
-    /// Where the name is one for no file or there is such a cursor already, or the range cannot be stored; this cursor
-    /// has then not moved.
+    /// Where the name is one for no file or there is such a cursor already, or the range cannot be stored, or must not
+    /// yet ([`JournalError::Uncounted`]); this cursor has then not moved.
     pub fn leave_behind(&mut self, name: &str, to: Position) -> Result<Self, JournalError> {
         check_name(name)?;
         let shared = self.inner.shared.clone();
@@ -116,9 +118,14 @@ impl Cursor {
             if log_now.cursors.contains_key(name) {
                 return Err(JournalError::CursorExists { class: log.name, name: name.to_owned() });
             }
+            if before.uncounted {
+                drop(log_now);
+                return Err(self.refuse());
+            }
             let end = before.end.map_or(to, |own| own.min(to)).max(before.position);
             let pending = before.pending.filter(|pending| *pending <= end);
-            let range = Mark { position: before.position, pending, end: Some(end), open: true };
+            let range =
+                Mark { position: before.position, pending, end: Some(end), open: true, uncounted: false };
             log_now.cursors.insert(name.to_owned(), range);
             log_now.cursors.entry(self.name.clone()).and_modify(|mark| mark.pass(end));
             range
@@ -155,6 +162,7 @@ impl Cursor {
         let Some(range) = log_now.cursors.remove(range) else { return };
         if let Some(mark) = log_now.cursors.get_mut(&self.name) {
             mark.position = range.position;
+            mark.uncounted |= range.uncounted;
             mark.pending = mark.pending.or(pending).filter(|pending| *pending > range.position);
         }
     }
@@ -163,9 +171,19 @@ impl Cursor {
     fn sweep(&self) {
         let passed = locked(&self.log().log).has_passed();
         if passed {
-            // A queue that is full wakes the writer anyway.
-            drop(self.inner.queue.try_send(Request::Sweep));
+            self.wake_writer();
         }
+    }
+
+    fn wake_writer(&self) {
+        // A queue that is full wakes the writer anyway.
+        drop(self.inner.queue.try_send(Request::Sweep));
+    }
+
+    /// Has the writer try to store what was shed.
+    fn refuse(&self) -> JournalError {
+        self.wake_writer();
+        JournalError::Uncounted { class: self.log().name, name: self.name.clone() }
     }
 
     fn log(&self) -> &ClassLog {
@@ -183,6 +201,9 @@ impl Cursor {
     }
 
     fn store(&mut self, mark: Mark, fsync: bool) -> Result<(), JournalError> {
+        if mark.uncounted {
+            return Err(self.refuse());
+        }
         let lock = self.inner.shared.lock.read().unwrap_or_else(PoisonError::into_inner);
         if lock.is_none() {
             // Somebody else may have the folder by now.

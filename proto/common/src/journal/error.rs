@@ -70,6 +70,14 @@ pub enum JournalError {
         /// Cursor.
         name: String,
     },
+    /// The disk refuses the count of what was shed, which a cursor that missed it must not overtake.
+    #[error("cursor {name} of {class} waits until the count of what was shed before it is stored")]
+    Uncounted {
+        /// Class.
+        class: &'static str,
+        /// Cursor.
+        name: String,
+    },
     /// A range that was left behind before and is not read to its end.
     #[error("there is a cursor {name} of {class} already: remove it once it is done, or choose another name")]
     CursorExists {

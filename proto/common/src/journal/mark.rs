@@ -256,7 +256,7 @@ fn decode(bytes: &[u8], range: bool) -> Option<Slot> {
     }
     let place = |at: usize| Position { segment: numbers[at], offset: numbers[at + 1] };
     let pending = Some(place(3)).filter(|pending| *pending > Position::default());
-    let mark = Mark { position: place(1), pending, end: range.then(|| place(5)), open: false };
+    let mark = Mark { position: place(1), pending, end: range.then(|| place(5)), ..Mark::default() };
     Some(Slot { count: numbers[0], mark, parent: String::from_utf8(parent.to_vec()).ok()? })
 }
 
@@ -277,7 +277,7 @@ mod tests {
             count: u64, position in place(), pending in proptest::option::of(place()),
             end in proptest::option::of(place()), parent in "[a-z.]{1,100}", bit: usize, noise: Vec<u8>,
         ) {
-            let mark = Mark { position, pending, end, open: false };
+            let mark = Mark { position, pending, end, ..Mark::default() };
             let parent = if end.is_some() { parent } else { String::new() };
             let mut bytes = encode(count, mark, &parent);
             prop_assert_eq!(decode(&bytes, end.is_some()), Some(Slot { count, mark, parent }));

@@ -29,7 +29,7 @@ pub(super) enum Request {
         /// Its share of the queue.
         room: OwnedSemaphorePermit,
     },
-    /// A cursor has passed a segment.
+    /// A cursor has passed a segment, or waits for a state to be stored.
     Sweep,
     /// Write what is queued, then end.
     Close,
@@ -87,7 +87,6 @@ impl Writer {
     /// What opening has left to do.
     pub(super) fn begin(&mut self) {
         for class in 0..self.classes.len() {
-            self.catch_up(class);
             self.sweep(class);
         }
     }
@@ -242,6 +241,7 @@ impl Writer {
             answer(waiting, done.clone().map(|()| end));
         }
         if done.is_ok() && !writing.state_due {
+            locked(&log.log).note_counted();
             for segment in writing.doomed.drain(..) {
                 log.remove(&*self.shared.storage, &segment);
             }
@@ -263,6 +263,7 @@ impl Writer {
 
     /// Deletes what every cursor has passed.
     fn sweep(&mut self, class: usize) {
+        self.catch_up(class);
         if self.classes[class].state_due {
             // What is read may hold the only good state.
             return;

@@ -81,6 +81,40 @@ fn live(world: &mut World, actions: Vec<Action>) {
     world.check();
 }
 
+/// Scenario: a segment is shed, and EIO keeps the count of its frames from being stored; the cursor that missed them goes
+/// on, then the process is killed.
+/// Guarantees: the cursor's place is not stored before that count: the frames are there again, or counted.
+#[test]
+fn no_cursor_overtakes_what_was_shed() {
+    let append = |class, frames, size, key| Action::Append { class, frames, size, key };
+    let fill =
+        [(0, 5, 192, Some(0)), (0, 2, 267, None), (0, 1, 27, None), (0, 5, 99, Some(0)), (0, 3, 180, None)];
+    for leave in [true, false] {
+        let mut actions =
+            Vec::from_iter(fill.map(|(class, frames, size, key)| append(class, frames, size, key)));
+        // The fsync that ends the segment works, the making of the next one does not.
+        actions.extend([
+            append(1, 5, 287, None),
+            Action::Write,
+            append(0, 3, 85, Some(0)),
+            Action::FailAfter(2),
+        ]);
+        if leave {
+            actions.push(Action::Leave { cursor: 2, frames: 0 });
+        } else {
+            actions.extend([
+                Action::Write,
+                append(1, 1, 8, None),
+                Action::Deliver { cursor: 2, frames: 1, done: true },
+            ]);
+        }
+        actions.extend([append(0, 1, 8, None), Action::CrashAfter(1, Crash::Kill), Action::Write]);
+        // What all have read goes with the next segment.
+        actions.push(append(1, 1, 8, None));
+        live(&mut World::new(0), actions);
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
