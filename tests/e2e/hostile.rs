@@ -140,9 +140,11 @@ async fn hostile_peers_harm_nobody() {
     assert_eq!((acknowledged, unnamed), (MAX_SOURCES as u64 + 4, 100 - MAX_SOURCES as u64));
 
     let silent = crowd::gather(stack.ingest, SILENT, NOISY).await;
+    // Before the handshakes: on a slow machine the silent ones are closed before those are through.
+    let files_peak = process.files();
     let mut dripping = crowd::drip(stack.ingest, 10);
     let idle = crowd::idle(&town, IDLE).await;
-    let files_peak = process.files();
+    let files_peak = files_peak.max(process.files());
     assert!(files_peak >= SILENT, "{files_peak} files are open");
     // In their thousand, another agent is let in.
     drop(town.citizen("late", 0x77).await.greeted().await);
