@@ -3,7 +3,7 @@
 pub mod lines;
 
 use ao_proto::class;
-use ao_proto::queue::Queue;
+use ao_proto::queue::{QUEUES, Queue};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -54,8 +54,23 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers all families under the prefix `ao`.
+    /// Registers all families under the prefix `ao`. Counts by queue begin with 0 and not with the first that is counted,
+    /// as a rate needs it, and an agent without a connection has them too.
     pub fn register(&self, registry: &mut Registry) {
+        for queue in QUEUES {
+            let families = [
+                &self.spool_frames,
+                &self.spool_bytes,
+                &self.sent_frames,
+                &self.sent_bytes,
+                &self.acked_frames,
+                &self.resent_frames,
+                &self.skipped_frames,
+            ];
+            for family in families {
+                drop(family.get_or_create(&QueueLabel::of(queue)));
+            }
+        }
         let r = registry.sub_registry_with_prefix("ao");
         let text = "Samples that named a series for the second time in one set";
         r.register("batch_doubled_samples", text, self.doubled_samples.clone());
