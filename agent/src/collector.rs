@@ -44,6 +44,7 @@ pub use runner::{Collectors, RunError};
 
 pub mod arp;
 pub mod bcache;
+pub mod bcachefs;
 pub mod bonding;
 pub mod btrfs;
 pub mod conntrack;
@@ -51,6 +52,7 @@ pub mod cpu;
 pub mod cpufreq;
 pub mod diskstats;
 pub mod dmi;
+pub mod dmmultipath;
 pub mod edac;
 pub mod entropy;
 pub mod fibrechannel;
@@ -97,6 +99,7 @@ pub mod zfs;
 pub static COLLECTORS: &[Entry] = &[
     Entry { name: "arp", default_on: true, build: arp::build },
     Entry { name: "bcache", default_on: true, build: bcache::build },
+    Entry { name: "bcachefs", default_on: true, build: bcachefs::build },
     Entry { name: "bonding", default_on: true, build: bonding::build },
     Entry { name: "btrfs", default_on: true, build: btrfs::build },
     Entry { name: "conntrack", default_on: true, build: conntrack::build },
@@ -104,6 +107,7 @@ pub static COLLECTORS: &[Entry] = &[
     Entry { name: "cpufreq", default_on: true, build: cpufreq::build },
     Entry { name: "diskstats", default_on: true, build: diskstats::build },
     Entry { name: "dmi", default_on: true, build: dmi::build },
+    Entry { name: "dmmultipath", default_on: true, build: dmmultipath::build },
     Entry { name: "edac", default_on: true, build: edac::build },
     Entry { name: "entropy", default_on: true, build: entropy::build },
     Entry { name: "fibrechannel", default_on: true, build: fibrechannel::build },
