@@ -1,6 +1,8 @@
 //! Files of /proc/net, as the host sees them.
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use super::api::CollectError;
 use super::file::TextFile;
@@ -24,4 +26,12 @@ pub(super) fn read<'a>(
         file.bytes(&path)?;
     }
     Ok((path, file.last()))
+}
+
+/// Netlink tells of the network that the asker is in, the files of the host's. The same network has the same files,
+/// wherever /proc is mounted.
+pub(super) fn is_own_network(roots: &Roots) -> bool {
+    let number = |path: &Path| fs::metadata(path).map(|file| file.ino()).ok();
+    let host = number(&roots.proc.join("1/net/tcp")).or_else(|| number(&roots.proc.join("net/tcp")));
+    host.is_some() && host == number(Path::new("/proc/self/net/tcp"))
 }

@@ -22,13 +22,13 @@ const NLMSG_DONE: u16 = 3;
 /// # Errors
 /// Where the kernel does not know the protocol or the request, or denies it.
 pub(super) fn dump(
-    protocol: Protocol,
+    protocol: impl Into<Option<Protocol>>,
     kind: u16,
     request: &[u8],
     buffer: &mut Vec<u8>,
     mut each: impl FnMut(&[u8]),
 ) -> io::Result<()> {
-    let socket = open(protocol)?;
+    let socket = open(protocol.into())?;
     let length = (HEADER_BYTES + request.len()) as u32;
     buffer.clear();
     buffer.extend_from_slice(&length.to_ne_bytes());
@@ -49,10 +49,9 @@ pub(super) fn dump(
     }
 }
 
-fn open(protocol: Protocol) -> io::Result<OwnedFd> {
+fn open(protocol: Option<Protocol>) -> io::Result<OwnedFd> {
     // Netlink makes no difference between datagrams and raw packets (netlink(7)).
-    let socket =
-        net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, Some(protocol))?;
+    let socket = net::socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, protocol)?;
     sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
     Ok(socket)
 }

@@ -1,9 +1,6 @@
 //! TCP sockets by state, and what waits in their queues: from the kernel by netlink, else from /proc/net/tcp and tcp6.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 
 use ao_proto::model::MetricType::Gauge;
 use rustix::net::{AddressFamily, ipproto, netlink as protocols};
@@ -87,7 +84,7 @@ impl Sums {
 impl Collector for Tcpstat {
     fn collect(&mut self, roots: &Roots, out: &mut MetricSet) -> Result<(), CollectError> {
         // A kernel without sock_diag, or a sandbox that denies it, still has the files.
-        let sums = match is_own_network(roots).then(|| ask_kernel(&mut self.buffer)) {
+        let sums = match netfile::is_own_network(roots).then(|| ask_kernel(&mut self.buffer)) {
             Some(Ok(sums)) => sums,
             _ => self.read_files(roots)?,
         };
@@ -104,14 +101,6 @@ impl Collector for Tcpstat {
         }
         Ok(())
     }
-}
-
-/// Netlink tells of the network that the asker is in, the files of the host's. The same network has the same files,
-/// wherever /proc is mounted.
-fn is_own_network(roots: &Roots) -> bool {
-    let number = |path: &Path| fs::metadata(path).map(|file| file.ino()).ok();
-    let host = number(&roots.proc.join("1/net/tcp")).or_else(|| number(&roots.proc.join("net/tcp")));
-    host.is_some() && host == number(Path::new("/proc/self/net/tcp"))
 }
 
 fn ask_kernel(buffer: &mut Vec<u8>) -> io::Result<Sums> {
@@ -193,7 +182,7 @@ mod tests {
         let roots = Roots::default();
         let files = Tcpstat::default().read_files(&roots).unwrap();
         assert!(files.states[0] >= 1 && files.states[9] >= 1 && files.queues[0] >= 7, "{files:?}");
-        if is_own_network(&roots) {
+        if netfile::is_own_network(&roots) {
             let kernel = ask_kernel(&mut Vec::new()).unwrap();
             assert!(kernel.states[0] >= 1 && kernel.states[9] >= 1 && kernel.queues[0] >= 7, "{kernel:?}");
         }
