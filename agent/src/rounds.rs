@@ -4,9 +4,12 @@
 //! |---|---|
 //! | `complaint.rs` | how often a failure is said |
 //! | `crew.rs` | blocking jobs with a deadline, of which none holds up the others |
+//! | `said.rs` | counts in a test what is said |
 
 mod complaint;
 mod crew;
+#[cfg(test)]
+mod said;
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
 use std::time::Duration;
@@ -19,6 +22,8 @@ use crate::event::{Event, MetricSet};
 
 pub(crate) use complaint::Complaint;
 pub(crate) use crew::Crew;
+#[cfg(test)]
+pub(crate) use said::Said;
 
 /// Does `round` in every interval, on a blocking thread, and hands on the sets that it gives, until shutdown. `round` is
 /// given what it remembers and the time that its samples bear, in milliseconds since 1970.

@@ -245,7 +245,7 @@ mod tests {
         let mut filesystem = Filesystem {
             mounts: Filter::new(("", None), ("", None), "").unwrap(),
             types: Filter::new(("", None), ("", None), "").unwrap(),
-            timeout: Duration::from_millis(150),
+            timeout: Duration::from_secs(1),
             crew: Crew::new("statfs", slow),
             stuck: HashSet::new(),
             file: TextFile::default(),

@@ -107,32 +107,9 @@ impl Complaint {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use tracing::{Event, Level, Metadata, Subscriber, span};
 
     use super::*;
-
-    /// Counts what is said, debug level aside.
-    #[derive(Clone, Default)]
-    struct Said(Arc<AtomicU32>);
-
-    impl Subscriber for Said {
-        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-            *metadata.level() <= Level::INFO
-        }
-        fn new_span(&self, _span: &span::Attributes<'_>) -> span::Id {
-            span::Id::from_u64(1)
-        }
-        fn record(&self, _span: &span::Id, _values: &span::Record<'_>) {}
-        fn record_follows_from(&self, _span: &span::Id, _follows: &span::Id) {}
-        fn event(&self, _event: &Event<'_>) {
-            self.0.fetch_add(1, Ordering::Relaxed);
-        }
-        fn enter(&self, _span: &span::Id) {}
-        fn exit(&self, _span: &span::Id) {}
-    }
+    use crate::rounds::Said;
 
     /// Scenario: a collector that has nothing to read, then fails in many rounds in each way, then works again.
     /// Guarantees: the first failure is said and that it works again; nothing else.
@@ -142,7 +119,7 @@ mod tests {
         tracing::subscriber::with_default(said.clone(), || {
             let mut complaint = Complaint::default();
             let took = Duration::from_millis(1);
-            let count = || said.0.load(Ordering::Relaxed);
+            let count = || said.count();
             complaint.note("x", &Outcome::Failed(took, &CollectError::NoData("x")));
             complaint.note("x", &Outcome::Good(took));
             assert_eq!(count(), 0);
