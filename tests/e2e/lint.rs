@@ -1,6 +1,5 @@
 //! `promtool check metrics` over what the agent exposes: of each machine of the fixtures, and of this host.
 
-use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -30,6 +29,22 @@ fn fixture_machines() {
     assert!(machines > 0, "no machine in {}", snapshots.display());
 }
 
+/// Scenario: the golden snapshots of the machines with containers.
+/// Guarantees: the same.
+#[test]
+fn fixture_containers() {
+    let snapshots = root().join("agent/src/container/snapshots");
+    let mut machines = 0;
+    for machine in std::fs::read_dir(&snapshots).unwrap() {
+        let machine = machine.unwrap().path();
+        let page = lines(&machine);
+        assert!(page.contains("\ncontainer_cpu_usage_seconds_total{"), "{}", machine.display());
+        lint(&machine.display().to_string(), &page);
+        machines += 1;
+    }
+    assert!(machines > 0, "no machine in {}", snapshots.display());
+}
+
 /// Scenario: `ao-agent collect --once` on this host.
 /// Guarantees: the same.
 #[test]
@@ -39,20 +54,23 @@ fn this_host() {
     lint("this host", &String::from_utf8(out.stdout).unwrap());
 }
 
-/// The snapshots of a machine as one page; what they mask has a value again.
+/// The snapshots of a machine as one page.
 fn page(machine: &Path) -> String {
-    let mut text = BTreeMap::new();
-    for snapshot in std::fs::read_dir(machine).unwrap() {
-        let path = snapshot.unwrap().path();
-        let content = std::fs::read_to_string(&path).unwrap();
-        let body = content.splitn(3, "---\n").nth(2).unwrap_or_default().to_owned();
-        text.insert(path, body);
-    }
+    let mut snapshots: Vec<_> =
+        std::fs::read_dir(machine).unwrap().map(|entry| entry.unwrap().path()).collect();
+    snapshots.sort();
+    snapshots.iter().map(|snapshot| lines(snapshot)).collect()
+}
+
+/// A snapshot without its head; what it masks has a value again.
+fn lines(snapshot: &Path) -> String {
+    let content = std::fs::read_to_string(snapshot).unwrap();
+    let body = content.splitn(3, "---\n").nth(2).unwrap_or_default();
     let whole = |line: &str| match line.strip_suffix(" ?") {
         Some(series) if !line.starts_with('#') => format!("{series} 0\n"),
         _ => format!("{}\n", line.replace("{?}", "{masked=\"\"}")),
     };
-    text.values().flat_map(|body| body.lines()).map(whole).collect()
+    body.lines().map(whole).collect()
 }
 
 /// Holds a page against promtool.

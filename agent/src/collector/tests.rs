@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::api::CollectError;
 use super::*;
 
 mod bad_input;
@@ -76,15 +77,18 @@ const MOVING: [&str; 9] = [
 
 /// Scenario: each collector over each machine of the fixtures.
 /// Guarantees: exactly the series of snapshots/MACHINE/COLLECTOR.snap, with node_exporter's names, labels, types and
-/// units; nothing where there is no such file.
+/// units, and behind them why the collector fails there, where it does; nothing where there is no such file.
 #[test]
 fn golden() {
     let config = parse(OPTIONS).unwrap();
     for (machine, roots) in machines() {
         let folder = format!("snapshots/{machine}");
-        for Entry { name, .. } in COLLECTORS {
-            let text = collect_once(&config, &roots, Some(name), 0).unwrap().exposition();
-            let text = text.lines().filter(|line| !line.contains("node_scrape_collector_")).map(still);
+        for Entry { name, build, .. } in COLLECTORS {
+            let section = config.sections.get(*name).filter(|section| !section.is_bool());
+            let mut out = MetricSet::new("collector", "node-exporter", 0);
+            let result = build(section.cloned()).unwrap().collect(&roots, &mut out);
+            let text = out.exposition();
+            let text = text.lines().map(still).chain(failure(&roots, result, !text.is_empty()));
             let text = text.collect::<Vec<_>>().join("\n");
             let file = Path::new(env!("CARGO_MANIFEST_DIR"))
                 .join("src/collector")
@@ -99,6 +103,13 @@ fn golden() {
             });
         }
     }
+}
+
+/// Why it fails, as a comment behind what it could read; having nothing to read is none.
+fn failure(roots: &Roots, result: Result<(), CollectError>, read: bool) -> Option<String> {
+    let why = result.err().filter(|why| read || !matches!(why, CollectError::NoData(_)))?.to_string();
+    let machine = roots.proc.parent().unwrap().display().to_string();
+    Some(format!("# It fails: {}", why.replace(&machine, "")))
 }
 
 /// A line of the exposition without what moves.
