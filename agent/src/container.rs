@@ -31,6 +31,7 @@ mod carriers;
 mod cgroup;
 mod config;
 mod files;
+pub(crate) mod fuzzing;
 mod group;
 mod hierarchy;
 mod names;

@@ -7,13 +7,14 @@ use crate::collector::COLLECTORS;
 use crate::context::Roots;
 use crate::event::MetricSet;
 use crate::record::Recording;
-use crate::{directives, exposition, identity, logs, net, otlp, spool};
+use crate::{container, directives, exposition, identity, logs, net, otlp, spool};
 
 /// Reads some bytes; panics where something is wrong.
 pub type Target = fn(&[u8]);
 
 /// By name.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("cgroup_path", container::fuzzing::path),
     ("log_lines", logs::fuzzing::lines),
     ("glob", logs::fuzzing::glob),
     ("packet", net::fuzzing::packet),
@@ -59,6 +60,11 @@ pub fn collect(roots: &Roots) {
             let _text = set.exposition();
         }
     }
+}
+
+/// The containers on trees of cgroups below `roots`.
+pub fn containers(roots: &Roots) {
+    container::fuzzing::rounds(roots);
 }
 
 /// The directives kept in a data folder.

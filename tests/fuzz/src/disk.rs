@@ -9,13 +9,13 @@ use ao_common::journal::{Class, Fold, Journal, Options, Position};
 use tempfile::TempDir;
 
 /// In memory where the system has such a folder: a target opens a journal for each input.
-fn folder() -> TempDir {
+pub(crate) fn folder() -> TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     made.expect("a folder can be made")
 }
 
-fn write(path: &Path, data: &[u8]) {
+pub(crate) fn write(path: &Path, data: &[u8]) {
     fs::create_dir_all(path.parent().unwrap_or(path)).expect("a folder can be made");
     fs::write(path, data).expect("a file can be written");
 }

@@ -6,6 +6,7 @@
 //! | [`targets`] | the table |
 //! | [`wire`] | targets of what crosses the wire |
 //! | [`disk`] | targets of what lies on disk |
+//! | [`cgroups`] | targets of the files of cgroups, and of what runtimes write of containers |
 //! | [`text`] | targets of what people write |
 //! | [`mutate`] | changes of bytes, from a seed |
 //! | [`run`](mod@run) | runs a target: time and memory are part of what it holds |
@@ -18,6 +19,7 @@ pub mod run;
 pub mod seeds;
 pub mod targets;
 
+pub mod cgroups;
 pub mod disk;
 pub mod text;
 pub mod wire;

@@ -308,6 +308,7 @@ fn disk(put: &mut dyn FnMut(&str, &str, Vec<u8>)) {
             repository(&format!("agent/tests/fixtures/ubuntu-big/proc/{name}")),
         );
     }
+    containers(put);
     let metrics = b"# HELP a_total What \\\\ it\\nis.\n# TYPE a_total counter\na_total{x=\"y\\\"\",} +Inf\n\
         # TYPE h histogram\nh_bucket{le=\"+Inf\"} 3\nh_sum 4.5e-3\nh_count 3\n\
         # TYPE s summary\ns{quantile=\"0.5\"} NaN\ns_sum 1\nplain 7 1790000000000\n";
@@ -336,6 +337,39 @@ fn disk(put: &mut dyn FnMut(&str, &str, Vec<u8>)) {
     put("packet", "expired", ip(1, &[&[11, 0, 0, 0, 0, 0, 0, 0][..], &ip(1, &request)].concat()));
     let recording = "F\t0\tnode_load1\tLoad\nS\t0\t\tcpu=0\tmode=a\\tb\nT\t1000\n0\t1.5\nT\t2000\n0\t#7ff8000000000000\n-\t0\n";
     put("recording", "short", recording.into());
+}
+
+/// Files of cgroups, and paths of every shape.
+fn containers(put: &mut dyn FnMut(&str, &str, Vec<u8>)) {
+    let fixtures = "agent/tests/fixtures";
+    for file in ["cpu.stat", "memory.stat", "memory.events", "io.stat", "io.pressure"] {
+        let slice = format!("{fixtures}/k8s-containerd-v2/sys/fs/cgroup/kubepods.slice");
+        put("cgroups", &format!("v2-{file}"), repository(&format!("{slice}/{file}")));
+    }
+    for (tree, file) in [
+        ("blkio", "blkio.throttle.io_service_bytes_recursive"),
+        ("memory", "memory.stat"),
+        ("cpu", "cpu.stat"),
+    ] {
+        let slice = format!("{fixtures}/k8s-crio-v1/sys/fs/cgroup/{tree}/kubepods.slice");
+        put("cgroups", &format!("v1-{file}"), repository(&format!("{slice}/{file}")));
+    }
+    put("cgroups", "number", b"18446744073709551615\n".to_vec());
+    put("cgroups", "max", b"max 100000\n".to_vec());
+    put("cgroups", "net-dev", repository(&format!("{fixtures}/mixed/proc/net/dev")));
+    let written = br#"{"annotations":{"io.kubernetes.cri.container-type":"container","io.kubernetes.cri.container-name":"app",
+"io.kubernetes.cri.sandbox-name":"web","io.kubernetes.cri.sandbox-namespace":"shop"},"Name":"/x","Config":{"Labels":null}}"#;
+    put("cgroups", "config-json", written.to_vec());
+    let id = "0123456789abcdef".repeat(4);
+    for (name, path) in [
+        ("systemd", format!("/kubepods.slice/kubepods-pod5d0a_4a53.slice/cri-containerd-{id}.scope/init")),
+        ("cgroupfs", format!("/kubepods/burstable/pod5d0a-4a53/{id}")),
+        ("mixture", format!("/system.slice/kubepods-burstable-podu1.slice:cri-containerd:{id}")),
+        ("docker", format!("0::/../docker-{id}.scope/system.slice/ssh.service")),
+        ("podman", format!("/machine.slice/libpod-conmon-{id}.scope")),
+    ] {
+        put("cgroup_path", name, path.into_bytes());
+    }
 }
 
 fn text(put: &mut dyn FnMut(&str, &str, Vec<u8>)) {

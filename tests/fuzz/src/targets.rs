@@ -1,7 +1,7 @@
 //! The table of targets: a name, which is its folder in `corpus/`; what it does; how many mutations of each file of its
 //! corpus `make test` tries; how many MiB it may take at most for one input.
 
-use crate::{disk, text, wire};
+use crate::{cgroups, disk, text, wire};
 
 /// A row.
 #[derive(Clone, Copy)]
@@ -39,6 +39,7 @@ pub fn all() -> Vec<Target> {
         row("kept_clock", disk::clock, 60, 16),
         row("kept_directives", disk::directives, 200, 16),
         row("procfs", disk::procfs, 30, 32),
+        row("cgroups", cgroups::files, 15, 32),
         row("agent_config", text::agent_config, 150, 16),
         row("aggregator_config", text::aggregator_config, 150, 16),
         row("units", text::units, 1_000, 1),
