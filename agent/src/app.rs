@@ -1,6 +1,5 @@
 //! The wiring: starts every source, the batcher, the spool and the uplink; stops them in the order of the data's way.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -11,7 +10,6 @@ use ao_common::clock::Kept;
 use ao_common::health::Health;
 use ao_common::shutdown::{Roll, Tasks};
 use ao_common::telemetry::LogHandle;
-use ao_proto::model::FileId;
 use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
@@ -65,7 +63,7 @@ type Run = fn(&Config, &Start, Context) -> BoxFuture<'static, Result<(), String>
 
 /// What sources need beside their configuration and the context.
 struct Start {
-    checkpoints: Arc<HashMap<FileId, u64>>,
+    log_memory: logs::Memory,
     log_stats: Arc<LogsStats>,
     prober: Arc<Prober>,
     registry: admin::SharedRegistry,
@@ -77,7 +75,7 @@ struct Start {
 const SOURCES: [(&str, Run); 8] = [
     ("collector", |c, s, ctx| wait(collector::run(c.collectors.clone(), ctx, s.registry.clone()))),
     (container::NAME, |c, s, ctx| wait(container::run(c.containers.clone(), ctx, s.registry.clone()))),
-    ("logs", |c, s, ctx| wait(logs::run(c.logs.clone(), ctx, s.checkpoints.clone(), s.log_stats.clone()))),
+    ("logs", |c, s, ctx| wait(logs::run(c.logs.clone(), ctx, s.log_memory.clone(), s.log_stats.clone()))),
     ("latency", |c, s, ctx| wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone())))),
     ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone())))),
     ("otlp", |c, s, ctx| wait(otlp::run(c.otlp.clone(), ctx, s.registry.clone()))),
@@ -128,7 +126,11 @@ pub async fn run(
     let canaries = broadcast::Sender::new(canary::TOKENS);
     let line_metrics = Arc::<LineMetrics>::default();
     let start = Start {
-        checkpoints: opened.checkpoints,
+        log_memory: logs::Memory {
+            checkpoints: opened.checkpoints,
+            durable: opened.durable,
+            folder: Some(config.data_dir.join("escrow")),
+        },
         log_stats,
         prober,
         registry: Arc::clone(&registry),

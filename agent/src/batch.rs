@@ -175,7 +175,6 @@ impl Batcher {
                 self.forgotten.push(file);
                 self.forget();
             }
-            Event::Unread(bytes) => self.spool.unread("logs", bytes),
         }
     }
 

@@ -4,12 +4,16 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ao_proto::model::FileId;
 use ao_proto::v1::Directives;
 use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::event::Event;
+
+/// How far a log file is in the spool, fsynced; `None` where the spool knows nothing of it.
+pub type Durable = Arc<dyn Fn(FileId) -> Option<u64> + Send + Sync>;
 
 /// Handed to each source's `run`. Cheap to clone.
 #[derive(Clone)]

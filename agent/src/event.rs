@@ -19,8 +19,6 @@ pub enum Event {
     Spans(SpanChunk),
     /// A log file is gone and read to its end: its checkpoint need not be kept.
     Forget(FileId),
-    /// Bytes of a log file that went before they were read.
-    Unread(u64),
 }
 
 /// Samples of one time from one source. Texts lie in one arena, so that a collection allocates next to nothing.
@@ -250,9 +248,12 @@ pub struct LogChunk {
     pub lines: Vec<Line>,
     /// Their texts, one behind the other.
     pub text: String,
-    /// Lines of this part of the file that the pipeline's stages left out.
+    /// Lines of this part of the file that the pipeline's stages left out, and bytes of it that are never read.
     pub dropped: Vec<Dropped>,
 }
+
+/// Why bytes of log files are dropped that nobody has read; their number of lines is not known.
+pub const ABANDONED: &str = "abandoned";
 
 /// Lines that go no further.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@
 //! | [`identity`] | what makes a file the same file |
 //! | [`follow`] | which file is read next; rotation, deletion, limits |
 //! | [`tail`] | one file, a part at a time; [`lines`] cuts it, [`cri`] and [`plain`] read the lines |
+//! | [`escrow`] | unread bytes of files that lost their names; [`notes`] says what they are |
 //! | [`once`] | files read once, for people who look |
 //! | [`join`] | lines into chunks with spans; partial lines |
 //!
@@ -24,6 +25,7 @@
 mod api;
 mod cri;
 mod discover;
+mod escrow;
 mod follow;
 pub(crate) mod fuzzing;
 mod identity;
@@ -31,6 +33,7 @@ mod join;
 mod lines;
 pub mod metrics;
 mod names;
+mod notes;
 pub(crate) mod once;
 mod plain;
 mod tail;
@@ -51,10 +54,11 @@ use tokio_util::sync::CancellationToken;
 pub use self::api::LogsStats;
 use self::api::{Format, Origin, PODS};
 use self::discover::{Discover, Want};
+use self::escrow::Escrow;
 use self::follow::{Follow, Handed, Settings};
 use self::tail::Reading;
 use self::watch::Inbox;
-use crate::context::Context;
+use crate::context::{Context, Durable};
 use crate::event::MOST_TOGETHER;
 use crate::glob::Pattern;
 
@@ -82,6 +86,9 @@ pub struct Config {
     pub open_files: usize,
     /// How long a file without a name, or a line without an end, is waited for before it counts as complete.
     pub linger: Span,
+    /// Unread bytes kept of files that were deleted, or, where a hard link cannot be made, rotated. Of more than that the
+    /// oldest are given up, which the ledger counts as dropped{reason="abandoned"}.
+    pub escrow: Size,
     /// How often everything is looked at, in case that the kernel kept something from us.
     pub rescan: Span,
 }
@@ -120,6 +127,7 @@ impl Default for Config {
             from: Begin::Beginning,
             open_files: 512,
             linger: Span::secs(5),
+            escrow: Size::mib(1024),
             rescan: Span::secs(60),
         }
     }
@@ -160,29 +168,53 @@ pub enum LogsError {
     Reader(#[from] tokio::task::JoinError),
 }
 
-/// Reads logs until the context says stop. `checkpoints`: how far each file is stored, which is where reading begins.
+/// What outlives a process.
+#[derive(Clone)]
+pub struct Memory {
+    /// How far each file was stored at the start, which is where reading begins.
+    pub checkpoints: Arc<HashMap<FileId, u64>>,
+    /// How far each is now.
+    pub durable: Durable,
+    /// Where unread bytes are kept of files that lost their names; `None`: only as long as the process lives.
+    pub folder: Option<PathBuf>,
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self { checkpoints: Arc::default(), durable: Arc::new(|_| None), folder: None }
+    }
+}
+
+/// Reads logs until the context says stop.
 ///
 /// # Errors
 /// The configuration cannot be used, or the kernel gives no inotify instance.
 pub async fn run(
     config: Config,
     ctx: Context,
-    checkpoints: Arc<HashMap<FileId, u64>>,
+    memory: Memory,
     stats: Arc<LogsStats>,
 ) -> Result<(), LogsError> {
     config.check()?;
     let max_line = config.max_line.0 as usize;
     let inbox = Arc::new(Inbox::default());
     let discover = Discover::new(wants(&config)?, inbox.clone(), stats.clone())?;
+    let escrow = memory.folder.and_then(|folder| {
+        let is_stored = |id| memory.checkpoints.contains_key(&id);
+        let opened = Escrow::open(&folder, config.escrow.0, is_stored);
+        let failed = |error| tracing::warn!(folder = %folder.display(), %error, "log files without a name are kept by this process alone");
+        opened.map_err(failed).ok()
+    });
     let settings = Settings {
         open_files: config.open_files.max(1),
         linger: config.linger.0,
         rescan: config.rescan.0,
-        skip_existing: config.from == Begin::End && checkpoints.is_empty(),
-        checkpoints,
+        skip_existing: config.from == Begin::End && memory.checkpoints.is_empty(),
+        checkpoints: memory.checkpoints,
+        durable: memory.durable,
         origin: Box::new(move |want, path| origin(&config, want, path)),
     };
-    let follow = Follow::new(settings, discover, Reading::new(max_line, stats));
+    let follow = Follow::new(settings, discover, escrow, Reading::new(max_line, stats));
 
     // Whether the context ends or this future is dropped: the thread must.
     let stop = ctx.shutdown.child_token();

@@ -39,12 +39,12 @@ use ao_common::units::{Size, Span};
 use ao_proto::class::{self, CLASSES};
 use ao_proto::model::FileId;
 use ao_proto::queue::{self, Lane, QUEUES};
-use ao_proto::v1::Class;
 use serde::Deserialize;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tracing::warn;
 
+use crate::context::Durable;
 use crate::metrics::Metrics;
 use crate::spool::checkpoints::Checkpoints;
 use crate::spool::fold::Fold;
@@ -52,7 +52,9 @@ use crate::spool::lane::Choice;
 use crate::spool::writer::{Waiting, Writer};
 
 pub use crate::spool::acks::Acks;
-pub(crate) use crate::spool::api::{Count, Draft, Fate, Frame};
+#[cfg(test)]
+pub(crate) use crate::spool::api::Count;
+pub(crate) use crate::spool::api::{Draft, Fate, Frame};
 pub use crate::spool::error::SpoolError;
 pub use crate::spool::ledger::Ledger;
 pub(crate) use crate::spool::ledger::Newest;
@@ -97,8 +99,10 @@ pub struct Opened {
     pub ledger: Arc<Ledger>,
     /// This agent's id: drawn once, kept in the data folder.
     pub agent: [u8; 16],
-    /// How far each log file is in the spool.
+    /// How far each log file was in the spool when it was opened.
     pub checkpoints: Arc<HashMap<FileId, u64>>,
+    /// How far each is now.
+    pub durable: Durable,
     /// Every epoch that may still have frames in the spool.
     pub epochs: Vec<u64>,
 }
@@ -109,7 +113,6 @@ pub struct Spool {
     drafts: Vec<mpsc::Sender<Waiting>>,
     room: Arc<Semaphore>,
     writers: JoinSet<()>,
-    acks: Arc<Acks>,
 }
 
 /// Frames of a class that wait for the disk, and bytes of all that wait.
@@ -142,12 +145,8 @@ pub fn open(data_dir: &Path, config: &Config, metrics: Arc<Metrics>) -> Result<O
     let pace = Arc::new(Pace::new(config.fresh_within.0));
     let acks = Arc::new(Acks::open(&journal, &path, Arc::clone(&ledger), Arc::clone(&pace))?);
     let mut epochs: Vec<u64> = (0..QUEUES.len()).flat_map(|n| ledger.book(n).epochs.clone()).collect();
-    let mut spool = Spool {
-        drafts: Vec::new(),
-        room: Arc::new(Semaphore::new(WAITING_BYTES)),
-        writers: JoinSet::new(),
-        acks: Arc::clone(&acks),
-    };
+    let mut spool =
+        Spool { drafts: Vec::new(), room: Arc::new(Semaphore::new(WAITING_BYTES)), writers: JoinSet::new() };
     for (class, checkpoints) in CLASSES.iter().zip(&checkpoints) {
         let queues = Lane::ALL.map(|lane| queue::number((*class).into(), lane.number()).unwrap_or_default());
         let mine = Lane::ALL.map(|_| (rand::random(), 1));
@@ -171,8 +170,9 @@ pub fn open(data_dir: &Path, config: &Config, metrics: Arc<Metrics>) -> Result<O
         spool.drafts.push(sender);
         spool.writers.spawn(writer.run(drafts));
     }
-    let checkpoints = Arc::new(checkpoints.iter().flat_map(|files| files.all()).collect());
-    Ok(Opened { spool, journal, acks, ledger, agent, checkpoints, epochs })
+    let known = Arc::new(checkpoints.iter().flat_map(|files| files.all()).collect());
+    let durable: Durable = Arc::new(move |file| checkpoints.iter().filter_map(|files| files.end(file)).max());
+    Ok(Opened { spool, journal, acks, ledger, agent, checkpoints: known, durable, epochs })
 }
 
 impl Spool {
@@ -186,12 +186,6 @@ impl Spool {
             // A writer ends only behind its sender, unless it has failed.
             warn!("the spool's writer has ended; a frame was not taken");
         }
-    }
-
-    /// Bytes of log files that went before they were read: in the ledger read and dropped.
-    pub(crate) fn unread(&self, source: &str, bytes: u64) {
-        let queue = queue::number(Class::Logs.into(), Lane::Fresh.number()).unwrap_or_default();
-        self.acks.unread(queue, source, Count { records: 0, bytes });
     }
 
     /// Waits until all is on disk.

@@ -107,7 +107,7 @@ async fn follow<W: Write>(
     let node = Arc::new(node);
     let context = Context { events, directives, node, shutdown: shutdown.clone() };
     let logs = logs::Config { from: Begin::End, ..config.logs.clone() };
-    let source = logs::run(logs, context, Arc::default(), Arc::default());
+    let source = logs::run(logs, context, logs::Memory::default(), Arc::default());
     tokio::pin!(source);
     loop {
         let due = screen

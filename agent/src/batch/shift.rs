@@ -99,7 +99,7 @@ impl Shifter {
             Event::Metrics(set) => (set.source, self.set(&view, set)),
             Event::Logs(chunk) => return self.bring_lines(chunk),
             Event::Spans(chunk) => (chunk.source, self.spans(&view, chunk)),
-            Event::Forget(_) | Event::Unread(_) => return,
+            Event::Forget(_) => return,
         };
         self.count(source, moved);
     }

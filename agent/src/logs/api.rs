@@ -74,6 +74,10 @@ pub struct LogsStats {
     pub partials_split: AtomicU64,
     /// Lines with bytes that are not UTF-8; these became U+FFFD.
     pub invalid_utf8: AtomicU64,
+    /// Hard links made to files that lost their names before they were stored.
+    pub escrow_linked: AtomicU64,
+    /// Bytes copied of such files.
+    pub escrow_copied_bytes: AtomicU64,
     /// Lines of a container log that are not in its format; handed over as they are.
     pub malformed: AtomicU64,
     /// Pipes, sockets and devices under a name that is wanted.

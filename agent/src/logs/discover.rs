@@ -59,6 +59,14 @@ impl Discover {
         std::mem::take(&mut self.missing)
     }
 
+    /// Whether the folders are there in which this wanted file would be, so that its absence says that it is gone.
+    pub(super) fn is_there(&self, path: &Path) -> bool {
+        let bases =
+            self.wants.iter().flat_map(|w| &w.patterns).filter(|p| p.matches(path)).map(Pattern::base);
+        let is_filled = |dir: &Path| fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some());
+        path.parent().is_some_and(Path::is_dir) || bases.into_iter().any(is_filled)
+    }
+
     /// Which component wants this file, by its number.
     pub(super) fn wanted(&self, path: &Path) -> Option<usize> {
         self.wants.iter().position(|want| {

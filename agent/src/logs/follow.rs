@@ -7,6 +7,7 @@
 //! that lost its name (renamed, deleted) stays open until it was read to its end and nothing came for `linger`.
 
 mod ends;
+mod keep;
 mod look;
 mod rescue;
 
@@ -22,10 +23,12 @@ use ao_proto::model::FileId;
 
 use super::api::{Format, LogsStats, Origin};
 use super::discover::Discover;
+use super::escrow::Escrow;
 use super::identity::Node;
 use super::join::Joiner;
 use super::tail::{self, Place, Reading, Tail, Turn};
 use super::watch::Inbox;
+use crate::context::Durable;
 use crate::event::Event;
 
 /// Time between two rounds while files are written to: a line is read this much later at most.
@@ -60,8 +63,10 @@ pub(super) struct Settings {
     pub rescan: Duration,
     /// Leaves out what files without checkpoint hold when the source starts.
     pub skip_existing: bool,
-    /// How far each file is stored.
+    /// How far each file was stored at the start.
     pub checkpoints: Arc<HashMap<FileId, u64>>,
+    /// How far each is now.
+    pub durable: Durable,
     pub origin: Origins,
 }
 
@@ -76,6 +81,7 @@ struct Chain {
 pub(super) struct Follow {
     settings: Settings,
     discover: Discover,
+    escrow: Option<Escrow>,
     reading: Reading,
     stats: Arc<LogsStats>,
     chains: HashMap<Arc<Path>, Chain>,
@@ -90,6 +96,13 @@ pub(super) struct Follow {
     opened: VecDeque<Node>,
     /// When to look at a file again of which nothing more may be heard.
     due: BinaryHeap<Reverse<(Instant, Node)>>,
+    /// Files that just lost their names.
+    unnamed: Vec<Node>,
+    /// Files without their name whose unread bytes are cared for, the oldest first.
+    kept: VecDeque<Node>,
+    /// Files that are gone, and how far they have to be stored to be forgotten.
+    leaving: Vec<(FileId, u64)>,
+    sweep_at: Instant,
     starting: bool,
     /// Files with a checkpoint that were not seen yet, and when to give them up.
     lost: HashSet<FileId>,
@@ -99,14 +112,21 @@ pub(super) struct Follow {
 }
 
 impl Follow {
-    pub(super) fn new(settings: Settings, discover: Discover, reading: Reading) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        discover: Discover,
+        escrow: Option<Escrow>,
+        reading: Reading,
+    ) -> Self {
         let stats = reading.stats.clone();
         let lost = settings.checkpoints.keys().copied().collect();
         let forget_at = Instant::now() + LOST;
         let (chains, tails, at, left_out, ready, opened, due, out) = Default::default();
+        let (unnamed, kept, leaving) = Default::default();
         Self {
             settings,
             discover,
+            escrow,
             reading,
             stats,
             chains,
@@ -116,6 +136,10 @@ impl Follow {
             ready,
             opened,
             due,
+            unnamed,
+            kept,
+            leaving,
+            sweep_at: Instant::now(),
             starting: true,
             lost,
             forget_at,
@@ -126,15 +150,22 @@ impl Follow {
     /// Runs until the inbox says stop or `send` does. Returns what could not be handed over before.
     pub(super) fn run(mut self, inbox: &Inbox, send: &mut HandOver<'_>) -> Vec<Event> {
         self.rescan();
+        self.restore();
+        self.keep_unnamed();
         self.starting = false;
+        if !self.hand_over(send) {
+            return Vec::new();
+        }
         let mut next_rescan = Instant::now() + self.rescan_after();
         let mut pace = Instant::now();
         loop {
+            let is_calm = self.leaving.is_empty() && self.kept.is_empty();
+            let until = if is_calm { next_rescan } else { next_rescan.min(self.sweep_at) };
             let changes = match self.due.peek() {
                 _ if !self.out.is_empty() => inbox.wait(Instant::now(), next_rescan),
                 _ if !self.ready.is_empty() => inbox.poll(),
-                Some(Reverse((due, _))) => inbox.wait(pace, next_rescan.min(*due)),
-                None => inbox.wait(pace, next_rescan),
+                Some(Reverse((due, _))) => inbox.wait(pace, until.min(*due)),
+                None => inbox.wait(pace, until),
             };
             if self.ready.is_empty() {
                 pace = Instant::now() + PACE;
@@ -159,19 +190,29 @@ impl Follow {
             if self.out.is_empty() {
                 self.next(now);
             }
-            let mut waiting = std::mem::take(&mut self.out).into_iter();
-            while let Some(event) = waiting.next() {
-                match send(event) {
-                    Handed::Over => {}
-                    Handed::Back(event) => {
-                        self.out.push(*event);
-                        self.out.extend(waiting);
-                        break;
-                    }
-                    Handed::Never => return Vec::new(),
-                }
+            self.keep_unnamed();
+            self.sweep();
+            if !self.hand_over(send) {
+                return Vec::new();
             }
         }
+    }
+
+    /// Hands over what there is, until there is no room. Says whether anybody wants it.
+    fn hand_over(&mut self, send: &mut HandOver<'_>) -> bool {
+        let mut waiting = std::mem::take(&mut self.out).into_iter();
+        while let Some(event) = waiting.next() {
+            match send(event) {
+                Handed::Over => {}
+                Handed::Back(event) => {
+                    self.out.push(*event);
+                    self.out.extend(waiting);
+                    break;
+                }
+                Handed::Never => return false,
+            }
+        }
+        true
     }
 
     /// Does what is to be done next.
@@ -191,7 +232,9 @@ impl Follow {
     /// Files that the spool knows and that were not seen for a day: they went while nobody watched.
     fn forget_lost(&mut self) {
         self.forget_at += LOST;
-        self.out.extend(self.lost.drain().map(Event::Forget));
+        for id in std::mem::take(&mut self.lost) {
+            self.forget(id);
+        }
     }
 
     fn rescan_after(&self) -> Duration {
@@ -253,13 +296,14 @@ impl Follow {
 
     /// Opens it if need be, finds where to begin if that is not known, and reads.
     fn read(&mut self, node: Node, ended: bool) -> io::Result<Turn> {
-        if self.tails.get(&node).is_some_and(|t| t.file.is_none() && t.place != Place::Gone) {
+        let may_open = |t: &Tail| t.file.is_none() && (t.place != Place::Gone || t.care.kept.is_some());
+        if self.tails.get(&node).is_some_and(may_open) {
             self.make_room(true);
         }
         let Some(tail) = self.tails.get_mut(&node) else { return Ok(Turn::End) };
         if tail.file.is_none() {
             match tail::open(&tail.path) {
-                Ok((file, meta)) if Node::of(&meta) == node => {
+                Ok((file, meta)) if Node::of(&meta) == node || tail.is_copied() => {
                     tail.file = Some(file);
                     self.opened.push_back(node);
                     self.stats.files_open.store(self.opened.len() as u64, Relaxed);
@@ -293,6 +337,7 @@ impl Follow {
             self.drop_tail(node);
             return Ok(());
         }
+        self.note(node, id, head.first_line(ended).unwrap_or_default());
         let Some(tail) = self.tails.get_mut(&node) else { return Ok(()) };
         match stored {
             Some(stored) if stored <= size => tail.pos = stored,

@@ -113,6 +113,13 @@ impl Prefix {
     }
 }
 
+/// The hash of a first line alone: what a file has in common with its compressed copy.
+pub(super) fn print(first: &[u8]) -> FileId {
+    let mut hash = Fnv::default();
+    hash.add(first);
+    FileId(hash.0.to_le_bytes())
+}
+
 /// FNV-1a with 128 bits (draft-eastlake-fnv): at most 1 KiB per file goes through it, and its result must never
 /// change, since it lies in spools.
 struct Fnv(u128);

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use ao_proto::model::{FileId, FileSpan};
 
 use super::api::{LogsStats, Origin, Record};
-use crate::event::{Event, Line, LogChunk};
+use crate::event::{ABANDONED, Dropped, Event, Line, LogChunk};
 
 /// Text of one chunk after which the next one is begun.
 const CHUNK: usize = 256 << 10;
@@ -146,6 +146,24 @@ impl Joiner {
         if !self.is_open() && self.held() >= CHUNK * 2 {
             self.close(out);
         }
+    }
+
+    /// The bytes of `file` from `from` to `to` are never read: says so, behind all that came before.
+    pub(super) fn abandon(&mut self, file: FileId, from: u64, to: u64, out: &mut Vec<Event>) {
+        self.begin(file, from, out);
+        self.give_up(out);
+        let span = FileSpan { file, start: from, end: to };
+        out.push(Event::Logs(LogChunk {
+            source: "logs",
+            labels: self.origin.labels[0].clone(),
+            pod: self.origin.pod.clone(),
+            file: Some(span),
+            bytes: 0,
+            lines: Vec::new(),
+            text: String::new(),
+            dropped: vec![Dropped { reason: ABANDONED.into(), records: 0, bytes: to - from }],
+        }));
+        self.span = Some(FileSpan { start: to, ..span });
     }
 
     /// Bytes of what was not handed over.

@@ -44,6 +44,12 @@ impl Collector for LogsCollector {
                 "Bytes of files that went or were emptied before they were read",
                 &s.unread_bytes,
             ),
+            ("escrow_linked", "Hard links to files that lost their names unread", &s.escrow_linked),
+            (
+                "escrow_copied_bytes",
+                "Bytes copied of files that lost their names unread",
+                &s.escrow_copied_bytes,
+            ),
             ("cuts", "Cuts within lines longer than max_line", &s.cuts),
             ("partials_split", "Partial lines whose rest did not come in time", &s.partials_split),
             ("invalid_utf8_lines", "Lines with bytes that are not UTF-8", &s.invalid_utf8),

@@ -11,6 +11,7 @@ use ao_common::clock::now_ns;
 use ao_proto::model::FileId;
 
 use super::api::{Format, LogsStats};
+use super::escrow::{Care, Kept};
 use super::identity::{Head, Node, Prefix};
 use super::join::Joiner;
 use super::lines::{Lines, Piece};
@@ -50,6 +51,8 @@ pub(super) struct Tail {
     pub skipped: bool,
     /// It was there when the source started.
     pub existed: bool,
+    /// What was done to find it again after a restart.
+    pub care: Care,
     /// It was emptied in place: checkpoints speak of what it held before.
     pub rewritten: bool,
     prefix: Option<Prefix>,
@@ -129,6 +132,7 @@ impl Tail {
             armed: false,
             skipped: false,
             existed: false,
+            care: Care::default(),
             rewritten: false,
             prefix: None,
             decoder,
@@ -157,9 +161,14 @@ impl Tail {
         self.file.as_ref().map_or(Ok(0), |file| file.metadata().map(|m| m.len()))
     }
 
-    /// Bytes that were there and were not taken in.
-    pub(super) fn unread(&self) -> u64 {
-        self.seen.max(self.size).saturating_sub(self.pos)
+    /// What is read is its copy in escrow.
+    pub(super) fn is_copied(&self) -> bool {
+        self.place == Place::Gone && self.care.kept == Some(Kept::Copy)
+    }
+
+    /// Whether it can be opened again.
+    pub(super) fn may_close(&self) -> bool {
+        self.place == Place::Live || self.care.kept == Some(Kept::Link)
     }
 
     /// Leaves out what is there: goes on behind its last line end.

@@ -1,5 +1,6 @@
 //! The source on real files.
 
+mod escrow;
 mod hostile;
 mod rescue;
 mod rig;

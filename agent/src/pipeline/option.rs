@@ -11,6 +11,7 @@ use serde_yaml_ng::Value as Yaml;
 
 use super::api::Stage;
 use super::dialect;
+use crate::event::ABANDONED;
 use crate::metrics::lines::LineMetrics;
 
 /// A stage's row in the table.
@@ -39,7 +40,7 @@ pub(crate) struct Site {
 /// Different reasons in one configuration: each is kept and sent by itself.
 const REASONS: usize = 32;
 /// What the ledger says by itself.
-const RESERVED: [&str; 4] = ["shed", "refused", "damaged", "unread"];
+const RESERVED: [&str; 4] = ["shed", "refused", "damaged", ABANDONED];
 
 impl Site {
     /// The reason that a stage gives for what it drops.

@@ -27,11 +27,12 @@ pub(super) struct Order {
     owed: u64,
 }
 
-/// A line that a stage dropped.
+/// A line that a stage dropped, or bytes that were never read.
 struct Gone {
     reason: Arc<str>,
     file: FileId,
     end: u64,
+    records: u64,
     bytes: u64,
 }
 
@@ -42,6 +43,12 @@ impl Order {
     /// The chunk's lines; its span is kept for [`Order::gather`].
     pub(super) fn split(&mut self, chunk: LogChunk) -> Vec<Entry> {
         self.spans.extend(chunk.file.filter(|span| span.start < span.end));
+        if let Some(span) = chunk.file {
+            self.dropped.extend(chunk.dropped.iter().map(|sum| {
+                let Dropped { reason, records, bytes } = sum.clone();
+                Gone { reason, file: span.file, end: span.end, records, bytes }
+            }));
+        }
         self.bytes += chunk.lines.iter().map(|line| u64::from(line.raw)).sum::<u64>();
         entries(chunk)
     }
@@ -59,7 +66,13 @@ impl Order {
         for (reason, entry) in out.dropped {
             let bytes = entry.places().map(|place| place.bytes).sum();
             self.bytes = self.bytes.saturating_sub(bytes);
-            self.dropped.push(Gone { reason, file: entry.place.file, end: entry.place.end, bytes });
+            self.dropped.push(Gone {
+                reason,
+                file: entry.place.file,
+                end: entry.place.end,
+                records: 1,
+                bytes,
+            });
         }
         let mut cuts = Cuts::new();
         stages.held(&mut |place| {
@@ -124,11 +137,12 @@ impl Order {
             if here {
                 match sums.iter_mut().find(|sum| sum.reason == gone.reason) {
                     Some(sum) => {
-                        sum.records += 1;
+                        sum.records += gone.records;
                         sum.bytes += gone.bytes;
                     }
                     None => {
-                        sums.push(Dropped { reason: Arc::clone(&gone.reason), records: 1, bytes: gone.bytes })
+                        let reason = Arc::clone(&gone.reason);
+                        sums.push(Dropped { reason, records: gone.records, bytes: gone.bytes });
                     }
                 }
             }

@@ -125,11 +125,6 @@ impl Acks {
         self.note(queue, &frame.source, Settled { resent: frame.count, ..Settled::default() });
     }
 
-    /// Bytes of files that went before they were read; of so many lines, where that is known.
-    pub(crate) fn unread(&self, queue: usize, source: &str, count: Count) {
-        self.note(queue, source, Settled { unread: count, ..Settled::default() });
-    }
-
     fn note(&self, queue: usize, source: &str, settled: Settled) {
         let tally = Tally::from([(source.to_owned(), settled)]);
         self.ledger.book(queue).note(&tally);

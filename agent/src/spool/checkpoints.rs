@@ -69,6 +69,11 @@ impl Checkpoints {
         (state.turn, state.ends.iter().map(|(file, end)| (*file, *end)).collect())
     }
 
+    /// How far this file is.
+    pub(crate) fn end(&self, file: FileId) -> Option<u64> {
+        self.opened().ends.get(&file).copied()
+    }
+
     /// All of them.
     pub(crate) fn all(&self) -> HashMap<FileId, u64> {
         self.opened().ends.clone()

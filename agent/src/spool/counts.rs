@@ -34,7 +34,7 @@ pub(crate) struct Settled {
     pub(crate) refused: Count,
     /// Lost to damage of the spool.
     pub(crate) damaged: Count,
-    /// Of log files that went before they were read.
+    /// Of log files that went before they were read, in folders of builds that did not count them with a frame.
     pub(crate) unread: Count,
     /// Sent again; part of what is delivered.
     pub(crate) resent: Count,

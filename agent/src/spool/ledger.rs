@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ao_proto::queue::QUEUES;
 
+use crate::event::ABANDONED;
 use crate::spool::api::{Count, Fate, Frame};
 use crate::spool::counts::Tally;
 
@@ -94,6 +95,9 @@ impl Ledger {
                 let line = lines.entry((class, source.clone())).or_default();
                 // What was never opened was read, as far as the balance goes.
                 line.read += settled.unread;
+                if settled.unread != Count::default() {
+                    *line.left_out.entry(ABANDONED.to_owned()).or_default() += settled.unread;
+                }
                 line.settled += *settled;
             }
         }
@@ -106,7 +110,7 @@ impl Ledger {
 pub(crate) struct Line {
     pub(crate) read: Count,
     pub(crate) shed: Count,
-    /// By rules, by reason.
+    /// By rules, by reason; and bytes of log files that were never read.
     pub(crate) left_out: BTreeMap<String, Count>,
     pub(crate) settled: crate::spool::counts::Settled,
 }
@@ -115,8 +119,7 @@ impl Line {
     /// Given up, by reason.
     pub(crate) fn dropped(&self) -> impl Iterator<Item = (&str, Count)> {
         let s = &self.settled;
-        let ours =
-            [("shed", self.shed), ("refused", s.refused), ("damaged", s.damaged), ("unread", s.unread)];
+        let ours = [("shed", self.shed), ("refused", s.refused), ("damaged", s.damaged)];
         ours.into_iter().chain(self.left_out.iter().map(|(reason, count)| (&**reason, *count)))
     }
 
@@ -264,7 +267,7 @@ mod tests {
         assert_eq!(step(&mut |book| _ = book.balance(newest)), 0);
         let line = line(&ledger);
         let records: Vec<_> = line.dropped().map(|(reason, count)| (reason, count.records)).collect();
-        let wanted = [("shed", 3), ("refused", 2), ("damaged", 4), ("unread", 0), ("debug", 5)];
+        let wanted = [("shed", 3), ("refused", 2), ("damaged", 4), ("debug", 5)];
         assert_eq!(records, wanted);
         assert_eq!((line.read.records, line.settled.delivered.bytes), (26, 1_200));
     }

@@ -5,34 +5,25 @@ use std::time::Instant;
 
 use super::super::api::LogsStats;
 use super::super::identity::Node;
-use super::super::tail::{Place, Tail, Turn};
+use super::super::tail::{Place, Turn};
 use super::Follow;
-use crate::event::Event;
 
 impl Follow {
     /// Emptied in place: what it holds now is another file, as far as lines are concerned.
     pub(super) fn truncated(&mut self, node: Node) {
         LogsStats::add(&self.stats.truncated, 1);
         let Some(tail) = self.tails.get_mut(&node) else { return };
-        let (pos, path, tail_stem) = (tail.pos, tail.path.clone(), tail.stem.clone());
-        let unread = tail.unread();
+        let (pos, path, stem) = (tail.pos, tail.path.clone(), tail.stem.clone());
+        let seen = tail.seen.max(tail.size);
         let Some(old) = tail.restart() else { return self.make_ready(node) };
         if !self.adopt_copy(node, old, pos, &path) {
-            if let Some(chain) = self.chains.get_mut(&tail_stem) {
+            if let Some(chain) = self.chains.get_mut(&stem) {
                 chain.joiner.give_up(&mut self.out);
             }
-            self.unread(unread);
-            self.out.push(Event::Forget(old));
+            self.unread(&stem, old, pos, seen);
+            self.forget(old);
         }
         self.make_ready(node);
-    }
-
-    /// Bytes that nobody will read any more.
-    fn unread(&mut self, bytes: u64) {
-        if bytes > 0 {
-            LogsStats::add(&self.stats.unread_bytes, bytes);
-            self.out.push(Event::Unread(bytes));
-        }
     }
 
     /// Everything there is was read.
@@ -47,12 +38,16 @@ impl Follow {
                 self.due.push(Reverse((due, node)));
             }
         }
+        let has_grown = tail.place != Place::Live && tail.size > tail.care.noted.unwrap_or(0);
         if !tail.caught_up {
             tail.caught_up = true;
             let next = chain.tails.iter().skip_while(|n| **n != node).nth(1).copied();
             if let Some(next) = next {
                 self.make_ready(next);
             }
+        }
+        if has_grown {
+            self.keep(node);
         }
     }
 
@@ -98,14 +93,22 @@ impl Follow {
         }
     }
 
-    /// The file is gone and was read to its end.
-    fn finish(&mut self, node: Node) {
-        let was_open = self.tails.get(&node).is_some_and(|t| t.file.is_some());
-        let id = self.tails.get(&node).and_then(|t| t.id);
-        let unread = self.tails.get(&node).map_or(0, Tail::unread);
+    /// The file is gone, and was read to its end or given up.
+    pub(super) fn finish(&mut self, node: Node) {
+        let Some(tail) = self.tails.get(&node) else { return };
+        let (was_open, is_noted, stem) = (tail.file.is_some(), tail.care.noted.is_some(), tail.stem.clone());
+        let (pos, end) = (tail.pos, tail.seen.max(tail.size).max(tail.pos));
+        // One that was never opened has no first line that is known.
+        let id = tail.id.or_else(|| (pos < end).then(|| node.id(&[])));
+        if let Some(id) = id {
+            self.unread(&stem, id, pos, end);
+        }
         self.drop_tail(node);
-        self.unread(unread);
-        self.out.extend(id.map(Event::Forget));
+        match id {
+            Some(id) if is_noted => self.leave(id, end),
+            Some(id) => self.forget(id),
+            None => {}
+        }
         LogsStats::add(if was_open { &self.stats.finished } else { &self.stats.abandoned }, 1);
     }
 
@@ -119,8 +122,8 @@ impl Follow {
     }
 
     /// Closes files that have nothing to read, until one more may be opened. Says whether it may; with `must`, files
-    /// with unread bytes are closed too, which are opened again at their turn. One without its name is never closed:
-    /// it could not be found again.
+    /// with unread bytes are closed too, which are opened again at their turn. One that has neither its name nor a link
+    /// in escrow is never closed: it could not be found again.
     pub(super) fn make_room(&mut self, must: bool) -> bool {
         for _ in 0..self.opened.len() {
             if self.opened.len() < self.settings.open_files {
@@ -128,7 +131,7 @@ impl Follow {
             }
             let Some(node) = self.opened.pop_front() else { break };
             match self.tails.get_mut(&node) {
-                Some(tail) if tail.place != Place::Live || !must && (tail.queued || !tail.caught_up) => {
+                Some(tail) if !tail.may_close() || !must && (tail.queued || !tail.caught_up) => {
                     self.opened.push_back(node);
                 }
                 Some(tail) => tail.file = None,

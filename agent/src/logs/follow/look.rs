@@ -70,7 +70,11 @@ impl Follow {
             if tail.place == Place::Gone || !self.at.contains_key(&tail.path) {
                 tail.path = path.to_path_buf();
             }
+            let before = tail.place;
             tail.place = if *tail.path == *tail.stem { Place::Live } else { Place::Aside };
+            if before == Place::Live && tail.place == Place::Aside {
+                self.unnamed.push(node);
+            }
             self.at.insert(path.to_path_buf(), node);
             if changed || meta.len() != tail.size {
                 self.make_ready(node);
@@ -130,6 +134,9 @@ impl Follow {
         let live = tail.place == Place::Live;
         tail.seen = meta.len();
         tail.existed = starting;
+        if !live {
+            self.unnamed.push(node);
+        }
         // One that was rotated away before it was ever seen stands before the one that has its name now.
         let Some(chain) = self.chains.get_mut(&stem) else { return };
         let place = match chain.tails.back() {
@@ -189,6 +196,7 @@ impl Follow {
         {
             tail.place = if other.is_some() { Place::Aside } else { Place::Gone };
             tail.path = other.unwrap_or_else(|| path.to_path_buf());
+            self.unnamed.push(node);
             self.make_ready(node);
         }
     }

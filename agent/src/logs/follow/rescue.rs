@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use ao_proto::model::FileId;
 
 use super::super::api::LogsStats;
-use super::super::identity::{Head, Node};
+use super::super::identity::{self, Head, Node};
 use super::super::names;
 use super::super::tail::{self, Place, Tail};
 use super::Follow;
@@ -99,11 +99,15 @@ impl Follow {
         tail.place = Place::Aside;
         if let (Some((id, pos)), Some(first)) = (known, beside.head.first_line(true)) {
             tail.is(id, first, pos);
+            if let Some(escrow) = &mut self.escrow {
+                escrow.begun(id, &tail.stem, identity::print(first));
+            }
             self.lost.remove(&id);
         }
         self.at.insert(beside.path, node);
         self.tails.insert(node, tail);
         self.opened.push_back(node);
+        self.unnamed.push(node);
         LogsStats::add(&self.stats.adopted, 1);
         self.gauges();
         self.make_ready(node);
