@@ -130,7 +130,7 @@ impl<'a> Call<'a> {
         let (uplink, shared) = (self.uplink, &self.shared);
         match message {
             Message::Ack(Ack { epoch, sequence }) => {
-                let Some((queue, done)) = shared.flight().ack(epoch, sequence) else { return Ok(()) };
+                let Some((queue, done)) = shared.acked(epoch, sequence) else { return Ok(()) };
                 let answered = done.sent.iter().filter(|sent| sent.bytes > 0);
                 let (frames, bytes) = answered.fold((0, 0), |(n, bytes), sent| (n + 1, bytes + sent.bytes));
                 let label = QueueLabel::of(QUEUES[queue]);
@@ -139,15 +139,12 @@ impl<'a> Call<'a> {
                 if let Some(first) = done.sent.iter().find(|sent| sent.bytes > 0) {
                     shared.gate.acked(self.lane, bytes, first.at.elapsed());
                 }
-                shared.done(queue, &done);
             }
             Message::Refused(Refused { epoch, sequence, reason }) => {
-                let refused = shared.flight().refused(epoch, sequence);
-                let Some((room, queue, done)) = refused else { return Ok(()) };
+                let Some((room, queue)) = shared.refused(epoch, sequence) else { return Ok(()) };
                 warn!(reason, queue = QUEUES[queue].name(), "the aggregator refused a frame; it is dropped");
                 shared.window.add_permits(room);
                 shared.gate.acked(self.lane, room, Duration::ZERO);
-                shared.done(queue, &done);
             }
             Message::NeedKeyframe(need) => {
                 let keyframe = shared.flight().keyframe(need.keyframe);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ao_common::journal::{Journal, JournalError, Key, Reader, Record};
+use ao_common::journal::{Journal, JournalError, Key, Position, Reader, Record};
 use ao_proto::frame;
 use ao_proto::queue::{Lane, QUEUES};
 use ao_proto::v1::{AgentMessage, Range, agent_message::Message};
@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::metrics::{Metrics, QueueLabel};
-use crate::spool::{Acks, Frame};
+use crate::spool::{Acks, Frame, Newest};
 use crate::uplink::api::SentBefore;
 use crate::uplink::flight::{Done, Flight, Sent};
 use crate::uplink::gate::Gate;
@@ -45,12 +45,37 @@ impl Shared {
         self.flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reports what a queue is done with.
-    pub(crate) fn done(&self, queue: usize, done: &Done) {
+    /// The aggregator has a frame, and with it those before. Returns the queue and what is done.
+    pub(crate) fn acked(&self, epoch: u64, sequence: u64) -> Option<(usize, Done)> {
+        let mut flight = self.flight();
+        let (queue, done) = flight.ack(epoch, sequence)?;
+        self.done(&flight, queue, &done);
+        Some((queue, done))
+    }
+
+    /// It will never take a frame. Returns that one's room in the window, and its queue.
+    pub(crate) fn refused(&self, epoch: u64, sequence: u64) -> Option<(usize, usize)> {
+        let mut flight = self.flight();
+        let (room, queue, done) = flight.refused(epoch, sequence)?;
+        self.done(&flight, queue, &done);
+        Some((room, queue))
+    }
+
+    /// Reports what a queue is done with. What is under way is held meanwhile: whoever finds nothing of a queue there must
+    /// find all of it settled, or would take the rest for damaged.
+    fn done(&self, _held: &Flight, queue: usize, done: &Done) {
         let Some(end) = done.end() else { return };
         let frames: Vec<Frame> = done.sent.iter().map(|sent| sent.frame.clone()).collect();
         self.acks.done(queue, &frames, end);
         if let Some(newest) = done.read_out {
+            self.acks.read_out(queue, newest, end);
+        }
+    }
+
+    /// A queue was read to its end: said with the last frame under way, or now.
+    pub(crate) fn read_out(&self, queue: usize, newest: Newest, end: Position) {
+        let mut flight = self.flight();
+        if !flight.read_out(queue, newest, end) {
             self.acks.read_out(queue, newest, end);
         }
     }
@@ -71,10 +96,7 @@ pub(crate) async fn run(shared: Arc<Shared>, queue: usize) -> Result<(), Journal
         reader = back;
         if records.is_empty() {
             // What was damaged at the end is never acknowledged by itself.
-            let under_way = shared.flight().read_out(queue, newest, reader.position());
-            if !under_way {
-                shared.acks.read_out(queue, newest, reader.position());
-            }
+            shared.read_out(queue, newest, reader.position());
             if durable.changed().await.is_err() {
                 return Ok(());
             }
@@ -145,14 +167,14 @@ impl<'a> Feeder<'a> {
             Sent { frame, end: record.end, bytes, keyframe: keyframe_id, at: Instant::now(), last: None };
         // The keyframe goes before the frame, once per call.
         let mut messages = Vec::with_capacity(2);
-        let done = {
+        {
             let mut flight = shared.flight();
             if let Some(sealed) = keyframe.filter(|k| !known && flight.is_new_keyframe(keyframe_id, k)) {
                 messages.push(Message::Keyframe(sealed));
             }
-            flight.push(self.queue, under_way)
-        };
-        shared.done(self.queue, &done);
+            let done = flight.push(self.queue, under_way);
+            shared.done(&flight, self.queue, &done);
+        }
         if known {
             self.skipped.inc();
             return true;

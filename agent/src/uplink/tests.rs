@@ -6,14 +6,18 @@ mod fake;
 use std::collections::BTreeMap;
 
 use ao_common::health::Health;
+use ao_common::journal::Position;
 use ao_proto::v1::{Class, FileRange, FrameHeader};
-use tokio::sync::{broadcast, oneshot, watch};
+use tokio::sync::{Semaphore, broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use self::fake::Fake;
+use super::feed::Shared;
+use super::flight::Sent;
+use super::gate::Gate;
 use super::*;
 use crate::metrics::{Metrics, QueueLabel};
-use crate::spool::{self, Draft, Opened, Spool};
+use crate::spool::{self, Count, Draft, Fate, Frame, Opened, Spool};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -203,4 +207,51 @@ async fn moves_as_told() {
     .unwrap();
     let figures = rig.end().await;
     assert_eq!(figures["read"], figures["delivered"] + figures["in flight"]);
+}
+
+/// Scenario: of a queue that was read to its end the last frame is acknowledged, on another thread, 20,000 times.
+/// Guarantees: what is acknowledged at that moment is delivered, and not taken for damaged.
+#[tokio::test]
+async fn what_is_being_settled_is_not_damaged() {
+    const QUEUE: usize = 4;
+    let rig = Rig::new(&spool::Config::default());
+    let ledger = Arc::clone(&rig.opened.ledger);
+    let shared = Arc::new(Shared {
+        journal: rig.opened.journal.clone(),
+        out: mpsc::channel(1).0,
+        flight: Default::default(),
+        window: Semaphore::new(1),
+        window_bytes: 1,
+        have: Default::default(),
+        acks: Arc::clone(&rig.opened.acks),
+        sent_before: Default::default(),
+        gate: Arc::new(Gate::new(0.1, 1, rig.opened.acks.pace())),
+        metrics: Arc::default(),
+    });
+    let numbered = |sequence| Frame {
+        epoch: 7,
+        sequence,
+        source: "logs".to_owned(),
+        count: Count { records: 1, bytes: 10 },
+        left_out: Vec::new(),
+        fate: Fate::Delivered,
+    };
+    let acknowledges = {
+        let shared = Arc::clone(&shared);
+        move || (1..=20_000).for_each(|n| while shared.acked(7, n).is_none() {})
+    };
+    let acknowledging = std::thread::spawn(acknowledges);
+    let end = Position::default();
+    for n in 1..=20_000 {
+        let frame = numbered(n);
+        ledger.book(QUEUE).read(&frame);
+        let sent = Sent { frame, end, bytes: 1, keyframe: 0, at: Instant::now().into(), last: None };
+        shared.flight().push(QUEUE, sent);
+        while ledger.figures("logs")["in flight"] > 0 {
+            shared.read_out(QUEUE, shared.acks.newest(QUEUE), end);
+        }
+    }
+    acknowledging.join().unwrap();
+    let figures = ledger.figures("logs");
+    assert_eq!((figures["read"], figures["delivered"], figures["damaged"]), (20_000, 20_000, 0));
 }
