@@ -245,7 +245,7 @@ async fn what_is_being_settled_is_not_damaged() {
     for n in 1..=20_000 {
         let frame = numbered(n);
         ledger.book(QUEUE).read(&frame);
-        let sent = Sent { frame, end, bytes: 1, keyframe: 0, at: Instant::now().into(), last: None };
+        let sent = Sent { frame, end, bytes: 1, keyframe: 0, at: Instant::now(), last: None };
         shared.flight().push(QUEUE, sent);
         while ledger.figures("logs")["in flight"] > 0 {
             shared.read_out(QUEUE, shared.acks.newest(QUEUE), end);
