@@ -9,6 +9,7 @@ use serde_yaml_ng::Value;
 use super::api::{self, Built, CollectError, Collector, Faults};
 use super::file::TextFile;
 use super::folder::{self, Entry};
+use super::size::size;
 use crate::context::Roots;
 use crate::event::MetricSet;
 
@@ -199,52 +200,4 @@ impl Bcache {
 fn emit((_, metric, kind, help): &Row, labels: &[(&str, &str)], value: f64, out: &mut MetricSet) {
     let family = out.family(&format!("node_bcache_{metric}"), *kind, help);
     out.push(family, labels, value);
-}
-
-/// A number as bcache prints it (drivers/md/bcache/util.c, `bch_hprint`): `512`, `-1.5k`, `3.2G`, in powers of 1,024
-/// with one decimal. Whole bytes, since the digits left out are not known.
-fn size(text: &str) -> Option<f64> {
-    const UNITS: [u8; 8] = *b"kMGTPEZY";
-    let unit = text.bytes().last().and_then(|last| UNITS.iter().position(|&u| u == last));
-    let (digits, power) = match unit {
-        Some(unit) => (&text[..text.len() - 1], unit as i32 + 1),
-        None => (text, 0),
-    };
-    let number: f64 = digits.parse().ok().filter(|n: &f64| n.is_finite())?;
-    Some((number * 1024_f64.powi(power)).trunc())
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    /// Scenario: numbers with and without unit and sign, and nonsense.
-    /// Guarantees: bytes, or nothing.
-    #[test]
-    fn sizes() {
-        for (text, expect) in [
-            ("0", Some(0.0)),
-            ("512", Some(512.0)),
-            ("1.5k", Some(1_536.0)),
-            ("-20.0k", Some(-20_480.0)),
-            ("2.0G", Some(2_147_483_648.0)),
-            ("", None),
-            ("k", None),
-            ("inf", None),
-            ("1.2X", None),
-        ] {
-            assert_eq!(size(text), expect, "{text:?}");
-        }
-    }
-
-    proptest! {
-        /// Scenario: any text.
-        /// Guarantees: no panic.
-        #[test]
-        fn never_panics(text in "-?[0-9.]{0,9}\\PC{0,2}") {
-            let _any = size(&text);
-        }
-    }
 }
