@@ -66,6 +66,8 @@ struct Cpu {
     flags: Option<Filter>,
     bugs: Option<Filter>,
     file: TextFile,
+    isolated: TextFile,
+    present: TextFile,
     seen: BTreeMap<u32, [u64; COLUMNS]>,
     cores: BTreeMap<u32, Core>,
 }
@@ -157,7 +159,7 @@ impl Cpu {
     /// What /sys adds; each part is absent on machines without it.
     fn emit_topology(&mut self, roots: &Roots, out: &mut MetricSet) {
         let dir = roots.sys.join("devices/system/cpu");
-        let isolated = self.file.text(&dir.join("isolated")).map(parse_list).unwrap_or_default();
+        let isolated = self.isolated.text(&dir.join("isolated")).map(parse_list).unwrap_or_default();
         if !isolated.is_empty() {
             let family = out.family(
                 "node_cpu_isolated",
@@ -168,7 +170,7 @@ impl Cpu {
                 out.push(family, &[("cpu", &cpu.to_string())], 1.0);
             }
         }
-        let present = self.file.text(&dir.join("present")).map(parse_list).unwrap_or_default();
+        let present = self.present.text(&dir.join("present")).map(parse_list).unwrap_or_default();
         self.emit_throttles(roots, &present, out);
         // A kernel that cannot take processors out has no such file, and node_exporter then no such metric.
         if !present.iter().min().is_some_and(|cpu| dir.join(format!("cpu{cpu}/online")).is_file()) {

@@ -18,6 +18,10 @@ use super::api::CollectError;
 const LIMIT_BYTES: usize = 16 << 20;
 /// A page: what the kernel gives of a file of /proc at least, and of one of /sys at most.
 const FIRST_BYTES: usize = 4 << 10;
+/// What the kernel gives of a file at first is all of it where it is no more than this: it fills a page unless the
+/// next line is longer than what is left of it. To be told so by another read costs as much as the first one: of
+/// /proc/net/udp it walks all sockets again.
+const SHORT_BYTES: usize = 1 << 10;
 /// What statfs(2) says of /proc and of /sys.
 const KERNEL_FILES: [FsWord; 2] = [0x9fa0, 0x6265_6572];
 
@@ -34,16 +38,28 @@ pub(super) struct TextFile {
 }
 
 impl TextFile {
-    /// The file's bytes.
+    /// The file's bytes. Its lines are shorter than 3 KiB.
     ///
     /// # Errors
     /// [`CollectError::Io`] with the path.
     pub(super) fn bytes(&mut self, path: &Path) -> Result<&[u8], CollectError> {
-        self.fill(path, false).map_err(|source| CollectError::Io { path: path.to_owned(), source })?;
+        self.whole(path, SHORT_BYTES)
+    }
+
+    /// The bytes of a file whose lines may be of any length.
+    ///
+    /// # Errors
+    /// [`CollectError::Io`] with the path.
+    pub(super) fn long(&mut self, path: &Path) -> Result<&[u8], CollectError> {
+        self.whole(path, 0)
+    }
+
+    fn whole(&mut self, path: &Path, short: usize) -> Result<&[u8], CollectError> {
+        self.fill(path, short).map_err(|source| CollectError::Io { path: path.to_owned(), source })?;
         Ok(&self.bytes)
     }
 
-    /// The file's text; what is not UTF-8 is replaced.
+    /// The file's text; what is not UTF-8 is replaced. Its lines are shorter than 3 KiB.
     ///
     /// # Errors
     /// [`CollectError::Io`] with the path.
@@ -72,7 +88,7 @@ impl TextFile {
     /// # Errors
     /// [`CollectError::Io`] with the path.
     pub(super) fn setting(&mut self, path: &Path) -> Result<&str, CollectError> {
-        self.fill(path, true).map_err(|source| CollectError::Io { path: path.to_owned(), source })?;
+        self.whole(path, usize::MAX)?;
         Ok(self.last().trim())
     }
 
@@ -104,11 +120,12 @@ impl TextFile {
         self.word(path)?.parse().ok()
     }
 
-    fn fill(&mut self, path: &Path, once: bool) -> io::Result<()> {
+    /// A first read that gives no more than `short` is the last one.
+    fn fill(&mut self, path: &Path, short: usize) -> io::Result<()> {
         let again = self.path == path;
         if again && let Some(file) = &self.kept {
             // What it belonged to may have gone and come back under the same name.
-            if read_whole(file, &mut self.bytes, once).is_ok() {
+            if read_whole(file, &mut self.bytes, short).is_ok() {
                 return Ok(());
             }
         }
@@ -118,7 +135,7 @@ impl TextFile {
             self.path.push(path);
         }
         let file = File::open(path)?;
-        read_whole(&file, &mut self.bytes, once)?;
+        read_whole(&file, &mut self.bytes, short)?;
         if again && fstatfs(&file).is_ok_and(|fs| KERNEL_FILES.contains(&fs.f_type)) {
             self.kept = Some(file);
         }
@@ -126,14 +143,14 @@ impl TextFile {
     }
 }
 
-fn read_whole(file: &File, bytes: &mut Vec<u8>, once: bool) -> io::Result<()> {
+fn read_whole(file: &File, bytes: &mut Vec<u8>, short: usize) -> io::Result<()> {
     bytes.clear();
     bytes.reserve(FIRST_BYTES);
     while bytes.len() < LIMIT_BYTES {
         let offset = bytes.len() as u64;
         match pread(file, spare_capacity(bytes), offset) {
             Ok(0) => break,
-            Ok(_) if once => break,
+            Ok(n) if offset == 0 && n <= short => break,
             Ok(_) if bytes.len() == bytes.capacity() => bytes.reserve(bytes.len()),
             Ok(_) | Err(Errno::INTR) => {}
             Err(why) => return Err(why.into()),

@@ -105,9 +105,9 @@ impl Collector for Filesystem {
     fn collect(&mut self, roots: &Roots, out: &mut MetricSet) -> Result<(), CollectError> {
         // The host's mounts are those of its first process; where that one is hidden (hidepid), the reader's own.
         let (first, own) = (roots.proc.join("1/mountinfo"), roots.proc.join("self/mountinfo"));
-        let (path, table) = match self.file.bytes(&first).is_ok() {
+        let (path, table) = match self.file.long(&first).is_ok() {
             true => (&first, self.file.read()),
-            false => (&own, self.file.bytes(&own)?),
+            false => (&own, self.file.long(&own)?),
         };
         let (mounts, bad) = mountinfo::parse(table);
         let mounts: Vec<Mount> = mounts

@@ -17,24 +17,7 @@ pub(super) struct Entry {
 /// # Errors
 /// [`CollectError::Io`] where the folder is there and cannot be listed.
 pub(super) fn list(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<Entry>, CollectError> {
-    let failed = |source| CollectError::Io { path: dir.to_owned(), source };
-    let entries = match fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        Err(why) => return Err(failed(why)),
-    };
-    let mut list = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if wanted(&name) {
-            list.push(Entry { name, path: entry.path() });
-        }
-    }
-    list.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(list)
+    Ok(look(dir, wanted)?.unwrap_or_default())
 }
 
 /// The devices of a class; [`CollectError::NoData`] with `what` where the kernel has no such class.
@@ -46,10 +29,27 @@ pub(super) fn class(
     what: &'static str,
     wanted: impl Fn(&str) -> bool,
 ) -> Result<Vec<Entry>, CollectError> {
-    match list(dir, wanted)? {
-        devices if devices.is_empty() && !dir.is_dir() => Err(CollectError::NoData(what)),
-        devices => Ok(devices),
+    look(dir, wanted)?.ok_or(CollectError::NoData(what))
+}
+
+/// `None` where there is no such folder: most hosts have few of the classes that are looked for, and each look costs.
+fn look(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Option<Vec<Entry>>, CollectError> {
+    let failed = |source| CollectError::Io { path: dir.to_owned(), source };
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(why) if matches!(why.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(why) => return Err(failed(why)),
+    };
+    let mut list = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if wanted(&name) {
+            list.push(Entry { name, path: entry.path() });
+        }
     }
+    list.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Some(list))
 }
 
 /// The number behind the prefix: `cpu12` is number `12` of `cpu`; `cpuidle` is none.

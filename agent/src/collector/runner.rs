@@ -128,6 +128,7 @@ impl Collectors {
         };
         let begin = Instant::now();
         let finished = self.crew.run(asked.into_iter().map(prepare).collect(), PATIENCE, self.deadline);
+        let unbegun: Vec<usize> = finished.unbegun.iter().map(|job| job.slot).collect();
         for job in finished.done.into_iter().chain(finished.unbegun) {
             let slot = job.slot;
             self.slots[slot].job = Some(job);
@@ -136,8 +137,8 @@ impl Collectors {
         let mut outcomes = Vec::with_capacity(self.slots.len());
         for (number, slot) in self.slots.iter_mut().enumerate() {
             let outcome = match &slot.job {
-                // It comes from an earlier round: what it read is old.
-                Some(_) if !fresh.contains(&number) => Outcome::Late,
+                // It comes from an earlier round: what it read is old. Or its turn did not come.
+                Some(_) if !fresh.contains(&number) || unbegun.contains(&number) => Outcome::Late,
                 Some(Job { result: Some((result, took)), scratch, .. }) => {
                     append(&mut out, scratch);
                     match result {

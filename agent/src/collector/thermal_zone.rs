@@ -57,11 +57,11 @@ const COOLER: [Attribute; 2] = [
 impl Collector for ThermalZone {
     fn collect(&mut self, roots: &Roots, out: &mut MetricSet) -> Result<(), CollectError> {
         let mut faults = Faults::default();
-        let dir = roots.sys.join("class/thermal");
+        let devices = folder::list(&roots.sys.join("class/thermal"), |_| true)?;
         for (prefix, label, table) in
             [("thermal_zone", "zone", &ZONE[..]), ("cooling_device", "name", &COOLER)]
         {
-            for device in folder::list(&dir, |name| folder::number(name, prefix).is_some())? {
+            for device in devices.iter().filter(|device| folder::number(&device.name, prefix).is_some()) {
                 let kind = self.file.word(&device.path.join("type")).unwrap_or_default().to_owned();
                 let labels = [(label, &device.name[prefix.len()..]), ("type", &kind)];
                 attributes::emit(&device.path, table, &labels, &mut self.file, out, &mut faults);

@@ -1,6 +1,6 @@
 //! Does blocking jobs on a thread of its own, one after the other, without ever being held up by one of them: where a
 //! job takes long, another thread goes on with the rest; what is not done by the deadline is left behind, and comes
-//! back in the round in which it ends.
+//! back in the round in which it ends. A thread waits for the next round: to begin one costs as much as many a round.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// Threads of one crew: all but one of them hang. Beyond it jobs are not begun.
 const MAX_WORKERS: usize = 64;
+/// How long a thread waits for jobs: for the next round at the usual interval of 15 s, and not for much more.
+const LINGER: Duration = Duration::from_secs(30);
 
 /// A crew for one kind of job; the job holds its own result.
 pub(crate) struct Crew<J> {
@@ -28,6 +30,8 @@ struct Shared<J> {
     state: Mutex<State<J>>,
     /// The round's last job has ended. (To be woken by each of them would cost more than many jobs do.)
     ended: Condvar,
+    /// There are jobs for a thread that waits, or there will be no more.
+    begun: Condvar,
     name: &'static str,
     work: fn(&mut J),
 }
@@ -36,6 +40,10 @@ struct State<J> {
     queue: VecDeque<(u64, J)>,
     done: Vec<J>,
     workers: usize,
+    /// Of these, those that wait for jobs.
+    idle: usize,
+    /// The crew is gone.
+    is_over: bool,
     /// The round that is waited for.
     round: u64,
     /// Jobs of it that have not ended.
@@ -52,8 +60,17 @@ impl<J> Shared<J> {
 impl<J: Send + 'static> Crew<J> {
     /// `name` is the threads' name; `work` does one job and is called on these threads.
     pub(crate) fn new(name: &'static str, work: fn(&mut J)) -> Self {
-        let state = State { queue: VecDeque::new(), done: Vec::new(), workers: 0, round: 0, left: 0 };
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), ended: Condvar::new(), name, work }) }
+        let state = State {
+            queue: VecDeque::new(),
+            done: Vec::new(),
+            workers: 0,
+            idle: 0,
+            is_over: false,
+            round: 0,
+            left: 0,
+        };
+        let (state, ended, begun) = (Mutex::new(state), Condvar::new(), Condvar::new());
+        Self { shared: Arc::new(Shared { state, ended, begun, name, work }) }
     }
 
     /// Does the jobs and waits for them until `deadline`. A thread that ends no job for `patience` gets company.
@@ -67,8 +84,12 @@ impl<J: Send + 'static> Crew<J> {
         let mut stalled = true;
         while state.left > 0 {
             let Some(rest) = deadline.checked_sub(begin.elapsed()) else { break };
-            if stalled && !state.queue.is_empty() && state.workers < MAX_WORKERS && self.hire().is_ok() {
-                state.workers += 1;
+            if stalled && !state.queue.is_empty() {
+                if state.idle > 0 {
+                    self.shared.begun.notify_one();
+                } else if state.workers < MAX_WORKERS && self.hire().is_ok() {
+                    state.workers += 1;
+                }
             }
             let (before, wait) = (state.left, patience.min(rest).max(Duration::from_millis(1)));
             let woken = self.shared.ended.wait_timeout(state, wait);
@@ -86,19 +107,38 @@ impl<J: Send + 'static> Crew<J> {
     }
 }
 
-/// Takes jobs while there are any. A job that panics comes back as it is: without a result.
+impl<J> Drop for Crew<J> {
+    fn drop(&mut self) {
+        self.shared.lock().is_over = true;
+        self.shared.begun.notify_all();
+    }
+}
+
+/// Takes jobs as they come. A job that panics comes back as it is: without a result.
 fn worker<J>(shared: &Shared<J>) {
     let mut state = shared.lock();
-    while let Some((round, mut job)) = state.queue.pop_front() {
-        drop(state);
-        let _panicked = catch_unwind(AssertUnwindSafe(|| (shared.work)(&mut job))).is_err();
-        state = shared.lock();
-        state.done.push(job);
-        if round == state.round {
-            state.left -= 1;
-            if state.left == 0 {
-                shared.ended.notify_one();
+    loop {
+        while let Some((round, mut job)) = state.queue.pop_front() {
+            drop(state);
+            let _panicked = catch_unwind(AssertUnwindSafe(|| (shared.work)(&mut job))).is_err();
+            state = shared.lock();
+            state.done.push(job);
+            if round == state.round {
+                state.left -= 1;
+                if state.left == 0 {
+                    shared.ended.notify_one();
+                }
             }
+        }
+        if state.is_over {
+            break;
+        }
+        state.idle += 1;
+        let waited = shared.begun.wait_timeout_while(state, LINGER, |s| s.queue.is_empty() && !s.is_over);
+        state = waited.map_or_else(|e| e.into_inner().0, |(state, _)| state);
+        state.idle -= 1;
+        if state.queue.is_empty() {
+            break;
         }
     }
     state.workers -= 1;
@@ -138,6 +178,29 @@ mod tests {
         let finished = Crew::new("test", work).run(vec![job(1), job(13), job(2)], LONG, LONG);
         let results: Vec<_> = finished.done.iter().map(|j| (j.number, j.result)).collect();
         assert_eq!(results, [(1, Some(2)), (13, None), (2, Some(4))]);
+    }
+
+    /// Scenario: rounds one after the other; then the crew goes.
+    /// Guarantees: one thread does them all, and ends with the crew.
+    #[test]
+    fn a_thread_stays_for_the_next_round() {
+        static THREADS: Mutex<Vec<thread::ThreadId>> = Mutex::new(Vec::new());
+        fn note(_: &mut Job) {
+            THREADS.lock().unwrap().push(thread::current().id());
+        }
+        let mut crew = Crew::new("test", note);
+        for n in 0..5 {
+            assert_eq!(crew.run(vec![job(n), job(n)], LONG, LONG).done.len(), 2);
+        }
+        let threads = THREADS.lock().unwrap();
+        assert!(threads.len() == 10 && threads.iter().all(|id| *id == threads[0]));
+        let shared = Arc::clone(&crew.shared);
+        drop(crew);
+        let begin = Instant::now();
+        while shared.lock().workers > 0 {
+            assert!(begin.elapsed() < LONG, "it waits for jobs that cannot come");
+            thread::yield_now();
+        }
     }
 
     /// Scenario: the first job hangs, and hangs on while a second round runs.

@@ -84,6 +84,29 @@ fn misbehaviour_harms_no_other() {
     assert_eq!(count("good", "error") + count("good", "late"), 0);
 }
 
+/// Scenario: a round whose first collector is not done by the deadline, which is short.
+/// Guarantees: the others, whose turn did not come, are late as well: none of them panicked.
+#[test]
+fn what_was_not_begun_is_late() {
+    static CLOSED: Mutex<()> = Mutex::new(());
+    struct Waits;
+    impl Collector for Waits {
+        fn collect(&mut self, _roots: &Roots, _out: &mut MetricSet) -> Result<(), CollectError> {
+            drop(CLOSED.lock());
+            Ok(())
+        }
+    }
+    static WAITS: Entry = Entry { name: "waits", default_on: true, build: |_| Ok(Box::new(Waits)) };
+    let closed = CLOSED.lock().unwrap();
+    let chosen = [(&WAITS, None), (&ENTRIES[3], None)];
+    let mut collectors = Collectors::build(chosen, Duration::from_millis(50)).unwrap();
+    assert_eq!(success(&collectors.round(&Arc::default(), 5)), [0.0, 0.0]);
+    let count =
+        |collector, kind| collectors.failures.0.get_or_create(&FailureLabel { collector, kind }).get();
+    assert_eq!((count("waits", "late"), count("good", "late"), count("good", "panic")), (1, 1, 0));
+    drop(closed);
+}
+
 /// Scenario: the source runs with an interval of a second, then the agent stops.
 /// Guarantees: a set comes, stamped with a moment of the rhythm, with job and source; the source ends.
 #[tokio::test]
