@@ -1,8 +1,12 @@
 //! Who the data is about: node and cluster on everything, and on a pod's lines what the directives know of the pod.
 //!
 //! Lines of a pod that the directives do not name yet wait at most [`Config::wait`], then go on without, counted.
+//!
+//! A known pod's streams have `app` and `job` as Promtail's chart sets them: `app` is the pod's label
+//! `app.kubernetes.io/name`, else `app`, else the workload that owns the pod, else the pod's name; `job` is
+//! `NAMESPACE/APP`.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use ao_common::units::Span;
@@ -20,18 +24,32 @@ use crate::event::{LogChunk, PodRef};
 pub struct Config {
     /// How long lines of an unknown pod wait for its labels.
     pub wait: Span,
-    /// Labels of the pod that become labels of its streams: name on the pod -> name on the stream.
-    pub pod_labels: HashMap<String, String>,
+    /// Labels of the pod that become labels of its streams: name on the pod -> name on the stream. Where several become
+    /// the same one, the first in order of their names counts.
+    pub pod_labels: BTreeMap<String, String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { wait: Span::secs(5), pod_labels: HashMap::new() }
+        Self { wait: Span::secs(5), pod_labels: BTreeMap::new() }
     }
 }
 
 /// Text that may wait for pods; beyond it the oldest chunk goes on without labels.
 const HELD_BYTES: usize = 8 << 20;
+
+/// Streams whose labels are kept; beyond it, all are made again.
+const STREAMS: usize = 4_096;
+
+/// A stream whose labels were made.
+struct Stream {
+    /// The source's own, kept so that no others come to lie there.
+    own: Labels,
+    pod: Option<PodRef>,
+    made: Labels,
+    /// Its pod is not known.
+    without: bool,
+}
 
 /// Adds labels; holds the lines of unknown pods back.
 pub(crate) struct Enricher {
@@ -42,6 +60,9 @@ pub(crate) struct Enricher {
     waited: HashSet<String>,
     held: VecDeque<(Instant, LogChunk)>,
     held_bytes: usize,
+    /// The labels made of a source's own, by where these lie: a file's chunks share theirs, so that the ones made are
+    /// shared, too.
+    streams: HashMap<usize, Stream>,
     /// Lines that went on without their pod's labels.
     pub(crate) without: u64,
 }
@@ -55,6 +76,7 @@ impl Enricher {
             waited: HashSet::new(),
             held: VecDeque::new(),
             held_bytes: 0,
+            streams: HashMap::new(),
             without: 0,
         }
     }
@@ -74,6 +96,7 @@ impl Enricher {
     pub(crate) fn directives(&mut self, directives: &Directives) -> Vec<LogChunk> {
         self.pods = directives.pods.iter().map(|pod| (pod.uid.clone(), pod.clone())).collect();
         self.waited.clear();
+        self.streams.clear();
         let (ready, held) =
             std::mem::take(&mut self.held).into_iter().partition(|(_, c)| self.is_known(c.pod.as_ref()));
         self.held = held;
@@ -147,32 +170,78 @@ impl Enricher {
     }
 
     fn finish(&mut self, mut chunk: LogChunk) -> LogChunk {
+        let place = chunk.labels.pairs().as_ptr().addr();
+        let known =
+            self.streams.get(&place).filter(|known| known.own == chunk.labels && known.pod == chunk.pod);
+        let (labels, without) = match known {
+            Some(known) => (known.made.clone(), known.without),
+            None => {
+                if self.streams.len() >= STREAMS {
+                    self.streams.clear();
+                }
+                let (made, without) = self.labels(&chunk);
+                if chunk.file.is_some() {
+                    let own = std::mem::take(&mut chunk.labels);
+                    let stream = Stream { own, pod: chunk.pod.clone(), made: made.clone(), without };
+                    self.streams.insert(place, stream);
+                }
+                (made, without)
+            }
+        };
+        if without {
+            self.without += chunk.lines.len() as u64;
+        }
+        chunk.labels = labels;
+        chunk
+    }
+
+    /// All labels of a chunk's stream, and whether its pod's are missing.
+    fn labels(&self, chunk: &LogChunk) -> (Labels, bool) {
+        let pod = chunk.pod.as_ref().map(|wanted| self.pods.get(&wanted.uid));
         let mut pairs = vec![
             ("cluster".into(), self.node.cluster.as_str().into()),
             ("node_name".into(), self.node.name.as_str().into()),
         ];
-        if let Some(wanted) = &chunk.pod {
-            match self.pods.get(&wanted.uid) {
-                Some(pod) => pairs.extend(self.pod_pairs(pod)),
-                None => self.without += chunk.lines.len() as u64,
-            }
-        }
-        // The source's own labels win.
+        pairs.extend(pod.flatten().map(|pod| self.configured(pod)).unwrap_or_default());
+        // The source's own labels win, but for what only the pod itself can say.
         pairs.extend_from_slice(chunk.labels.pairs());
-        chunk.labels = Labels::new(pairs);
-        chunk
+        if let (Some(Some(pod)), Some(path)) = (pod, &chunk.pod) {
+            let app = app(pod, path);
+            pairs.push(("job".into(), format!("{}/{app}", path.namespace).into()));
+            pairs.push(("app".into(), app.into()));
+        }
+        (Labels::new(pairs), pod == Some(None))
     }
 
-    fn pod_pairs(&self, pod: &Pod) -> Vec<(Arc<str>, Arc<str>)> {
-        let app = ["app.kubernetes.io/name", "app", "k8s-app"].iter().find_map(|l| pod.labels.get(*l));
-        let app = app.unwrap_or(&pod.owner_name);
-        let mut pairs: Vec<(Arc<str>, Arc<str>)> = vec![("app".into(), app.as_str().into())];
-        for (from, to) in &self.config.pod_labels {
-            if let Some(value) = pod.labels.get(from) {
-                pairs.push((to.as_str().into(), value.as_str().into()));
-            }
-        }
-        pairs
+    /// Labels of the pod that the configuration names.
+    fn configured(&self, pod: &Pod) -> Vec<(Arc<str>, Arc<str>)> {
+        // Of a name that comes twice, the last stays.
+        let chosen = self.config.pod_labels.iter().rev();
+        let pair = |(from, to): (&String, &String)| {
+            Some((Arc::from(to.as_str()), Arc::from(pod.labels.get(from)?.as_str())))
+        };
+        chosen.filter_map(pair).collect()
+    }
+}
+
+/// The application that a pod belongs to.
+fn app<'a>(pod: &'a Pod, path: &'a PodRef) -> &'a str {
+    let label = |name: &str| pod.labels.get(name).map(String::as_str);
+    let all =
+        [label("app.kubernetes.io/name"), label("app"), Some(workload(&pod.owner_name)), Some(&path.name)];
+    all.into_iter().flatten().find(|name| !name.is_empty()).unwrap_or_default()
+}
+
+/// The name of a workload without the hash that a Deployment or a CronJob gives its ReplicaSets and Jobs: 8 to 10
+/// hexadecimal digits (Promtail's chart, `kubernetes-pods-app`).
+fn workload(owner: &str) -> &str {
+    let is_hash = |hash: &str| {
+        (8..=10).contains(&hash.len())
+            && hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    match owner.rsplit_once('-') {
+        Some((name, hash)) if !name.is_empty() && is_hash(hash) => name,
+        _ => owner,
     }
 }
 

@@ -18,8 +18,8 @@
 //! file's newest chunk, reading goes on behind it at the next start. Spans cover complete lines and have no gaps.
 //!
 //! **Labels.** Of a pod's log as Promtail's chart sets them: `namespace`, `pod`, `container`, `filename`, `stream`, and
-//! `job` = `NAMESPACE/CONTAINER` (Promtail has the pod's app label in place of the container where there is one: who
-//! knows the pod may say so later). `filename` is the name without the rotation's time, so that a stream goes on.
+//! `job` = `NAMESPACE/CONTAINER` (Promtail has the pod's application in place of the container: enrichment says so where
+//! it knows the pod). `filename` is the name without the rotation's time, so that a stream goes on.
 //! Of other files: `filename`, `job` (`files`, unless the configuration says otherwise) and the configured ones.
 
 mod api;

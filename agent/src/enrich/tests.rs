@@ -1,5 +1,7 @@
 //! Lines of known, unknown and late pods.
 
+use ao_proto::model::FileSpan;
+
 use super::*;
 use crate::event::Line;
 
@@ -41,8 +43,57 @@ async fn known_pods_are_labelled() {
     let mut enricher = enricher();
     enricher.directives(&directives("u1"));
     let out = enricher.logs(chunk("u1", "hello"));
-    let expected = r#"{app="shop-web", cluster="c1", node_name="n1", stream="stdout", tier="front"}"#;
+    let expected = r#"{app="shop-web", cluster="c1", job="shop/shop-web", node_name="n1", stream="stdout", tier="front"}"#;
     assert_eq!(out[0].labels.to_string(), expected);
+    let again = enricher.logs(chunk("u1", "hello"));
+    assert_eq!(again[0].labels, out[0].labels);
+}
+
+/// Scenario: pods with one, several and no labels that name their application, some owned by a workload.
+/// Guarantees: `app` and `job` as Promtail's chart has them, whatever the source says of `job`.
+#[test]
+fn applications() {
+    let label = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    for (labels, owner, app) in [
+        (vec![label("app", "b"), label("app.kubernetes.io/name", "a")], "web", "a"),
+        (vec![label("app", "b"), label("k8s-app", "c")], "web", "b"),
+        (vec![label("k8s-app", "c")], "web", "web"),
+        (vec![label("app", "")], "web-7d9c5b8f64", "web"),
+        (vec![], "web-7d9c5b8", "web-7d9c5b8"),
+        (vec![], "backup-28900000", "backup"),
+        (vec![], "", "web"),
+    ] {
+        let mut enricher = enricher();
+        let pod = Pod {
+            uid: "u1".to_owned(),
+            labels: labels.into_iter().collect(),
+            owner_name: owner.to_owned(),
+            ..Pod::default()
+        };
+        enricher.directives(&Directives { version: 1, pods: vec![pod], ..Directives::default() });
+        let mut line = chunk("u1", "x");
+        line.labels = Labels::from_pairs([("job", "shop/c")]);
+        let out = enricher.logs(line);
+        assert_eq!(out[0].labels.get("app"), Some(app));
+        assert_eq!(out[0].labels.get("job"), Some(&*format!("shop/{app}")));
+    }
+}
+
+/// Scenario: chunks of one file, whose labels lie in one place, before and after directives change.
+/// Guarantees: the labels made lie in one place too, and are made anew for the new directives.
+#[tokio::test(start_paused = true)]
+async fn labels_are_made_once() {
+    let mut enricher = enricher();
+    enricher.directives(&directives("u1"));
+    let file = FileSpan { file: FileId([1; 16]), start: 0, end: 1 };
+    let one = LogChunk { file: Some(file), ..chunk("u1", "a") };
+    let made = |enricher: &mut Enricher| enricher.logs(one.clone()).remove(0).labels;
+    let first = made(&mut enricher);
+    assert!(std::ptr::eq(first.pairs(), made(&mut enricher).pairs()));
+    let mut others = directives("u1");
+    others.pods[0].labels.insert("app".to_owned(), "new".to_owned());
+    enricher.directives(&others);
+    assert_eq!(made(&mut enricher).get("app"), Some("new"));
 }
 
 /// Scenario: lines of an unknown pod; its directives come after two seconds.
