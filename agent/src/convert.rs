@@ -3,8 +3,10 @@
 //! | room | what it reads |
 //! |---|---|
 //! | `promtail` | Promtail's files, labels and stages |
+//! | `relabel` | its rules for the labels of pods |
 
 mod promtail;
+mod relabel;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -14,7 +16,7 @@ use thiserror::Error;
 /// Whose configuration.
 #[derive(Clone, Debug, clap::Subcommand)]
 pub enum Args {
-    /// Prints the sections `logs` and `pipeline` that do what a Promtail configuration does.
+    /// Prints the sections `logs`, `enrich` and `pipeline` that do what a Promtail configuration does.
     Promtail {
         /// Its YAML file.
         file: PathBuf,

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde_yaml_ng::{Mapping, Value};
 
+use super::relabel::{self, Is};
 use crate::config::Config;
 use crate::pipeline::Stages;
 
@@ -57,6 +58,10 @@ struct Work {
     missing: usize,
     files: Vec<Value>,
     stages: Vec<Value>,
+    /// Those of the last scrape configuration that takes pods.
+    pod_stages: Option<Vec<Value>>,
+    /// Labels of pods that become labels of their streams.
+    pod_labels: Mapping,
 }
 
 /// # Errors
@@ -76,8 +81,10 @@ pub(super) fn convert(text: &str) -> Result<Made, String> {
     }
     let several = promtail.scrape_configs.iter().filter(|one| !one.pipeline_stages.is_empty()).count() > 1
         || promtail.scrape_configs.len() > 1;
+    let takes_pods = |one: &&Scrape| one.others.contains_key("kubernetes_sd_configs");
+    let pods = promtail.scrape_configs.iter().filter(takes_pods).count();
     for (index, scrape) in promtail.scrape_configs.into_iter().enumerate() {
-        work.scrape(&format!("scrape_configs[{index}]"), scrape, several);
+        work.scrape(&format!("scrape_configs[{index}]"), scrape, several, pods < 2);
     }
     for (index, client) in promtail.clients.iter().enumerate() {
         work.client(index, client);
@@ -114,22 +121,21 @@ impl Work {
         }
     }
 
-    fn scrape(&mut self, place: &str, scrape: Scrape, several: bool) {
+    /// `several`: of all; `alone`: it is the only one that takes pods.
+    fn scrape(&mut self, place: &str, scrape: Scrape, several: bool, alone: bool) {
         let first = self.files.len();
         for (index, target) in scrape.static_configs.iter().enumerate() {
             self.target(&format!("{place}.static_configs[{index}]"), &target.labels);
         }
         let mut pods = false;
-        for (key, _) in &scrape.others {
+        for (key, rules) in &scrape.others {
             match key.as_str().unwrap_or_default() {
                 "kubernetes_sd_configs" => {
                     pods = true;
                     self.note(&format!("{place}.kubernetes_sd_configs: logs.pods, which is on by default"));
                 }
                 "relabel_configs" if scrape.others.contains_key("kubernetes_sd_configs") => {
-                    self.note(&format!(
-                        "{place}.relabel_configs: pods have the labels that Promtail's chart gives; for others see enrich.pod_labels"
-                    ));
+                    self.relabel(&format!("{place}.relabel_configs"), rules, alone);
                 }
                 "relabel_configs" => {
                     self.miss(
@@ -151,10 +157,16 @@ impl Work {
             return;
         }
         let mut selectors: Vec<String> = self.files[first..].iter().filter_map(selector).collect();
-        if pods {
+        // Charts have one scrape configuration for each way in which pods are labelled, all with the same stages.
+        if pods && self.pod_stages.as_ref() != Some(&stages) {
+            if self.pod_stages.is_some() {
+                let why = "others take pods, too, with other stages: say in the selector which are meant";
+                self.miss(&format!("{place}.pipeline_stages"), why);
+            }
+            self.pod_stages = Some(stages.clone());
             selectors.push(r#"{pod!=""}"#.to_owned());
         }
-        if selectors.is_empty() {
+        if selectors.is_empty() && !pods {
             self.miss(&format!("{place}.pipeline_stages"), "no file of it was converted");
         }
         for selector in selectors {
@@ -165,11 +177,35 @@ impl Work {
             }
             section.insert("selector".into(), selector.into());
             section.insert("stages".into(), Value::Sequence(stages.clone()));
-            let stage = one("match", Value::Mapping(section));
-            // Charts have one scrape configuration for each way in which pods are labelled.
-            if !self.stages.contains(&stage) {
-                self.stages.push(stage);
+            self.stages.push(one("match", Value::Mapping(section)));
+        }
+    }
+
+    /// What pods are labelled by.
+    fn relabel(&mut self, place: &str, rules: &Value, alone: bool) {
+        let mut known = 0;
+        for (index, rule) in rules.as_sequence().into_iter().flatten().enumerate() {
+            match relabel::of_pods(rule) {
+                Is::Known => known += 1,
+                Is::Pod(names, label) => {
+                    for name in names {
+                        self.pod_labels.insert(name.into(), label.clone().into());
+                    }
+                }
+                Is::Stage(stage) if alone => self.stages.push(stage),
+                Is::Stage(_) => {
+                    self.miss(
+                        &format!("{place}[{index}]"),
+                        "others take pods, too: write a stage match for it",
+                    );
+                }
+                Is::Missing(rule, hint) => {
+                    self.miss(&format!("{place}[{index}]"), &format!("{rule}: {hint}"))
+                }
             }
+        }
+        if known > 0 {
+            self.note(&format!("{place}: {known} of them make the labels that pods have here anyway"));
         }
     }
 
@@ -226,6 +262,9 @@ impl Work {
         let mut whole = Mapping::new();
         if !self.files.is_empty() {
             whole.insert("logs".into(), one("files", Value::Sequence(self.files)));
+        }
+        if !self.pod_labels.is_empty() {
+            whole.insert("enrich".into(), one("pod_labels", Value::Mapping(self.pod_labels)));
         }
         if !self.stages.is_empty() {
             whole.insert("pipeline".into(), one("stages", Value::Sequence(self.stages)));
@@ -342,10 +381,12 @@ clients: [{url: http://loki:3100, external_labels: {site: lab}, tenant_id: a}]
 scrape_configs:
   - job_name: pods
     kubernetes_sd_configs: [{role: pod}]
-    relabel_configs: []
+    relabel_configs:
+      - {source_labels: [__meta_kubernetes_namespace], target_label: namespace}
+      - {source_labels: [__meta_kubernetes_pod_label_tier], target_label: tier}
+      - {source_labels: [__meta_kubernetes_namespace], regex: dev, action: drop}
+      - {action: labelmap, regex: '__meta_kubernetes_pod_label_(.+)'}
     pipeline_stages: [cri: {}]
-  - job_name: pods-again
-    kubernetes_sd_configs: [{role: pod}]
   - job_name: nginx
     static_configs: [{labels: {app: nginx, __path__: '/var/log/nginx/*.log'}}, {labels: {x: y}}]
     pipeline_stages:
@@ -359,18 +400,42 @@ scrape_configs:
         .unwrap();
         for wanted in [
             "# NOT CONVERTED clients[0].tenant_id: ",
-            "# NOT CONVERTED scrape_configs[2].static_configs[1]: it has no __path__",
-            "# NOT CONVERTED scrape_configs[2].pipeline_stages[0].geoip: there is no such stage; there are cri, ",
-            "# NOT CONVERTED scrape_configs[2].pipeline_stages[1].match: stages[0].tenant: an agent has no tenants",
-            "# NOT CONVERTED scrape_configs[3].journal: there is no such source",
+            "# NOT CONVERTED scrape_configs[0].relabel_configs[3]: labelmap of [] by ",
+            "scrape_configs[0].relabel_configs: 1 of them make",
+            "selector: '{namespace=~`dev`}'",
+            "tier: tier",
+            "# NOT CONVERTED scrape_configs[1].static_configs[1]: it has no __path__",
+            "# NOT CONVERTED scrape_configs[1].pipeline_stages[0].geoip: there is no such stage; there are cri, ",
+            "# NOT CONVERTED scrape_configs[1].pipeline_stages[1].match: stages[0].tenant: an agent has no tenants",
+            "# NOT CONVERTED scrape_configs[2].journal: there is no such source",
             "selector: '{pod!=\"\"}'",
             "selector: '{filename=~`/var/log/nginx/[^/]*\\.log`}'",
             "site: lab",
         ] {
             assert!(made.text.contains(wanted), "{wanted}: {}", made.text);
         }
-        assert_eq!((made.missing, made.text.matches("- match:").count()), (5, 2), "{}", made.text);
+        assert_eq!((made.missing, made.text.matches("- match:").count()), (6, 3), "{}", made.text);
         serde_yaml_ng::from_str::<Config>(&made.text).unwrap();
+    }
+
+    /// Scenario: two scrape configurations of pods, as charts have one for each way in which pods are labelled; one
+    /// leaves a namespace out, which the other may take.
+    /// Guarantees: the same stages stand there once; the rule is named.
+    #[test]
+    fn of_pods_twice() {
+        let one = |name: &str, rule: &str| {
+            format!(
+                "  - job_name: {name}\n    kubernetes_sd_configs: [{{role: pod}}]\n    pipeline_stages: [{{docker: }}]\n    relabel_configs: [{rule}]\n"
+            )
+        };
+        let rule = "{source_labels: [__meta_kubernetes_namespace], regex: dev, action: drop}";
+        let made = convert(&format!("scrape_configs:\n{}{}", one("a", rule), one("b", ""))).unwrap();
+        assert!(
+            made.text.contains("scrape_configs[0].relabel_configs[0]: others take pods, too"),
+            "{}",
+            made.text
+        );
+        assert_eq!((made.missing, made.text.matches("- match:").count()), (1, 1), "{}", made.text);
     }
 
     /// Scenario: files that are no configuration of Promtail.
