@@ -22,6 +22,7 @@ pub(crate) mod api;
 mod chain;
 mod dialect;
 mod digest;
+pub(crate) mod fuzzing;
 mod option;
 mod order;
 
@@ -81,6 +82,8 @@ static STAGES: &[Row] = &[
     Row { name: "docker", build: docker::build },
     Row { name: "drop", build: drop::build },
     Row { name: "json", build: json::build },
+    // As others write `labeldrop`.
+    Row { name: "label_drop", build: labeldrop::build },
     Row { name: "labelallow", build: labelallow::build },
     Row { name: "labeldrop", build: labeldrop::build },
     Row { name: "labels", build: labels::build },

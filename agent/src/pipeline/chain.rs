@@ -3,8 +3,11 @@
 use serde_yaml_ng::Value as Yaml;
 use tokio::time::Instant;
 
-use super::api::{Out, Place, Stage};
+use super::api::{Entry, Out, Place, Stage};
 use super::option::{Built, Site, StageError};
+
+/// Bytes of a line at most: of what a stage makes longer, the rest is cut off.
+const MOST_OF_LINE: usize = 4 << 20;
 
 /// See the file's head.
 #[derive(Default)]
@@ -49,10 +52,18 @@ fn build(index: usize, stage: &Yaml, site: &Site) -> Built {
     built.map_err(|why| StageError::At { index, name: name.to_owned(), why: Box::new(why) })
 }
 
+fn cut(entry: &mut Entry) {
+    if entry.line.len() > MOST_OF_LINE {
+        let end = entry.line.floor_char_boundary(MOST_OF_LINE);
+        entry.line.truncate(end);
+    }
+}
+
 impl Stage for Chain {
     fn pass(&mut self, out: &mut Out) {
         for stage in &mut self.0 {
             stage.pass(out);
+            out.entries.iter_mut().for_each(cut);
         }
     }
 
@@ -67,6 +78,7 @@ impl Stage for Chain {
             self.0[i].release(now, &mut through);
             for stage in &mut self.0[i + 1..] {
                 stage.pass(&mut through);
+                through.entries.iter_mut().for_each(cut);
             }
             out.entries.append(&mut through.entries);
             out.dropped.append(&mut through.dropped);

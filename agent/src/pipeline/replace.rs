@@ -26,6 +26,9 @@ struct Config {
     replace: String,
 }
 
+/// Bytes of a text at most. The rest of one that grows beyond it is cut off, not left as it was: it may be a secret.
+const MOST_BYTES: usize = 4 << 20;
+
 /// See the table in `pipeline.rs`.
 pub(super) fn build(section: Yaml, _site: &Site) -> Built {
     let Config { expression, source, replace } = option::section(section)?;
@@ -82,6 +85,9 @@ fn replaced<'a>(
             groups[number] = Some(made);
         }
         first.get_or_insert(groups);
+        if out.len() > MOST_BYTES {
+            return first.map(|groups| (out, groups));
+        }
     }
     out.push_str(&text[done..]);
     first.map(|groups| (out, groups))

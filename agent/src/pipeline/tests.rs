@@ -4,6 +4,7 @@ use ao_common::units::Span;
 use ao_proto::model::{FileId, FileSpan, Labels};
 use proptest::prelude::*;
 
+mod documented;
 mod stages;
 
 use super::*;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::*;
 
 /// Stages; lines; what comes out, one a line, as [`shown`] has it.
-type Case = (&'static str, &'static [&'static str], &'static [&'static str]);
+pub(super) type Case<'a> = (&'a str, &'a [&'a str], &'a [&'a str]);
 
 /// Labels but `job`, the time where it is none that the source gave, the text, the metadata; or the reason of the end.
 fn shown(out: Out) -> Vec<String> {
@@ -30,7 +30,7 @@ fn shown(out: Out) -> Vec<String> {
     all.into_iter().map(|(_, text)| text).collect()
 }
 
-fn check(cases: &[Case]) {
+pub(super) fn check(cases: &[Case<'_>]) {
     for (stages, lines, expect) in cases {
         let mut pipeline = pipeline(&format!("stages: {stages}"));
         let mut out = pipeline.see(chunk(1, 0, lines), Instant::now());
@@ -103,6 +103,7 @@ fn labels() {
     check(&[
         ("[{static_labels: {team: shop, tier: 1}}]", &["a"], &["team=shop tier=1 | a"]),
         ("[{static_labels: {a: x, b: y}}, {labeldrop: [b, none]}]", &["a"], &["a=x | a"]),
+        ("[{static_labels: {a: x, b: y}}, {label_drop: [b]}]", &["a"], &["a=x | a"]),
         ("[{static_labels: {a: x, b: y}}, {labelallow: [b, job]}]", &["a"], &["b=y | a"]),
         (
             "[{logfmt: {mapping: {id: , level: }}}, {labels: {level: }}, {structured_metadata: {trace: id, level: }}]",
