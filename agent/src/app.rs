@@ -18,7 +18,7 @@ use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
-use crate::batch::Batcher;
+use crate::batch::{Batcher, Steps};
 use crate::clock::{self, ClockCollector};
 use crate::config::Config;
 use crate::context::{Context, Node};
@@ -30,7 +30,9 @@ use crate::metrics::Metrics;
 use crate::metrics::lines::LineMetrics;
 use crate::net::{self, Prober};
 use crate::pipeline::Pipeline;
+use crate::rules::Rules;
 use crate::spool::{self, LedgerCollector, Opened, SpoolCollector, SpoolError};
+use crate::streams::Streams;
 use crate::uplink::Uplink;
 use crate::{canary, collector, container, directives, latency, logs, otlp, own, path};
 
@@ -158,16 +160,13 @@ pub async fn run(
 
     let connected = metrics.connected.clone();
     let mut middle = Tasks::on(&roll);
-    let enricher = Enricher::new(config.enrich.clone(), Arc::clone(&node));
-    let pipeline = Pipeline::new(&config.pipeline, &line_metrics);
-    let batcher = Batcher::new(
-        config.batch.clone(),
-        opened.agent,
-        enricher,
-        pipeline,
-        opened.spool,
-        Arc::clone(&metrics),
-    );
+    let steps = Steps {
+        enricher: Enricher::new(config.enrich.clone(), Arc::clone(&node)),
+        pipeline: Pipeline::new(&config.pipeline, &line_metrics),
+        rules: Rules::new(config.rules, &line_metrics),
+        streams: Streams::new(config.streams.clone(), Arc::clone(&metrics)),
+    };
+    let batcher = Batcher::new(config.batch.clone(), opened.agent, steps, opened.spool, Arc::clone(&metrics));
     middle.spawn("batch", batcher.run(arriving, held.clone()));
 
     let mut out = Tasks::on(&roll);

@@ -33,7 +33,9 @@ use crate::enrich::Enricher;
 use crate::event::{Event, LogChunk, MetricSet, SpanChunk};
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
+use crate::rules::Rules;
 use crate::spool::{Draft, Spool};
+use crate::streams::Streams;
 
 /// Section `batch`.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,12 +65,22 @@ const WAITED_FOR: std::time::Duration = std::time::Duration::from_millis(50);
 static REFUSED: Repeated =
     Repeated::new("more sets had samples too large", std::time::Duration::from_secs(60));
 
+/// What log lines pass on their way into a frame.
+pub(crate) struct Steps {
+    pub(crate) enricher: Enricher,
+    pub(crate) pipeline: Pipeline,
+    pub(crate) rules: Rules,
+    pub(crate) streams: Streams,
+}
+
 /// Runs from the first event to the last: ends when all senders are gone, with everything in the spool.
 pub struct Batcher {
     config: Config,
     agent: [u8; 16],
     enricher: Enricher,
     pipeline: Pipeline,
+    rules: Rules,
+    streams: Streams,
     spool: Spool,
     metrics: Arc<Metrics>,
     shifter: Shifter,
@@ -87,16 +99,18 @@ impl Batcher {
     pub(crate) fn new(
         config: Config,
         agent: [u8; 16],
-        enricher: Enricher,
-        pipeline: Pipeline,
+        steps: Steps,
         spool: Spool,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let Steps { enricher, pipeline, rules, streams } = steps;
         Self {
             config,
             agent,
             enricher,
             pipeline,
+            rules,
+            streams,
             spool,
             shifter: Shifter::new(Arc::clone(&metrics)),
             metrics,
@@ -239,23 +253,31 @@ impl Batcher {
 
     async fn add_chunks(&mut self, chunks: Vec<LogChunk>) {
         for mut chunk in chunks {
-            self.shifter.bring_lines(&mut chunk);
-            let source = chunk.source;
-            let batch = self.logs.entry(source).or_default();
-            if !batch.has_room(&chunk) {
-                let draft = batch.take(self.agent, source);
-                self.spool.append(draft).await;
+            for parted in self.rules.take(&mut chunk) {
+                self.add_chunk(parted).await;
             }
-            batch.add(chunk);
-            let full = batch.text_bytes() as u64 >= self.config.bytes.0
-                || batch.lines() >= self.config.lines
-                || batch.is_crowded();
-            if full && batch.is_whole() {
-                let draft = batch.take(self.agent, source);
-                self.spool.append(draft).await;
-            } else {
-                self.open();
-            }
+            self.add_chunk(chunk).await;
+        }
+    }
+
+    async fn add_chunk(&mut self, mut chunk: LogChunk) {
+        self.streams.admit(&mut chunk, Instant::now());
+        self.shifter.bring_lines(&mut chunk);
+        let source = chunk.source;
+        let batch = self.logs.entry(source).or_default();
+        if !batch.has_room(&chunk) {
+            let draft = batch.take(self.agent, source);
+            self.spool.append(draft).await;
+        }
+        batch.add(chunk);
+        let full = batch.text_bytes() as u64 >= self.config.bytes.0
+            || batch.lines() >= self.config.lines
+            || batch.is_crowded();
+        if full && batch.is_whole() {
+            let draft = batch.take(self.agent, source);
+            self.spool.append(draft).await;
+        } else {
+            self.open();
         }
     }
 
@@ -284,6 +306,7 @@ impl Batcher {
     /// `ending`: nothing more will come, not even what belongs to what has come.
     async fn close_all(&mut self, ending: bool) {
         self.close_at = None;
+        self.rules.flush();
         let agent = self.agent;
         if self.logs.values().any(|batch| !batch.is_whole()) {
             self.open();

@@ -8,7 +8,10 @@ use ao_common::units::Size;
 use serde::Deserialize;
 
 use crate::context::Roots;
-use crate::{batch, collector, container, enrich, latency, logs, net, otlp, path, pipeline, spool, uplink};
+use crate::{
+    batch, collector, container, enrich, latency, logs, net, otlp, path, pipeline, rules, spool, streams,
+    uplink,
+};
 
 /// The whole file. An empty one works.
 #[derive(Clone, Debug, Deserialize)]
@@ -44,6 +47,10 @@ pub struct Config {
     pub enrich: enrich::Config,
     /// What is done to each log line.
     pub pipeline: pipeline::Config,
+    /// What every line counts for.
+    pub rules: rules::Config,
+    /// How many streams of lines there may be.
+    pub streams: streams::Config,
     /// When a frame is closed.
     pub batch: batch::Config,
     /// What waits for the aggregator.
@@ -97,6 +104,8 @@ impl Config {
         self.logs.check().map_err(|error| error.to_string())?;
         self.otlp.check()?;
         self.containers.check()?;
+        self.rules.check()?;
+        self.streams.check()?;
         let most = Size::mib(4);
         if self.batch.bytes > most || self.batch.bytes.0 == 0 || self.batch.lines == 0 {
             return Err(format!("batch: bytes must be from 1B to {most}, and lines at least 1"));
@@ -123,6 +132,8 @@ impl Default for Config {
             otlp: otlp::Config::default(),
             enrich: enrich::Config::default(),
             pipeline: pipeline::Config::default(),
+            rules: rules::Config::default(),
+            streams: streams::Config::default(),
             batch: batch::Config::default(),
             spool: spool::Config::default(),
         }

@@ -7,7 +7,7 @@ use crate::collector::COLLECTORS;
 use crate::context::Roots;
 use crate::event::MetricSet;
 use crate::record::Recording;
-use crate::{container, directives, exposition, identity, logs, net, otlp, spool};
+use crate::{container, directives, exposition, identity, logs, net, otlp, pipeline, rules, spool};
 
 /// Reads some bytes; panics where something is wrong.
 pub type Target = fn(&[u8]);
@@ -21,6 +21,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("otlp_spans", otlp::fuzzing::spans),
     ("exposition", families),
     ("recording", recording),
+    ("log_stages", pipeline::fuzzing::stages),
+    ("log_rules", rules::fuzzing::rules),
     ("spool_state", spool::fuzzing::state),
 ];
 

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! sources (collector, container, logs, latency, path, otlp)
-//!   -> enrich -> pipeline -> batch -> spool ==gRPC==> aggregator
-//!                                           <== acks, directives ==
+//!   -> enrich -> pipeline -> rules -> batch -> spool ==gRPC==> aggregator
+//!                                                    <== acks, directives ==
 //! ```
 
 pub mod cli;
@@ -32,7 +32,9 @@ pub mod directives;
 pub mod enrich;
 pub mod identity;
 pub mod pipeline;
+pub mod rules;
 pub mod spool;
+pub mod streams;
 pub mod uplink;
 
 pub mod clock;
@@ -43,3 +45,4 @@ mod glob;
 pub mod metrics;
 pub mod net;
 mod rounds;
+mod severity;

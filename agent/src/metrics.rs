@@ -40,6 +40,8 @@ pub struct Metrics {
     pub doubled_samples: Counter,
     pub refused_samples: Counter,
     pub lines_without_pod: Counter,
+    pub streams: Gauge,
+    pub overflow_lines: Counter,
     pub shifted_records: Family<SourceLabel, Counter>,
     pub spool_frames: Family<QueueLabel, Counter>,
     pub spool_bytes: Family<QueueLabel, Counter>,
@@ -78,6 +80,9 @@ impl Metrics {
         r.register("batch_refused_samples", text, self.refused_samples.clone());
         let text = "Lines that went on without their pod's labels";
         r.register("enrich_lines_without_pod", text, self.lines_without_pod.clone());
+        r.register("streams", "Streams of log lines in use", self.streams.clone());
+        let text = "Lines that went on without some of their labels, as there are too many streams";
+        r.register("streams_overflow_lines", text, self.overflow_lines.clone());
         let text = "Records whose times were of a clock that is wrong, and were moved to ours";
         r.register("shifted_records", text, self.shifted_records.clone());
         r.register("spool_frames", "Frames appended to the spool", self.spool_frames.clone());

@@ -1,6 +1,7 @@
 //! `ao-agent tail`: prints what the pipeline makes of log lines, for those who write its stages. The source and the
 //! pipeline are those of the agent; nothing is kept, and nothing is sent.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::event::{Event, LogChunk};
 use crate::logs::{self, Begin, LogsError};
 use crate::pipeline::Pipeline;
 use crate::pipeline::api::{Entry, Out};
+use crate::rules::Rules;
 
 /// Which lines.
 #[derive(Clone, Debug, clap::Args)]
@@ -49,6 +51,34 @@ pub enum TailError {
         /// Why.
         source: io::Error,
     },
+    /// Some files, by who may read them.
+    #[error("cannot read {count} of the log files, such as {}: {source} (they are for root: try sudo)", path.display())]
+    Denied {
+        /// How many.
+        count: usize,
+        /// One.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no file.
+    #[error(
+        "there is no log file: logs.pods is {pods}, and logs.files has {files} patterns; name one with --dry-run FILE"
+    )]
+    NoFile {
+        /// The folder.
+        pods: String,
+        /// How many.
+        files: usize,
+    },
+    /// There are lines, but none of these.
+    #[error("there is no line of the namespace {wanted:?}; there are lines of {known}")]
+    NoNamespace {
+        /// What was asked for.
+        wanted: String,
+        /// What there is.
+        known: String,
+    },
     /// The output is closed.
     #[error("cannot write what was read: {0}")]
     Write(io::Error),
@@ -74,6 +104,11 @@ pub async fn run(
         Some(path) => vec![std::path::absolute(path).unwrap_or_else(|_| path.clone())],
         None => logs::once::files(&config.logs)?,
     };
+    if paths.is_empty() {
+        let pods = config.logs.pods.as_ref().map_or("null".to_owned(), |path| path.display().to_string());
+        return Err(TailError::NoFile { pods, files: config.logs.files.len() });
+    }
+    let mut denied: Option<(usize, PathBuf, io::Error)> = None;
     for path in paths {
         let mut failed = None;
         let mut each = |chunk| {
@@ -87,13 +122,28 @@ pub async fn run(
         }
         match read {
             Err(source) if args.dry_run.is_some() => return Err(TailError::Read { path, source }),
+            Err(source) if source.kind() == io::ErrorKind::PermissionDenied => match &mut denied {
+                Some((count, ..)) => *count += 1,
+                None => denied = Some((1, path, source)),
+            },
             _gone_meanwhile => {}
         }
         if shutdown.is_cancelled() {
             break;
         }
     }
-    screen.end().map_err(TailError::Write)
+    screen.end().map_err(TailError::Write)?;
+    if let Some((count, path, source)) = denied {
+        return Err(TailError::Denied { count, path, source });
+    }
+    match &args.namespace {
+        Some(wanted) if !screen.namespaces.contains(wanted) => {
+            let known: Vec<_> = screen.namespaces.iter().take(20).map(|name| format!("{name:?}")).collect();
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            Err(TailError::NoNamespace { wanted: wanted.clone(), known })
+        }
+        _ => Ok(()),
+    }
 }
 
 async fn follow<W: Write>(
@@ -135,7 +185,10 @@ async fn follow<W: Write>(
 struct Screen<W> {
     enricher: Enricher,
     pipeline: Pipeline,
+    rules: Rules,
     namespace: Option<String>,
+    /// Of the lines that were read.
+    namespaces: BTreeSet<String>,
     out: W,
     colours: bool,
 }
@@ -145,7 +198,9 @@ impl<W: Write> Screen<W> {
         Self {
             enricher: Enricher::new(config.enrich.clone(), Arc::new(node.clone())),
             pipeline: Pipeline::new(&config.pipeline, &Arc::default()),
+            rules: Rules::new(config.rules, &Arc::default()),
             namespace: args.namespace.clone(),
+            namespaces: BTreeSet::new(),
             out,
             colours,
         }
@@ -153,6 +208,10 @@ impl<W: Write> Screen<W> {
 
     fn take(&mut self, chunk: LogChunk) -> io::Result<()> {
         let wanted = self.namespace.as_deref();
+        if let Some(namespace) = chunk.labels.get("namespace").filter(|name| !self.namespaces.contains(*name))
+        {
+            self.namespaces.insert(namespace.to_owned());
+        }
         if wanted.is_some() && chunk.labels.get("namespace") != wanted {
             return Ok(());
         }
@@ -182,7 +241,10 @@ impl<W: Write> Screen<W> {
         let mut all: Vec<_> = kept.chain(dropped).collect();
         // In the order in which they stand in their files.
         all.sort_by_key(|(entry, _)| (entry.place.file, entry.place.end));
-        for (entry, reason) in all {
+        for (mut entry, reason) in all {
+            if reason.is_none() {
+                self.rules.see(&mut entry);
+            }
             let line = shown(&entry);
             match (reason, self.colours) {
                 (None, _) => writeln!(self.out, "{line}"),
@@ -300,5 +362,50 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert!(found[0].contains(r#"namespace="shop", "#) && found[0].ends_with(" shop"), "{found:?}");
         assert_eq!(printed(&Args { namespace: None, ..args }, &config).len(), 2);
+    }
+
+    /// Scenario: lines that the rules have something to say of.
+    /// Guarantees: their labels and metadata are as they would be sent.
+    #[test]
+    fn rules() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("auth.log");
+        std::fs::write(&path, "Failed password for root from 192.0.2.4 port 4 ssh2\nERROR it broke\n")
+            .unwrap();
+        let args = Args { namespace: None, follow: false, dry_run: Some(path) };
+        let found = printed(&args, &config("{}"));
+        assert!(found[0].contains(r#"failed_login="sshd""#), "{found:?}");
+        assert!(found[0].contains(r#" login_user="root" login_address="192.0.2.4" Failed"#), "{found:?}");
+        assert!(found[1].contains(" template_id=\""), "{found:?}");
+    }
+
+    /// Scenario: no file at all; a namespace that nobody writes in; a file that is not there.
+    /// Guarantees: each is an error with what there is instead.
+    #[tokio::test]
+    async fn nothing_to_show() {
+        let dir = tempfile::tempdir().unwrap();
+        let pods = dir.path().join("pods");
+        let config = config(&format!("logs: {{pods: {pods:?}}}"));
+        let ran = async |namespace: Option<&str>, dry_run| {
+            let args = Args { namespace: namespace.map(str::to_owned), follow: false, dry_run };
+            let out = std::fs::File::create(dir.path().join("out")).unwrap();
+            let why = run(&args, &config, Node::default(), out, CancellationToken::new()).await;
+            why.map_err(|why| why.to_string()).err().unwrap_or_default()
+        };
+        let why = ran(None, None).await;
+        assert!(
+            why.starts_with("there is no log file: logs.pods is ") && why.contains("0 patterns"),
+            "{why}"
+        );
+        let folder = pods.join("shop_pod_uid/app");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("0.log"), "2016-10-06T00:17:09Z stdout F x\n").unwrap();
+        assert_eq!(ran(None, None).await, "");
+        assert_eq!(
+            ran(Some("shpo"), None).await,
+            r#"there is no line of the namespace "shpo"; there are lines of "shop""#
+        );
+        let why = ran(None, Some(dir.path().join("gone"))).await;
+        assert!(why.contains("gone: No such file"), "{why}");
     }
 }

@@ -36,8 +36,14 @@ const AGENT: &[(Layer, &[&str])] = &[
         Layer::Source,
         &["canary", "collector", "container", "logs", "latency", "path", "probe", "scrape", "otlp", "own"],
     ),
-    (Layer::Way, &["directives", "enrich", "pipeline", "batch", "spool", "identity", "uplink"]),
-    (Layer::Ground, &["clock", "context", "event", "exposition", "glob", "metrics", "net", "rounds"]),
+    (
+        Layer::Way,
+        &["directives", "enrich", "pipeline", "rules", "streams", "batch", "spool", "identity", "uplink"],
+    ),
+    (
+        Layer::Ground,
+        &["clock", "context", "event", "exposition", "glob", "metrics", "net", "rounds", "severity"],
+    ),
 ];
 
 const AGGREGATOR: &[(Layer, &[&str])] = &[

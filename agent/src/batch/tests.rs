@@ -9,7 +9,16 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::context::Node;
 use crate::event::{Line, PodRef};
-use crate::{enrich, pipeline, spool};
+use crate::{enrich, pipeline, rules, spool, streams};
+
+fn steps(enricher: Enricher, pipeline: &pipeline::Config) -> Steps {
+    Steps {
+        enricher,
+        pipeline: Pipeline::new(pipeline, &Arc::default()),
+        rules: Rules::new(rules::Config::default(), &Arc::default()),
+        streams: Streams::new(streams::Config::default(), Arc::default()),
+    }
+}
 
 /// Scenario: frames are closed at an age of minutes; spans come whose sender waits for the disk.
 /// Guarantees: the sender hears of it long before.
@@ -23,8 +32,7 @@ async fn spans_that_are_waited_for_do_not_wait_for_the_age() {
     let batcher = Batcher::new(
         config,
         opened.agent,
-        enricher,
-        Pipeline::new(&pipeline::Config::default(), &Arc::default()),
+        steps(enricher, &pipeline::Config::default()),
         opened.spool,
         metrics,
     );
@@ -55,8 +63,7 @@ async fn forgotten_behind_the_last_line() {
     let batcher = Batcher::new(
         config,
         opened.agent,
-        enricher,
-        Pipeline::new(&pipeline::Config::default(), &Arc::default()),
+        steps(enricher, &pipeline::Config::default()),
         opened.spool,
         metrics,
     );
@@ -100,9 +107,9 @@ async fn what_stages_drop_is_in_the_ledger() {
     let metrics = Arc::<Metrics>::default();
     let opened = spool::open(dir.path(), &spool::Config::default(), Arc::clone(&metrics)).unwrap();
     let stages = "stages: [{multiline: {firstline: '^[a-z]'}}, {drop: {expression: debug, drop_counter_reason: noise}}]";
-    let pipeline = Pipeline::new(&serde_yaml_ng::from_str(stages).unwrap(), &Arc::default());
     let enricher = Enricher::new(enrich::Config::default(), Arc::<Node>::default());
-    let batcher = Batcher::new(Config::default(), opened.agent, enricher, pipeline, opened.spool, metrics);
+    let steps = steps(enricher, &serde_yaml_ng::from_str(stages).unwrap());
+    let batcher = Batcher::new(Config::default(), opened.agent, steps, opened.spool, metrics);
     let (events, arriving) = mpsc::channel(8);
     let (_keep, directives) = watch::channel(Arc::default());
     let running = tokio::spawn(batcher.run(arriving, directives));

@@ -1,4 +1,4 @@
-//! Metrics that stages of the pipeline make of log lines: written there, read by the source of the agent's own.
+//! Metrics that rules and stages of the pipeline make of log lines: written there, read by the source of the agent's own.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -39,12 +39,15 @@ pub(crate) struct FamilyOptions {
     pub(crate) buckets: Vec<f64>,
     /// A series that was not written for so long is dropped.
     pub(crate) idle: Duration,
+    /// A counter is told as 0 before it is told as what it is: a rate sees its first lines, too.
+    pub(crate) from_zero: bool,
 }
 
 /// One series.
 #[derive(Debug, Default)]
 pub(crate) struct Series {
     value: f64,
+    told: bool,
     count: u64,
     /// Observations by bound, and those above all.
     buckets: Vec<(f64, u64)>,
@@ -122,7 +125,8 @@ impl LineMetrics {
             for (labels, (one, _)) in series {
                 let labels: Vec<_> = labels.iter().collect();
                 if options.kind != MetricType::Histogram {
-                    set.push(family, &labels, one.value);
+                    let told = std::mem::replace(&mut one.told, true) || !options.from_zero;
+                    set.push(family, &labels, if told { one.value } else { 0.0 });
                     continue;
                 }
                 let mut below = 0;
@@ -138,7 +142,7 @@ impl LineMetrics {
                 set.push_suffixed(family, "_count", &labels, one.count as f64);
             }
         }
-        let help = "Lines whose series the stage metrics did not count, since there are too many";
+        let help = "Lines that count for no series of their stage or rule, since there are too many";
         set.one("ao_pipeline_series_refused_total", MetricType::Counter, help, *refused as f64);
     }
 }

@@ -158,6 +158,7 @@ fn metric(name: &str, config: Config, site: &Site) -> Result<Metric, StageError>
         kind,
         buckets,
         idle: config.max_idle_duration.0,
+        from_zero: false,
     };
     let Some(family) = site.metrics.family(options) else {
         return wrong("another metric of this name has another type or other buckets");
