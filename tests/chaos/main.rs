@@ -37,7 +37,7 @@ use ao_tests::{remote_write, workspace};
 use clap::Parser as _;
 use tokio::time::{sleep, sleep_until};
 
-use crate::plan::{Fault, Target};
+use crate::plan::{Fault, Manner, Target};
 use crate::report::{Outcome, SIGNALS};
 use crate::resent::Happened;
 use crate::watch::{Ids, Watch};
@@ -170,7 +170,11 @@ async fn run(
     let (happened, skipped) = act(&mut world, faults, begin, length, &ids).await;
     load.end();
     let ended = Instant::now();
-    let signals = drain(&mut world, &load, began_s, &ids).await;
+    let seconds = |at: Instant| began_s + (at - begin).as_secs_f64();
+    let frozen =
+        happened.iter().filter(|one| (one.fault.target, one.fault.manner) == (Target::Agent, Manner::Freeze));
+    let frozen: Vec<(f64, f64)> = frozen.map(|one| (seconds(one.from), seconds(one.to))).collect();
+    let signals = drain(&mut world, &load, (began_s, &frozen), &ids).await;
     let drained = ended.elapsed();
     let (mut signals, gap_s) = signals;
     let mut findings = Vec::new();
@@ -266,8 +270,14 @@ async fn wait_until(world: &mut World, at: Instant) {
     }
 }
 
-/// Waits until everything is there, or time is up; what is then missing is lost.
-async fn drain(world: &mut World, load: &Load, began_s: f64, ids: &Ids) -> ([Signal; 3], f64) {
+/// Waits until everything is there, or time is up; what is then missing is lost. Told when the counter began and when the
+/// agent was frozen.
+async fn drain(
+    world: &mut World,
+    load: &Load,
+    (began_s, frozen): (f64, &[(f64, f64)]),
+    ids: &Ids,
+) -> ([Signal; 3], f64) {
     let deadline = Instant::now() + DRAIN;
     let (mut at_loki, mut at_tempo) = (verdict::Lines::default(), verdict::Spans::default());
     let (mut lines, mut spans);
@@ -284,7 +294,7 @@ async fn drain(world: &mut World, load: &Load, began_s: f64, ids: &Ids) -> ([Sig
     world.stop_collecting().await;
     ids.set(world.ids());
     loop {
-        let samples = verdict::of_samples(&world.prometheus.url, world.stack.admin, began_s).await;
+        let samples = verdict::of_samples(&world.prometheus.url, world.stack.admin, began_s, frozen).await;
         match samples {
             Ok((samples, gap)) if samples.lost == 0 || Instant::now() > deadline => {
                 // Once more: what came twice may have come late.

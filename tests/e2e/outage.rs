@@ -84,7 +84,7 @@ async fn an_hour_without_stores_loses_nothing() {
     assert!(stack.agent().stop().await.success());
     stack.start_agent(&agent(&[])).await;
     let (samples, gap_s) = eventually("every sample", Duration::from_secs(60), async || {
-        let (samples, gap) = verdict::of_samples(&prometheus.url, stack.admin, began_s).await?;
+        let (samples, gap) = verdict::of_samples(&prometheus.url, stack.admin, began_s, &[]).await?;
         if samples.lost == 0 { Ok((samples, gap)) } else { Err(format!("{samples:?}")) }
     })
     .await;

@@ -148,7 +148,8 @@ impl Spans {
 /// How far a sample's time may be from the moment when it was read, seconds: a round takes its time on a busy machine.
 const STAMP_S: f64 = 3.0;
 
-/// Samples in Prometheus, against what the agent says that it has spooled; the agent must not collect any more.
+/// Samples in Prometheus, against what the agent says that it has spooled; the agent must not collect any more. While it
+/// was `frozen` (from, to; seconds), a round that had its time already may have read nothing yet.
 ///
 /// # Errors
 /// Where somebody does not answer.
@@ -156,6 +157,7 @@ pub async fn of_samples(
     prometheus: &str,
     admin: std::net::SocketAddr,
     began_s: f64,
+    frozen: &[(f64, f64)],
 ) -> Result<(Signal, f64), String> {
     let spooled = metric(admin, "ao_ledger_read_records_total", "source=\"collector\"").await? as u64;
     // Also what was stamped with a wrong time.
@@ -183,7 +185,10 @@ pub async fn of_samples(
     let points = &clock[0].points;
     for point in points {
         let read_s = began_s + point.1 / 1_000.0;
-        if (point.0 - read_s).abs() > STAMP_S {
+        let (earlier, later) = (point.0.min(read_s), point.0.max(read_s));
+        let stood_still: f64 =
+            frozen.iter().map(|(from, to)| (to.min(later) - from.max(earlier)).max(0.0)).sum();
+        if later - earlier > STAMP_S + stood_still {
             signal.double += 1;
             signal.example(|| format!("read at {read_s:.3}, stamped {:.3}", point.0));
         }

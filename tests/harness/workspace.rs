@@ -41,12 +41,20 @@ pub fn report(name: &str, content: &serde_json::Value) {
     std::fs::write(folder.join(format!("{name}.json")), text).expect("target/report can be written");
 }
 
+/// Ports that no system gives to a client by itself (Linux: 32768 and up, ip(7)): else a connection could take the one of
+/// a server that is being restarted.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
 /// Addresses on loopback that nobody uses at this moment. All are held until all are found, so they differ.
 ///
 /// # Panics
 /// Where loopback gives no port.
 pub fn free_addresses<const N: usize>() -> [SocketAddr; N] {
-    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    let bind = |_| {
+        let tries = (0..1_000).map(|_| rand::random_range(PORTS));
+        let found = tries.filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()).next();
+        found.expect("loopback has a free port")
+    };
     let held: [TcpListener; N] = std::array::from_fn(bind);
     held.map(|listener| listener.local_addr().expect("a bound listener has an address"))
 }
