@@ -15,6 +15,7 @@ mod metrics;
 mod outage;
 mod parity;
 mod restart;
+mod rules;
 mod run_local;
 mod traces;
 mod up;
