@@ -16,6 +16,8 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("cgroup_path", container::fuzzing::path),
     ("log_lines", logs::fuzzing::lines),
+    ("log_packed", logs::fuzzing::packed),
+    ("log_notes", logs::fuzzing::noted),
     ("glob", logs::fuzzing::glob),
     ("packet", net::fuzzing::packet),
     ("otlp_spans", otlp::fuzzing::spans),

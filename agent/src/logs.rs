@@ -1,7 +1,7 @@
 //! Logs: the files of pods and of the host, read as they are written.
 //!
 //! ```text
-//! discover (watch) -> follow: tail (lines, cri, plain) -> join -> Event::Logs
+//! discover (watch) -> follow: tail (unpack, lines, a format) -> join -> Event::Logs
 //! ```
 //!
 //! | room | what it does |
@@ -9,7 +9,8 @@
 //! | [`discover`] | which files there are; inotify through [`watch`], patterns through [`crate::glob`] |
 //! | [`identity`] | what makes a file the same file |
 //! | [`follow`] | which file is read next; rotation, deletion, limits |
-//! | [`tail`] | one file, a part at a time; [`lines`] cuts it, [`cri`] and [`plain`] read the lines |
+//! | [`tail`] | one file, a part at a time, [`unpack`] if it is compressed; [`lines`] cuts it |
+//! | [`cri`], [`docker`], [`syslog`], [`plain`] | the formats of lines |
 //! | [`escrow`] | unread bytes of files that lost their names; [`notes`] says what they are |
 //! | [`once`] | files read once, for people who look |
 //! | [`join`] | lines into chunks with spans; partial lines |
@@ -20,11 +21,15 @@
 //! **Labels.** Of a pod's log as Promtail's chart sets them: `namespace`, `pod`, `container`, `filename`, `stream`, and
 //! `job` = `NAMESPACE/CONTAINER` (Promtail has the pod's application in place of the container: enrichment says so where
 //! it knows the pod). `filename` is the name without the rotation's time, so that a stream goes on.
-//! Of other files: `filename`, `job` (`files`, unless the configuration says otherwise) and the configured ones.
+//! Of containers on a plain Docker host: `job` = `docker`, `container`, `container_id`, `stream`, `filename`, and Compose's
+//! project and service. Of the syslog daemon's files: `job` = `varlogs` and `filename`, with `hostname`, `app` and `pid`
+//! as structured metadata. Of other files: `filename`, `job` (`files`, unless the configuration says otherwise) and the
+//! configured ones.
 
 mod api;
 mod cri;
 mod discover;
+mod docker;
 mod escrow;
 mod follow;
 pub(crate) mod fuzzing;
@@ -36,7 +41,9 @@ mod names;
 mod notes;
 pub(crate) mod once;
 mod plain;
+mod syslog;
 mod tail;
+mod unpack;
 mod watch;
 
 use std::collections::{BTreeMap, HashMap};
@@ -46,13 +53,14 @@ use std::time::Duration;
 
 use ao_common::units::{Size, Span};
 use ao_proto::model::{FileId, Labels};
+use jiff::tz::TimeZone;
 use serde::Deserialize;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
-pub use self::api::LogsStats;
-use self::api::{Format, Origin, PODS};
+use self::api::{DOCKER, FILES, HOST, Origin};
+pub use self::api::{Format, LogsStats};
 use self::discover::{Discover, Want};
 use self::escrow::Escrow;
 use self::follow::{Follow, Handed, Settings};
@@ -75,6 +83,13 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub struct Config {
     /// The kubelet's folder of pod logs, NAMESPACE_POD_UID/CONTAINER/N.log; `null` for none. It may appear later.
     pub pods: Option<PathBuf>,
+    /// Docker's folder of containers, ID/ID-json.log; `null` for none. Those that the kubelet made are left to `pods`.
+    pub docker: Option<PathBuf>,
+    /// The folder of the host's syslog daemon, of which syslog, messages, auth.log, secure and kern.log are read where
+    /// there are such; `null` for none.
+    pub host: Option<PathBuf>,
+    /// The time zone of times that do not say theirs, such as `Europe/Berlin`; left out: the host's.
+    pub timezone: Option<String>,
     /// Other files.
     pub files: Vec<FileGlob>,
     /// Longest line (1 KiB to 2 MiB: it must fit into a frame, whatever its bytes are). A longer one becomes several,
@@ -102,6 +117,9 @@ pub struct FileGlob {
     /// Labels of their lines; `job` is `files` unless it is among them.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// How their lines are written.
+    #[serde(default)]
+    pub format: Format,
     /// Patterns of paths that are left out.
     #[serde(default)]
     pub exclude: Vec<PathBuf>,
@@ -122,6 +140,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             pods: Some("/var/log/pods".into()),
+            docker: Some("/var/lib/docker/containers".into()),
+            host: Some("/var/log".into()),
+            timezone: None,
             files: Vec::new(),
             max_line: Size::mib(1),
             from: Begin::Beginning,
@@ -142,6 +163,11 @@ impl Config {
         if !(1 << 10..=MAX_LINE as u64).contains(&self.max_line.0) {
             return Err(LogsError::MaxLine(self.max_line));
         }
+        if let Some(name) = &self.timezone
+            && TimeZone::get(name).is_err()
+        {
+            return Err(LogsError::TimeZone(name.clone()));
+        }
         wants(self).map(drop)
     }
 }
@@ -160,6 +186,9 @@ pub enum LogsError {
     /// The limit makes no sense.
     #[error("logs.max_line is {0}, which is not between 1KiB and 2MiB")]
     MaxLine(Size),
+    /// There is none by this name.
+    #[error("logs.timezone is {0:?}, which is no time zone; it may be such as Europe/Berlin, or left out")]
+    TimeZone(String),
     /// No inotify.
     #[error("cannot watch log folders (is fs.inotify.max_user_instances used up?): {0}")]
     Watch(#[from] notify::Error),
@@ -200,11 +229,11 @@ pub async fn run(
     let inbox = Arc::new(Inbox::default());
     let discover = Discover::new(wants(&config)?, inbox.clone(), stats.clone())?;
     let escrow = memory.folder.and_then(|folder| {
-        let is_stored = |id| memory.checkpoints.contains_key(&id);
-        let opened = Escrow::open(&folder, config.escrow.0, is_stored);
+        let opened = Escrow::open(&folder, config.escrow.0);
         let failed = |error| tracing::warn!(folder = %folder.display(), %error, "log files without a name are kept by this process alone");
         opened.map_err(failed).ok()
     });
+    let zone = zone(&config, &ctx.node.roots.root);
     let settings = Settings {
         open_files: config.open_files.max(1),
         linger: config.linger.0,
@@ -214,7 +243,7 @@ pub async fn run(
         durable: memory.durable,
         origin: Box::new(move |want, path| origin(&config, want, path)),
     };
-    let follow = Follow::new(settings, discover, escrow, Reading::new(max_line, stats));
+    let follow = Follow::new(settings, discover, escrow, Reading::new(max_line, zone, stats));
 
     // Whether the context ends or this future is dropped: the thread must.
     let stop = ctx.shutdown.child_token();
@@ -281,6 +310,9 @@ impl Drop for StopOnDrop {
     }
 }
 
+/// Files of syslog daemons, as Debian's and Red Hat's configurations have them.
+const HOST_FILES: [&str; 5] = ["syslog", "messages", "auth.log", "secure", "kern.log"];
+
 /// What is wanted: the pods' files (those of today and those that were rotated and not yet compressed), then the rest.
 fn wants(config: &Config) -> Result<Vec<Want>, LogsError> {
     let parse = |path: &Path| {
@@ -292,7 +324,17 @@ fn wants(config: &Config) -> Result<Vec<Want>, LogsError> {
             pods.patterns.push(parse(&root.join(name))?);
         }
     }
-    let mut wants = vec![pods];
+    let mut docker = Want { patterns: Vec::new(), exclude: Vec::new() };
+    if let Some(root) = &config.docker {
+        docker.patterns.push(parse(&root.join("*/*-json.log"))?);
+    }
+    let mut host = Want { patterns: Vec::new(), exclude: Vec::new() };
+    if let Some(root) = &config.host {
+        for name in HOST_FILES {
+            host.patterns.push(parse(&root.join(name))?);
+        }
+    }
+    let mut wants = vec![pods, docker, host];
     for files in &config.files {
         wants.push(Want {
             patterns: vec![parse(&files.path)?],
@@ -302,15 +344,45 @@ fn wants(config: &Config) -> Result<Vec<Want>, LogsError> {
     Ok(wants)
 }
 
-/// Where the lines of `path`, found for this want, come from.
-fn origin(config: &Config, want: usize, path: &Path) -> Origin {
+/// The time zone of times that do not say theirs. `root`: where the host's files are.
+fn zone(config: &Config, root: &Path) -> TimeZone {
+    if let Some(zone) = config.timezone.as_ref().and_then(|name| TimeZone::get(name).ok()) {
+        return zone;
+    }
+    let hosts = std::fs::read(root.join("etc/localtime")).ok();
+    hosts.and_then(|bytes| TimeZone::tzif("localtime", &bytes).ok()).unwrap_or(TimeZone::UTC)
+}
+
+/// Where the lines of `path`, found for this want, come from; `None` if they come by another name.
+fn origin(config: &Config, want: usize, path: &Path) -> Option<Origin> {
     let filename = path.to_string_lossy();
     let mut pairs: Vec<(&str, &str)> = vec![("filename", &filename)];
-    if let Some(files) = want.checked_sub(PODS + 1).and_then(|n| config.files.get(n)) {
+    if let Some(files) = want.checked_sub(FILES).and_then(|n| config.files.get(n)) {
         pairs.push(("job", "files"));
         pairs.extend(files.labels.iter().map(|(name, value)| (&**name, &**value)));
         let labels = Labels::from_pairs(pairs);
-        return Origin { format: Format::Plain, labels: [labels.clone(), labels], pod: None };
+        return Some(Origin { format: files.format, labels: [labels.clone(), labels], pod: None });
+    }
+    if want == HOST {
+        pairs.push(("job", "varlogs"));
+        let labels = Labels::from_pairs(pairs);
+        return Some(Origin { format: Format::Syslog, labels: [labels.clone(), labels], pod: None });
+    }
+    let by_stream = |pairs: &[(&str, &str)]| {
+        ["stdout", "stderr"]
+            .map(|stream| Labels::from_pairs(pairs.iter().copied().chain([("stream", stream)])))
+    };
+    if want == DOCKER {
+        let container = docker::Container::of(path);
+        if container.of_kubelet && config.pods.is_some() {
+            return None;
+        }
+        pairs.extend([("job", "docker"), ("container_id", &*container.id)]);
+        pairs.extend(container.name.as_deref().map(|name| ("container", name)));
+        if let Some((project, service)) = &container.compose {
+            pairs.extend([("compose_project", &**project), ("compose_service", &**service)]);
+        }
+        return Some(Origin { format: Format::Docker, labels: by_stream(&pairs), pod: None });
     }
     let pod = config.pods.as_deref().and_then(|root| cri::pod_of(root, path));
     let job;
@@ -323,9 +395,7 @@ fn origin(config: &Config, want: usize, path: &Path) -> Origin {
     } else {
         pairs.push(("job", "pods"));
     }
-    let labels = ["stdout", "stderr"]
-        .map(|stream| Labels::from_pairs(pairs.iter().copied().chain([("stream", stream)])));
-    Origin { format: Format::Cri, labels, pod }
+    Some(Origin { format: Format::Cri, labels: by_stream(&pairs), pod })
 }
 
 #[cfg(test)]

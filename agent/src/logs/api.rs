@@ -3,11 +3,21 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use ao_proto::model::Labels;
+use serde::Deserialize;
 
 use crate::event::PodRef;
 
-/// Number of what is wanted of the pods; the numbers of the configured files follow.
+/// Number of what is wanted of the pods.
 pub(super) const PODS: usize = 0;
+
+/// Of containers on a plain Docker host.
+pub(super) const DOCKER: usize = 1;
+
+/// Of the host's syslog daemon.
+pub(super) const HOST: usize = 2;
+
+/// Of the first of the configured files; the others' follow.
+pub(super) const FILES: usize = 3;
 
 /// Which of a container's outputs; a plain file has one, the first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +35,24 @@ pub(super) struct Record<'a> {
     pub text: &'a [u8],
     /// The next record of the same stream goes on where this one ends.
     pub partial: bool,
+    /// What its head says: structured metadata.
+    pub fields: &'a [(&'static str, &'a str)],
 }
 
 /// How the lines of a file are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// As its first line is: one of the following.
+    #[default]
+    Auto,
+    /// What container runtimes write for the kubelet.
     Cri,
+    /// Docker's `json-file`.
+    Docker,
+    /// A syslog daemon's, with or without a year.
+    Syslog,
+    /// Just text.
     Plain,
 }
 
@@ -78,7 +100,9 @@ pub struct LogsStats {
     pub escrow_linked: AtomicU64,
     /// Bytes copied of such files.
     pub escrow_copied_bytes: AtomicU64,
-    /// Lines of a container log that are not in its format; handed over as they are.
+    /// Compressed files that are cut off or damaged.
+    pub damaged_packed: AtomicU64,
+    /// Lines of a container log or a syslog that are not in its format; handed over as they are.
     pub malformed: AtomicU64,
     /// Pipes, sockets and devices under a name that is wanted.
     pub left_out: AtomicU64,

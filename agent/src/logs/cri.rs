@@ -30,11 +30,14 @@ impl Decoder {
             if !piece.cut {
                 self.goes_on = None;
             }
-            return (Record { stream, at_ns, text: piece.text, partial: false }, true);
+            return (Record { stream, at_ns, text: piece.text, partial: false, fields: &[] }, true);
         }
         let (mut record, good) = match self.parse(piece.text) {
             Some(record) => (record, true),
-            None => (Record { stream: Stream::Stdout, at_ns: now, text: piece.text, partial: false }, false),
+            None => (
+                Record { stream: Stream::Stdout, at_ns: now, text: piece.text, partial: false, fields: &[] },
+                false,
+            ),
         };
         if piece.cut {
             // Too long for one record: each piece of it is a line of its own.
@@ -68,13 +71,13 @@ impl Decoder {
             },
             _ => return None,
         };
-        Some(Record { stream, at_ns, text, partial })
+        Some(Record { stream, at_ns, text, partial, fields: &[] })
     }
 }
 
 /// The minute of the line before: neighbours mostly share it, and its calendar is the costly part of a time stamp.
 #[derive(Default)]
-struct Minute {
+pub(super) struct Minute {
     text: [u8; 16],
     /// Seconds since 1970 at its beginning.
     secs: i64,
@@ -82,7 +85,7 @@ struct Minute {
 
 impl Minute {
     /// Nanoseconds since 1970 of an RFC 3339 time with up to nine digits behind the point.
-    fn nanos(&mut self, time: &[u8]) -> Option<i64> {
+    pub(super) fn nanos(&mut self, time: &[u8]) -> Option<i64> {
         if time.len() < 20 || time[16] != b':' {
             return None;
         }
@@ -140,7 +143,8 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1 - 719_468
 }
 
-fn number(digits: &[u8]) -> Option<i64> {
+/// Of decimal digits.
+pub(super) fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |sum, b| b.is_ascii_digit().then(|| sum * 10 + i64::from(b - b'0')))
 }
 

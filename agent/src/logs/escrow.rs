@@ -13,7 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ao_common::repeated::Repeated;
 use ao_proto::model::FileId;
@@ -50,19 +50,21 @@ pub(super) struct Escrow {
     folder: PathBuf,
     /// Unread bytes kept at most.
     pub budget: u64,
+    /// When the last process learned something; `None` if there was none.
+    pub last_life: Option<SystemTime>,
     notes: Notes,
 }
 
 impl Escrow {
-    /// Opens the folder; what is in it and not known to anybody is deleted. `is_stored`: the spool knows the file.
+    /// Opens the folder; what is in it and not known to anybody is deleted.
     ///
     /// # Errors
     /// It cannot be used.
-    pub(super) fn open(folder: &Path, budget: u64, is_stored: impl Fn(FileId) -> bool) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path, budget: u64) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
-        let data = |id| folder.join(notes::text_of(id));
-        let is_wanted = |id, note: &Note| note.size.is_some() || is_stored(id) || data(id).exists();
-        let notes = Notes::open(folder.join("files"), is_wanted)?;
+        let known = folder.join("files");
+        let last_life = fs::metadata(&known).and_then(|meta| meta.modified()).ok();
+        let notes = Notes::open(known)?;
         let known = notes.all();
         for entry in fs::read_dir(folder)?.flatten() {
             let id = entry.file_name().to_str().and_then(notes::id_of);
@@ -72,12 +74,17 @@ impl Escrow {
                 fs::remove_file(entry.path())?;
             }
         }
-        Ok(Self { folder: folder.to_path_buf(), budget, notes })
+        Ok(Self { folder: folder.to_path_buf(), budget, last_life, notes })
     }
 
     /// The files that were known at the last end, in the order in which they were begun.
     pub(super) fn left(&self) -> Vec<(FileId, Note)> {
         self.notes.all()
+    }
+
+    /// Hash of its first line.
+    pub(super) fn print(&self, id: FileId) -> Option<FileId> {
+        self.notes.print(id)
     }
 
     /// Where the bytes of a file are kept.

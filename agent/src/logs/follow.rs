@@ -9,6 +9,7 @@
 mod ends;
 mod keep;
 mod look;
+mod packed;
 mod rescue;
 
 use std::cmp::Reverse;
@@ -52,8 +53,9 @@ pub(super) enum Handed {
     Never,
 }
 
-/// Where the lines of a name come from, and how they are written; told the number of what wants it.
-pub(super) type Origins = Box<dyn Fn(usize, &Path) -> Origin + Send>;
+/// Where the lines of a name come from, and how they are written; told the number of what wants it. `None`: they come
+/// by another name.
+pub(super) type Origins = Box<dyn Fn(usize, &Path) -> Option<Origin> + Send>;
 
 /// What the loop is told once.
 pub(super) struct Settings {
@@ -151,6 +153,7 @@ impl Follow {
     pub(super) fn run(mut self, inbox: &Inbox, send: &mut HandOver<'_>) -> Vec<Event> {
         self.rescan();
         self.restore();
+        self.unseen_packed();
         self.keep_unnamed();
         self.starting = false;
         if !self.hand_over(send) {
@@ -303,7 +306,7 @@ impl Follow {
         let Some(tail) = self.tails.get_mut(&node) else { return Ok(Turn::End) };
         if tail.file.is_none() {
             match tail::open(&tail.path) {
-                Ok((file, meta)) if Node::of(&meta) == node || tail.is_copied() => {
+                Ok((file, meta)) if Node::of(&meta) == node || tail.is_copied() || tail.packed => {
                     tail.file = Some(file);
                     self.opened.push_back(node);
                     self.stats.files_open.store(self.opened.len() as u64, Relaxed);

@@ -1,18 +1,24 @@
 //! What the fuzz targets reach of this room.
 
 use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use jiff::tz::TimeZone;
+
 use super::api::Stream;
 use super::lines::Lines;
-use super::{cri, names, plain};
+use super::unpack::Unpack;
+use super::{cri, docker, names, notes, plain, syslog};
 use crate::glob::Pattern;
 
-/// Lines of a file, cut at a length that the first byte gives, as a container runtime's and as plain text.
+/// Lines of a file, cut at a length that the first byte gives, in every format.
 pub(crate) fn lines(data: &[u8]) {
     let Some((max, bytes)) = data.split_first() else { return };
     let (mut containers, mut plain) = (cri::Decoder::default(), plain::Decoder::default());
+    let (mut docker, mut syslog) = (docker::Decoder::default(), syslog::Decoder::default());
     let mut taken = 0;
     for piece in Lines::new(bytes, usize::from(*max), true) {
         taken += piece.raw;
@@ -21,8 +27,37 @@ pub(crate) fn lines(data: &[u8]) {
             record.text.len() <= piece.text.len() && matches!(record.stream, Stream::Stdout | Stream::Stderr)
         );
         assert!(plain.record(&piece, 1).text.len() <= piece.text.len());
+        assert!(docker.record(&piece, 1).0.text.len() <= piece.text.len());
+        let mut fields = [("", ""); 3];
+        let now = i64::from(*max) << 55;
+        assert_eq!(syslog.record(&piece, now, &TimeZone::UTC, &mut fields).0.text, piece.text);
     }
     assert_eq!(taken, bytes.len(), "every byte belongs to a piece");
+}
+
+/// A compressed file, read from where the first two bytes say.
+pub(crate) fn packed(data: &[u8]) {
+    let Some((from, bytes)) = data.split_first_chunk::<2>() else { return };
+    let Ok(memory) = rustix::fs::memfd_create("packed", rustix::fs::MemfdFlags::empty()) else { return };
+    let mut file = File::from(memory);
+    let Ok(mut unpack) = file.write_all(bytes).and_then(|()| Unpack::new(&file)) else { return };
+    let mut at = u64::from(u16::from_le_bytes(*from));
+    let mut part = vec![0; 64 << 10];
+    for _ in 0..256 {
+        match unpack.read_at(&mut part, at) {
+            Ok(0) | Err(_) => break,
+            Ok(read) => at += read as u64,
+        }
+    }
+    if let Some(size) = unpack.size() {
+        assert!(matches!(unpack.read_at(&mut part, size), Ok(0)), "nothing is behind the end");
+    }
+}
+
+/// What is noted of files.
+pub(crate) fn noted(data: &[u8]) {
+    let (known, begun) = notes::read(data);
+    assert!(known.len() as u64 <= begun, "each was begun");
 }
 
 /// A pattern on the first line, a path on the second.

@@ -119,14 +119,14 @@ impl Joiner {
         {
             // As long as a line may be: what has come is one.
             LogsStats::add(&self.stats.cuts, 1);
-            self.push(s, partial.at_ns, &partial.text, begin, partial.raw);
+            self.push(s, partial.at_ns, &partial.text, begin, partial.raw, &[]);
             before = None;
         }
         match (record.partial, before) {
-            (false, None) => self.push(s, record.at_ns, record.text, end, raw),
+            (false, None) => self.push(s, record.at_ns, record.text, end, raw, record.fields),
             (false, Some(mut partial)) => {
                 partial.text.extend_from_slice(record.text);
-                self.push(s, record.at_ns, &partial.text, end, partial.raw + raw);
+                self.push(s, record.at_ns, &partial.text, end, partial.raw + raw, record.fields);
             }
             (true, None) => {
                 // What came before it need not wait for it.
@@ -195,7 +195,7 @@ impl Joiner {
         for s in 0..self.open.len() {
             if let Some(partial) = self.open[s].take() {
                 LogsStats::add(&self.stats.partials_split, 1);
-                self.push(s, partial.at_ns, &partial.text, self.taken(), partial.raw);
+                self.push(s, partial.at_ns, &partial.text, self.taken(), partial.raw, &[]);
             }
         }
         self.close(out);
@@ -207,7 +207,15 @@ impl Joiner {
     }
 
     /// A line whose last byte is the one before `end`, counted from the start of the span, of `raw` bytes in all.
-    fn push(&mut self, s: usize, at_ns: i64, text: &[u8], end: usize, raw: usize) {
+    fn push(
+        &mut self,
+        s: usize,
+        at_ns: i64,
+        text: &[u8],
+        end: usize,
+        raw: usize,
+        fields: &[(&'static str, &str)],
+    ) {
         let text: Cow<'_, str> = match std::str::from_utf8(text) {
             Ok(text) => Cow::Borrowed(text),
             Err(_) => {
@@ -232,8 +240,9 @@ impl Joiner {
         }
         (last.read_ns, last.given_ns) = (at_ns, given_ns);
         run.text.push_str(&text);
+        let metadata = fields.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let [len, end, raw] = [text.len(), end, raw].map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
-        run.lines.push(Line { at_ns: given_ns, len, end, raw, metadata: Box::default() });
+        run.lines.push(Line { at_ns: given_ns, len, end, raw, metadata });
     }
 
     /// Hands over all lines and all bytes up to here. Nothing may be open.

@@ -53,6 +53,7 @@ impl Collector for LogsCollector {
             ("cuts", "Cuts within lines longer than max_line", &s.cuts),
             ("partials_split", "Partial lines whose rest did not come in time", &s.partials_split),
             ("invalid_utf8_lines", "Lines with bytes that are not UTF-8", &s.invalid_utf8),
+            ("packed_damaged", "Compressed files that are cut off or damaged", &s.damaged_packed),
             ("malformed_lines", "Lines that are not in their file's format", &s.malformed),
             ("left_out", "Pipes, sockets and devices under a name that is wanted", &s.left_out),
             ("zero_bytes", "Zeros at the beginning of files, left out", &s.zero_bytes),

@@ -19,6 +19,12 @@ pub(super) fn logs_of(path: &Path) -> impl Iterator<Item = PathBuf> {
     ends.map(move |(at, _)| path.with_file_name(&name[..at]))
 }
 
+/// The same of a file that is compressed with gzip; none for any other.
+pub(super) fn logs_of_packed(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let is_packed = path.extension().is_some_and(|e| e == "gz");
+    is_packed.then(|| path.with_extension("")).into_iter().flat_map(|path| logs_of(&path).collect::<Vec<_>>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -36,6 +42,9 @@ mod tests {
             ("/l/a.log.bak", &[]),
             ("/l/.1", &[]),
         ] {
+            let packed: Vec<_> = logs_of_packed(Path::new(&format!("{path}.gz"))).collect();
+            assert_eq!(packed, logs.iter().map(Path::new).collect::<Vec<_>>());
+            assert_eq!(logs_of_packed(Path::new(path)).count(), usize::from(path.ends_with(".2.gz")));
             assert_eq!(
                 logs_of(Path::new(path)).collect::<Vec<_>>(),
                 logs.iter().map(Path::new).collect::<Vec<_>>()

@@ -56,26 +56,16 @@ pub(super) struct Notes {
 }
 
 impl Notes {
-    /// Reads what was noted, and keeps what `is_wanted`.
+    /// Reads what was noted.
     ///
     /// # Errors
     /// The file cannot be read or written.
-    pub(super) fn open(path: PathBuf, is_wanted: impl Fn(FileId, &Note) -> bool) -> io::Result<Self> {
-        let mut known = HashMap::new();
-        let mut turn = 0;
-        match fs::read(&path) {
-            Ok(bytes) => {
-                // The last line may be cut.
-                for learned in
-                    bytes.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok())
-                {
-                    learn(&mut known, &mut turn, learned);
-                }
-            }
-            Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+    pub(super) fn open(path: PathBuf) -> io::Result<Self> {
+        let (known, turn) = match fs::read(&path) {
+            Ok(bytes) => read(&bytes),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Default::default(),
             Err(err) => return Err(err),
-        }
-        known.retain(|id, note| is_wanted(*id, note));
+        };
         let file = rewrite(&path, &known)?;
         Ok(Self { path, file, lines: known.len(), known, turn })
     }
@@ -85,6 +75,11 @@ impl Notes {
         let mut all: Vec<_> = self.known.iter().map(|(id, note)| (*id, note.clone())).collect();
         all.sort_by_key(|(_, note)| note.turn);
         all
+    }
+
+    /// Hash of the first line of a file.
+    pub(super) fn print(&self, id: FileId) -> Option<FileId> {
+        self.known.get(&id).map(|note| note.print)
     }
 
     /// A file is read whose lines are those of `stem`.
@@ -129,6 +124,16 @@ impl Notes {
         }
         Ok(())
     }
+}
+
+/// What lines say together, and how many files they have begun.
+pub(super) fn read(lines: &[u8]) -> (HashMap<FileId, Note>, u64) {
+    let (mut known, mut turn) = (HashMap::new(), 0);
+    // The last line may be cut.
+    for learned in lines.split(|b| *b == b'\n').filter_map(|line| serde_json::from_slice(line).ok()) {
+        learn(&mut known, &mut turn, learned);
+    }
+    (known, turn)
 }
 
 /// What is known, written anew; open at its end.
@@ -196,7 +201,7 @@ mod tests {
     fn learned_last() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("files");
-        let open = || Notes::open(path.clone(), |_, _| true).unwrap();
+        let open = || Notes::open(path.clone()).unwrap();
         let mut notes = open();
         notes.begun(B, Path::new("/l/b.log"), PRINT).unwrap();
         notes.begun(A, Path::new("/l/a.log"), PRINT).unwrap();
@@ -214,7 +219,6 @@ mod tests {
         let of = |(id, note): (FileId, Note)| (id, note.stem, note.size, note.from);
         let all: Vec<_> = notes.all().into_iter().map(of).collect();
         assert_eq!(all, [(B, "/l/b.log".into(), None, 0), (A, "/l/a.log".into(), Some(20), 5)]);
-        assert_eq!(Notes::open(path.clone(), |id, _| id == B).unwrap().all().len(), 1);
     }
 
     /// Scenario: any bytes where notes should be.
@@ -224,6 +228,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("files");
         fs::write(&path, b"\xff\x00\n{}\n{\"file\":\"x\"}\n[]\n{\"file\":1}\n").unwrap();
-        assert!(Notes::open(path, |_, _| true).unwrap().all().is_empty());
+        assert!(Notes::open(path).unwrap().all().is_empty());
     }
 }

@@ -12,7 +12,7 @@ use super::identity::Node;
 use super::join::Joiner;
 use super::tail::{self, Reading, Tail, Turn};
 use super::watch::Inbox;
-use super::{Config, LogsError, cri, origin, wants};
+use super::{Config, LogsError, cri, origin, wants, zone};
 use crate::event::{Event, LogChunk};
 
 /// Every file that the configuration wants, in order of their names.
@@ -32,11 +32,11 @@ pub(crate) fn files(config: &Config) -> Result<Vec<PathBuf>, LogsError> {
 /// It cannot be opened or read.
 pub(crate) fn read(config: &Config, path: &Path, each: &mut dyn FnMut(LogChunk)) -> io::Result<()> {
     let (file, meta) = tail::open(path)?;
-    let origin = origin_of(config, path, &file)?;
+    let Some(origin) = origin_of(config, path, &file)? else { return Ok(()) };
     let (format, stats) = (origin.format, Arc::default());
     let max_line = config.max_line.0 as usize;
     let mut joiner = Joiner::new(Arc::new(origin), max_line, Arc::clone(&stats));
-    let mut reading = Reading::new(max_line, stats);
+    let mut reading = Reading::new(max_line, zone(config, Path::new("/")), stats);
     let mut tail = Tail::new(Node::of(&meta), path.to_path_buf(), path.into(), file, format);
     if tail.identify(true)?.is_none() {
         return Ok(());
@@ -58,7 +58,7 @@ pub(crate) fn read(config: &Config, path: &Path, each: &mut dyn FnMut(LogChunk))
     }
 }
 
-fn origin_of(config: &Config, path: &Path, file: &std::fs::File) -> io::Result<Origin> {
+fn origin_of(config: &Config, path: &Path, file: &std::fs::File) -> io::Result<Option<Origin>> {
     let is_wanted = |want: &Want| {
         want.patterns.iter().any(|p| p.matches(path)) && !want.exclude.iter().any(|p| p.matches(path))
     };
@@ -71,5 +71,5 @@ fn origin_of(config: &Config, path: &Path, file: &std::fs::File) -> io::Result<O
         return Ok(origin(config, PODS, path));
     }
     let labels = Labels::from_pairs([("filename", &*path.to_string_lossy()), ("job", "files")]);
-    Ok(Origin { format: Format::Plain, labels: [labels.clone(), labels], pod: None })
+    Ok(Some(Origin { format: Format::Auto, labels: [labels.clone(), labels], pod: None }))
 }

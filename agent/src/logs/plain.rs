@@ -14,6 +14,6 @@ impl Decoder {
     /// `now`: when the piece was read, nanoseconds since 1970.
     pub(super) fn record<'a>(&mut self, piece: &Piece<'a>, now: i64) -> Record<'a> {
         self.last = now.max(self.last + 1);
-        Record { stream: Stream::Stdout, at_ns: self.last, text: piece.text, partial: false }
+        Record { stream: Stream::Stdout, at_ns: self.last, text: piece.text, partial: false, fields: &[] }
     }
 }

@@ -9,13 +9,15 @@ use std::time::Instant;
 
 use ao_common::clock::now_ns;
 use ao_proto::model::FileId;
+use jiff::tz::TimeZone;
 
 use super::api::{Format, LogsStats};
 use super::escrow::{Care, Kept};
 use super::identity::{Head, Node, Prefix};
 use super::join::Joiner;
 use super::lines::{Lines, Piece};
-use super::{cri, plain};
+use super::unpack::Unpack;
+use super::{cri, docker, plain, syslog};
 use crate::event::Event;
 
 /// Bytes read of one file before it is another one's turn.
@@ -49,13 +51,19 @@ pub(super) struct Tail {
     pub armed: bool,
     /// What stands before the position is left out, which has not been said yet.
     pub skipped: bool,
+    /// It is compressed; all else here speaks of what it holds.
+    pub packed: bool,
+    /// It is damaged: what stands behind its last line end is no whole line.
+    torn: bool,
     /// It was there when the source started.
     pub existed: bool,
     /// What was done to find it again after a restart.
     pub care: Care,
     /// It was emptied in place: checkpoints speak of what it held before.
     pub rewritten: bool,
+    format: Format,
     prefix: Option<Prefix>,
+    unpack: Option<Box<Unpack>>,
     decoder: Decoder,
 }
 
@@ -83,6 +91,8 @@ pub(super) enum Turn {
 
 enum Decoder {
     Cri(cri::Decoder),
+    Docker(docker::Decoder),
+    Syslog(syslog::Decoder),
     Plain(plain::Decoder),
 }
 
@@ -90,12 +100,14 @@ enum Decoder {
 pub(super) struct Reading {
     pub max_line: usize,
     pub stats: Arc<LogsStats>,
+    zone: TimeZone,
     buffer: Vec<u8>,
 }
 
 impl Reading {
-    pub(super) fn new(max_line: usize, stats: Arc<LogsStats>) -> Self {
-        Self { max_line, stats, buffer: vec![0; TURN] }
+    /// `zone`: of times that do not say theirs.
+    pub(super) fn new(max_line: usize, zone: TimeZone, stats: Arc<LogsStats>) -> Self {
+        Self { max_line, stats, zone, buffer: vec![0; TURN] }
     }
 }
 
@@ -111,10 +123,6 @@ pub(super) fn open(path: &Path) -> io::Result<(File, Metadata)> {
 
 impl Tail {
     pub(super) fn new(node: Node, path: PathBuf, stem: Arc<Path>, file: File, format: Format) -> Self {
-        let decoder = match format {
-            Format::Cri => Decoder::Cri(cri::Decoder::default()),
-            Format::Plain => Decoder::Plain(plain::Decoder::default()),
-        };
         let place = if *path == *stem { Place::Live } else { Place::Aside };
         Self {
             node,
@@ -131,11 +139,15 @@ impl Tail {
             due: None,
             armed: false,
             skipped: false,
+            packed: false,
+            torn: false,
             existed: false,
             care: Care::default(),
             rewritten: false,
+            format,
             prefix: None,
-            decoder,
+            unpack: None,
+            decoder: Decoder::of(format, &[]),
         }
     }
 
@@ -153,17 +165,27 @@ impl Tail {
     pub(super) fn is(&mut self, id: FileId, first: &[u8], pos: u64) {
         self.id = Some(id);
         self.prefix = Some(Prefix::new(first));
+        self.decoder = Decoder::of(self.format, first);
         self.pos = pos;
     }
 
     /// Its size now; 0 if it is not open.
     pub(super) fn size_now(&self) -> io::Result<u64> {
+        if self.packed {
+            return Ok(self.size);
+        }
         self.file.as_ref().map_or(Ok(0), |file| file.metadata().map(|m| m.len()))
     }
 
     /// What is read is its copy in escrow.
     pub(super) fn is_copied(&self) -> bool {
         self.place == Place::Gone && self.care.kept == Some(Kept::Copy)
+    }
+
+    /// Lets go the file; it is opened again when there is something to read.
+    pub(super) fn close(&mut self) -> bool {
+        self.unpack = None;
+        self.file.take().is_some()
     }
 
     /// Whether it can be opened again.
@@ -224,10 +246,6 @@ impl Tail {
         self.prefix = None;
         self.rewritten = true;
         self.skipped = false;
-        self.decoder = match self.decoder {
-            Decoder::Cri(_) => Decoder::Cri(cri::Decoder::default()),
-            Decoder::Plain(_) => Decoder::Plain(plain::Decoder::default()),
-        };
         self.id.take()
     }
 
@@ -243,31 +261,49 @@ impl Tail {
         out: &mut Vec<Event>,
     ) -> io::Result<Turn> {
         let (Some(file), Some(id)) = (&self.file, self.id) else { return Ok(Turn::End) };
-        if let Some(prefix) = &self.prefix
+        if let Some(prefix) = self.prefix.as_ref().filter(|_| !self.packed)
             && !prefix.holds(file)?
         {
             return Ok(Turn::Truncated);
         }
         // The head of a CRI line counts beside its text.
-        let max = reading.max_line + if matches!(self.decoder, Decoder::Cri(_)) { cri::HEAD } else { 0 };
+        let max = match self.decoder {
+            Decoder::Cri(_) => reading.max_line + cri::HEAD,
+            Decoder::Docker(_) => reading.max_line.max(docker::LINE),
+            _ => reading.max_line,
+        };
+        if self.packed && self.unpack.is_none() {
+            self.unpack = Some(Box::new(Unpack::new(file)?));
+        }
         if std::mem::take(&mut self.skipped) {
             joiner.mark(id, self.pos, out);
         }
         let mut want = TURN;
         loop {
-            let read = fill(file, &mut reading.buffer, want, self.pos)?;
+            let read = fill(file, self.unpack.as_deref_mut(), &mut reading.buffer, want, self.pos)?;
             let bytes = &reading.buffer[..read];
             let at_end = read < want;
             joiner.begin(id, self.pos, out);
             let now = now_ns();
             let before = self.pos;
-            for piece in Lines::new(bytes, max, ended && at_end) {
-                self.decoder.take_in(&piece, now, joiner, &reading.stats, out);
+            for piece in Lines::new(bytes, max, ended && at_end && !self.torn) {
+                self.decoder.take_in(&piece, (now, &reading.zone), joiner, &reading.stats, out);
                 self.pos += piece.raw as u64;
             }
             joiner.flush(out);
             if at_end {
-                self.size = file.metadata()?.len();
+                self.size = match &mut self.unpack {
+                    None => file.metadata()?.len(),
+                    Some(unpack) => {
+                        if let Some(error) = unpack.damage() {
+                            self.torn = true;
+                            LogsStats::add(&reading.stats.damaged_packed, 1);
+                            let path = self.path.display();
+                            tracing::warn!(%path, %error, "a compressed log is read up to where it is damaged");
+                        }
+                        unpack.size().unwrap_or(self.pos)
+                    }
+                };
                 return Ok(if self.size < self.pos { Turn::Truncated } else { Turn::End });
             }
             if self.pos > before {
@@ -280,9 +316,18 @@ impl Tail {
 }
 
 /// Reads up to `want` bytes; fewer only at the end of the file. The buffer is as large as the longest line needs.
-fn fill(file: &File, buffer: &mut Vec<u8>, want: usize, at: u64) -> io::Result<usize> {
+fn fill(
+    file: &File,
+    unpack: Option<&mut Unpack>,
+    buffer: &mut Vec<u8>,
+    want: usize,
+    at: u64,
+) -> io::Result<usize> {
     if buffer.len() < want {
         buffer.resize(want, 0);
+    }
+    if let Some(unpack) = unpack {
+        return unpack.read_at(&mut buffer[..want], at);
     }
     let mut have = 0;
     while have < want {
@@ -297,10 +342,25 @@ fn fill(file: &File, buffer: &mut Vec<u8>, want: usize, at: u64) -> io::Result<u
 }
 
 impl Decoder {
+    /// For a file that begins with `first`.
+    fn of(format: Format, first: &[u8]) -> Self {
+        let line = first.trim_ascii_end();
+        match format {
+            Format::Docker => Self::Docker(docker::Decoder::default()),
+            // A pod's log may be a link to the runtime's own file.
+            Format::Auto | Format::Cri if docker::is_line(line) => Self::Docker(docker::Decoder::default()),
+            Format::Cri => Self::Cri(cri::Decoder::default()),
+            Format::Auto if cri::is_line(line) => Self::Cri(cri::Decoder::default()),
+            Format::Syslog => Self::Syslog(syslog::Decoder::default()),
+            Format::Auto if syslog::is_line(line) => Self::Syslog(syslog::Decoder::default()),
+            Format::Auto | Format::Plain => Self::Plain(plain::Decoder::default()),
+        }
+    }
+
     fn take_in(
         &mut self,
         piece: &Piece<'_>,
-        now: i64,
+        (now, zone): (i64, &TimeZone),
         joiner: &mut Joiner,
         stats: &LogsStats,
         out: &mut Vec<Event>,
@@ -308,16 +368,16 @@ impl Decoder {
         if piece.cut {
             LogsStats::add(&stats.cuts, 1);
         }
-        let record = match self {
-            Self::Plain(plain) => plain.record(piece, now),
-            Self::Cri(cri) => {
-                let (record, good) = cri.record(piece, now);
-                if !good {
-                    LogsStats::add(&stats.malformed, 1);
-                }
-                record
-            }
+        let mut fields = [("", ""); 3];
+        let (record, good) = match self {
+            Self::Plain(plain) => (plain.record(piece, now), true),
+            Self::Cri(cri) => cri.record(piece, now),
+            Self::Docker(docker) => docker.record(piece, now),
+            Self::Syslog(syslog) => syslog.record(piece, now, zone, &mut fields),
         };
+        if !good {
+            LogsStats::add(&stats.malformed, 1);
+        }
         joiner.record(&record, piece.raw, out);
     }
 }

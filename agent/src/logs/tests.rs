@@ -1,7 +1,10 @@
 //! The source on real files.
 
+mod chunking;
 mod escrow;
+mod formats;
 mod hostile;
+mod packed;
 mod rescue;
 mod rig;
 mod rotation;

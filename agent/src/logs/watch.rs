@@ -115,6 +115,13 @@ impl Inbox {
         self.lock().take()
     }
 
+    /// The kernel had more than it could keep.
+    #[cfg(test)]
+    pub(super) fn overflowed(&self) {
+        let lost = notify::Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
+        self.handle(Ok(lost));
+    }
+
     /// Says whether it was a mere write.
     fn handle(&self, event: notify::Result<notify::Event>) -> bool {
         let (paths, what, overflow) = match event {

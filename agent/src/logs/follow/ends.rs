@@ -80,6 +80,7 @@ impl Follow {
                 }
             }
         }
+        self.end_packed(node);
         let Some(tail) = self.tails.get_mut(&node) else { return };
         if let (Some(chain), Some(id)) = (self.chains.get_mut(&tail.stem), tail.id)
             && chain.joiner.waits_in(id)
@@ -114,7 +115,7 @@ impl Follow {
 
     pub(super) fn close(&mut self, node: Node) {
         if let Some(tail) = self.tails.get_mut(&node)
-            && tail.file.take().is_some()
+            && tail.close()
         {
             self.opened.retain(|n| *n != node);
             self.gauges();
@@ -134,7 +135,7 @@ impl Follow {
                 Some(tail) if !tail.may_close() || !must && (tail.queued || !tail.caught_up) => {
                     self.opened.push_back(node);
                 }
-                Some(tail) => tail.file = None,
+                Some(tail) => _ = tail.close(),
                 None => {}
             }
         }

@@ -48,6 +48,9 @@ impl Follow {
         if self.escrow.is_none() || tail.place == Place::Live {
             return;
         }
+        if tail.packed {
+            return self.note_packed(node);
+        }
         if tail.file.is_none()
             && tail.place == Place::Aside
             && let Ok((file, meta)) = tail::open(&tail.path)
@@ -164,6 +167,9 @@ impl Follow {
 
     /// Nobody will read the rest of this file.
     fn abandon(&mut self, node: Node) {
+        if self.go_on_packed(node) {
+            return;
+        }
         let Some(tail) = self.tails.get(&node) else { return };
         let (stem, place) = (tail.stem.clone(), tail.pos);
         tracing::warn!(path = %stem.display(), from = place, "unread log files are more than may be kept: one is given up");
@@ -238,10 +244,14 @@ impl Follow {
     /// The spool holds all of it that there will be.
     pub(super) fn forget(&mut self, id: FileId) {
         // Noted first: what is forgotten by the spool, and not here, would be taken for unread.
+        self.forget_note(id);
+        self.out.push(Event::Forget(id));
+    }
+
+    fn forget_note(&mut self, id: FileId) {
         if let Some(escrow) = &mut self.escrow {
             escrow.gone(id);
         }
-        self.out.push(Event::Forget(id));
     }
 
     /// What was kept by the process before this one, once all names were looked at.
@@ -268,8 +278,22 @@ impl Follow {
             }
             let stored = self.settings.checkpoints.get(&id).copied().unwrap_or(0);
             let size = opened.as_ref().map(|(_, meta)| meta.len()).max(note.size);
-            // Of a file that had its name when the last process ended, nothing is known: it is one of the lost.
-            let Some(size) = size else { continue };
+            if opened.is_none()
+                && size.is_none_or(|size| stored < size)
+                && let Some(packed) = self.find_packed(&note.stem, note.print)
+            {
+                let place = places.entry(note.stem.clone()).or_default();
+                self.read_packed(&note.stem, *place, packed, Some(id), (stored, size.unwrap_or(0)));
+                *place += 1;
+                continue;
+            }
+            let Some(size) = size else {
+                // It had its name when the last process ended. Once the spool holds some of it, it is one of the lost.
+                if !self.settings.checkpoints.contains_key(&id) && self.discover.is_there(&note.stem) {
+                    self.forget_note(id);
+                }
+                continue;
+            };
             if stored >= size {
                 self.lost.remove(&id);
                 self.leave(id, size);

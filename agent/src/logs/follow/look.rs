@@ -1,12 +1,13 @@
 //! What a look at a path brings: a new file, one that is known by another name, or nothing any more.
 
 use std::collections::VecDeque;
+use std::collections::hash_map::Entry;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::super::api::{Format, LogsStats, PODS};
+use super::super::api::{LogsStats, PODS};
 use super::super::identity::Node;
 use super::super::join::Joiner;
 use super::super::tail::{self, Place, Tail};
@@ -129,8 +130,7 @@ impl Follow {
         let new_name = !self.chains.contains_key(&*stem);
         let starting = self.starting;
         let Some((stem, chain)) = self.chain(&stem) else { return };
-        let format = chain.format;
-        let mut tail = Tail::new(node, path.to_path_buf(), stem.clone(), file, format);
+        let mut tail = Tail::new(node, path.to_path_buf(), stem.clone(), file, chain.format);
         let live = tail.place == Place::Live;
         tail.seen = meta.len();
         tail.existed = starting;
@@ -166,7 +166,7 @@ impl Follow {
             self.make_ready(earlier);
         }
         self.make_ready(node);
-        if new_name && format == Format::Plain {
+        if new_name && self.discover.wanted(path) != Some(PODS) {
             self.adopt_rotated(Some(node), path);
         }
     }
@@ -178,12 +178,15 @@ impl Follow {
             None => stem.into(),
         };
         let want = self.discover.wanted(&stem)?;
-        let chain = self.chains.entry(stem.clone()).or_insert_with(|| {
-            let origin = (self.settings.origin)(want, &stem);
-            let format = origin.format;
-            let joiner = Joiner::new(Arc::new(origin), self.reading.max_line, self.stats.clone());
-            Chain { joiner, format, tails: VecDeque::new() }
-        });
+        let chain = match self.chains.entry(stem.clone()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let origin = (self.settings.origin)(want, &stem)?;
+                let format = origin.format;
+                let joiner = Joiner::new(Arc::new(origin), self.reading.max_line, self.stats.clone());
+                new.insert(Chain { joiner, format, tails: VecDeque::new() })
+            }
+        };
         Some((stem, chain))
     }
 

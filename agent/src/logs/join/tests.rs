@@ -21,7 +21,7 @@ fn feed(joiner: &mut Joiner, records: &[&str], out: &mut Vec<Event>) {
     for (n, record) in records.iter().enumerate() {
         let stream = if record.starts_with('o') { Stream::Stdout } else { Stream::Stderr };
         let partial = &record[1..2] == "P";
-        let record = Record { stream, at_ns: n as i64, text: &record.as_bytes()[2..], partial };
+        let record = Record { stream, at_ns: n as i64, text: &record.as_bytes()[2..], partial, fields: &[] };
         joiner.record(&record, 10, out);
     }
     joiner.flush(out);
@@ -106,7 +106,11 @@ fn bounded() {
     feed(&mut joiner, &["oPa"], &mut out);
     let text = [b'x'; 1000];
     for _ in 0..2_000 {
-        joiner.record(&Record { stream: Stream::Stderr, at_ns: 0, text: &text, partial: false }, 1, &mut out);
+        joiner.record(
+            &Record { stream: Stream::Stderr, at_ns: 0, text: &text, partial: false, fields: &[] },
+            1,
+            &mut out,
+        );
     }
     assert!(!out.is_empty() && !joiner.is_open());
 }
@@ -128,7 +132,7 @@ proptest! {
             for (n, text) in texts.iter().enumerate().skip(from) {
                 let stream = if text.starts_with('o') { Stream::Stdout } else { Stream::Stderr };
                 let record =
-                    Record { stream, at_ns: n as i64, text: &text.as_bytes()[2..], partial: &text[1..2] == "P" };
+                    Record { stream, at_ns: n as i64, text: &text.as_bytes()[2..], partial: &text[1..2] == "P", fields: &[] };
                 joiner.record(&record, 10, &mut out);
                 if flushes && records[n].1 == 0 {
                     joiner.flush(&mut out);

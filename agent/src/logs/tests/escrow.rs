@@ -203,6 +203,79 @@ async fn more_than_may_be_kept() {
     }
 }
 
+/// Names the second run, which is within a mount namespace of its own.
+const WITHIN: &str = "AO_ESCROW_MOUNTS";
+
+/// Scenario: as in a pod: logs and state are two bind mounts, the one of the logs read-only; a log is rotated, another
+/// deleted at once, while most of them is unread; the source dies, and starts again.
+/// Guarantees: what was unread was copied; every line comes once, in order; then nothing is kept.
+#[test]
+fn two_bind_mounts() {
+    let me = std::env::current_exe().unwrap();
+    let unshared = std::process::Command::new("unshare")
+        .args(["--mount", "--map-root-user"])
+        .arg(me)
+        .args(["--exact", "logs::tests::escrow::within_mounts", "--nocapture"])
+        .env(WITHIN, "1")
+        .output()
+        .unwrap();
+    let said = [unshared.stdout, unshared.stderr].map(|b| String::from_utf8_lossy(&b).into_owned()).concat();
+    assert!(unshared.status.success() && said.contains("1 passed"), "{said}");
+}
+
+/// The second run of `two_bind_mounts`; nothing by itself.
+///
+/// Scenario: see there.
+/// Guarantees: see there.
+#[tokio::test]
+async fn within_mounts() {
+    if std::env::var_os(WITHIN).is_none() {
+        return;
+    }
+    let mut rig = Rig::new();
+    rig.room = 1;
+    let [written, seen, state] = ["pods", "seen", "state"].map(|name| rig.dir.path().join(name));
+    let mount = |args: &[&std::ffi::OsStr]| {
+        assert!(std::process::Command::new("mount").args(args).status().unwrap().success(), "{args:?}");
+    };
+    for dir in [&written, &seen, &state] {
+        fs::create_dir_all(dir).unwrap();
+    }
+    mount(&["--bind".as_ref(), written.as_ref(), seen.as_ref()]);
+    mount(&["-o".as_ref(), "remount,bind,ro".as_ref(), seen.as_ref()]);
+    mount(&["--bind".as_ref(), state.as_ref(), state.as_ref()]);
+    assert!(fs::write(seen.join("x"), "").is_err(), "it is read-only");
+    rig.config.pods = Some(seen.clone());
+    let gone = "pods/a_b_2/c/0.log";
+    rig.append(POD, lines(0..30_000));
+    rig.append(gone, lines(30_000..60_000));
+    rig.start();
+    rig.one().await;
+    rig.rename(POD, ASIDE);
+    until_noted(&rig, &rig.path(ASIDE)).await;
+    let sizes = [rig.path(ASIDE), rig.path(gone)].map(|path| fs::metadata(path).unwrap().len());
+    fs::remove_file(rig.path(gone)).unwrap();
+    rig.until(|| kept(&rig).iter().filter(|meta| sizes.contains(&meta.len())).count() == 2).await;
+    fs::remove_file(rig.path(ASIDE)).unwrap();
+    rig.kill().await;
+    assert_eq!(rig.stats.escrow_linked.load(Relaxed), 0);
+    rig.start();
+    rig.lines(60_000).await;
+    let mut came = numbers(&rig);
+    for part in [0..30_000, 30_000..60_000] {
+        let of_part: Vec<u32> = came.iter().copied().filter(|n| part.contains(n)).collect();
+        assert!(of_part.into_iter().eq(part));
+    }
+    came.sort_unstable();
+    assert!(came.into_iter().eq(0..60_000));
+    let filename = seen.join("a_b_2/c/0.log").display().to_string();
+    assert!(rig.entries().iter().any(|(labels, ..)| labels.get("filename") == Some(&*filename)));
+    rig.until_forgotten(2).await;
+    rig.until(|| kept(&rig).is_empty()).await;
+    rig.stop().await;
+    assert_eq!(rig.unread, 0);
+}
+
 /// Scenario: the folder for what is kept cannot be made.
 /// Guarantees: logs are read as ever.
 #[tokio::test]

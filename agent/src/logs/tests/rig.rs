@@ -49,8 +49,12 @@ impl Rig {
             files: vec![FileGlob {
                 path: dir.path().join("files/*.log"),
                 labels: BTreeMap::from([("site".to_owned(), "here".to_owned())]),
+                format: Format::Auto,
                 exclude: vec![dir.path().join("files/not*")],
             }],
+            docker: Some(dir.path().join("docker")),
+            host: Some(dir.path().join("host")),
+            timezone: Some("UTC".to_owned()),
             linger: Span(Duration::from_millis(200)),
             ..Config::default()
         };
