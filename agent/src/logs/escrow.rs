@@ -41,6 +41,8 @@ pub(super) struct Care {
     pub noted: Option<u64>,
     /// Where what was copied begins.
     pub from: u64,
+    /// It was rotated when it was found.
+    pub was_aside: bool,
     /// It is in the list of those cared for.
     pub listed: bool,
 }

@@ -43,7 +43,7 @@ pub(crate) fn packed(data: &[u8]) {
     let Ok(mut unpack) = file.write_all(bytes).and_then(|()| Unpack::new(&file)) else { return };
     let mut at = u64::from(u16::from_le_bytes(*from));
     let mut part = vec![0; 64 << 10];
-    for _ in 0..256 {
+    for _ in 0..16 {
         match unpack.read_at(&mut part, at) {
             Ok(0) | Err(_) => break,
             Ok(read) => at += read as u64,

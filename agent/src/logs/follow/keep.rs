@@ -96,7 +96,8 @@ impl Follow {
             (Some(Kept::Link), Place::Gone) => tail.path = escrow.data(id),
             (Some(Kept::Link), _) => {}
             (Some(Kept::Copy), _) => self.copy(node),
-            (None, Place::Gone) => {}
+            // One that was rotated before the start is found again by its name; it is copied when it loses that.
+            (None, _) if tail.place == Place::Gone || tail.care.was_aside => {}
             (None, _) => {
                 if self.unread_kept().saturating_add(size - stored) <= self.budget() {
                     self.copy(node);

@@ -134,6 +134,7 @@ impl Follow {
         let live = tail.place == Place::Live;
         tail.seen = meta.len();
         tail.existed = starting;
+        tail.care.was_aside = starting && !live;
         if !live {
             self.unnamed.push(node);
         }

@@ -134,7 +134,7 @@ fn overflow() {
     };
     let reading = Reading::new(MAX, TimeZone::UTC, stats.clone());
     let follow = Follow::new(settings, discover, None, reading);
-    let (lines, came) = std::sync::mpsc::channel();
+    let (lines, came) = std::sync::mpsc::sync_channel(8);
     let listening = inbox.clone();
     let thread = std::thread::spawn(move || {
         let mut send = |event| {
@@ -147,8 +147,8 @@ fn overflow() {
     });
     for n in 0..3 {
         let path = dir.path().join(format!("pods/a_b_{n}/c/0.log"));
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, rig::cri(n, "stdout", "F", &format!("{n}"))).unwrap();
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, cri(n, "stdout", "F", &format!("{n}"))).unwrap();
     }
     inbox.overflowed();
     let mut all: Vec<String> = (0..3).map(|_| came.recv_timeout(Duration::from_secs(30)).unwrap()).collect();
