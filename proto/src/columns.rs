@@ -183,6 +183,16 @@ impl<'a> Reader<'a> {
         str::from_utf8(bytes).map_err(|_| self.error("a text is not UTF-8"))
     }
 
+    /// The text up to the next line end, which goes with it.
+    pub(crate) fn line(&mut self) -> Result<&'a str, FrameError> {
+        let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') else {
+            return Err(self.error("it ends early"));
+        };
+        let line = self.text(end)?;
+        self.rest = &self.rest[1..];
+        Ok(line)
+    }
+
     /// Everything must have been read.
     pub(crate) fn done(&self) -> Result<(), FrameError> {
         if self.rest.is_empty() { Ok(()) } else { Err(self.error("bytes are left over")) }

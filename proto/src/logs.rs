@@ -5,18 +5,26 @@
 //! lines: count
 //! streams of the lines, in runs: number, minus that of the run before; lines in the run
 //! unit u8: times are multiples of 10^unit ns | times in units, each minus the one before
-//! lengths in bytes
 //! lines with metadata (a subset) | pairs of each
 //! pairs: count | name by symbol, length of the value | the values, one behind the other
-//! texts, one behind the other, to the end
+//! texts (templates.rs), to the end
 //! ```
 //!
-//! Numbers are variable-length, signed ones zigzag; subsets and rows as in columns.rs and symbols.rs. Columns of like things are what zstd does well on, and the texts,
-//! nearly all of the bytes, are copied in one piece each way.
+//! Numbers are variable-length, signed ones zigzag; subsets and rows as in columns.rs and symbols.rs. Columns of like
+//! things are what zstd does well on, and so are the numbers and ids within lines, nearly all that differs from one line
+//! to the next.
+
+mod column;
+mod cuts;
+mod entry;
+mod rebuild;
+mod templates;
+mod values;
 
 #[cfg(test)]
 mod tests;
 
+pub use self::entry::{LogEntry, Pair};
 use crate::columns::{Reader, put, put_signed, put_subset};
 use crate::frame::{FrameError, limit};
 use crate::limits::{MAX_METADATA, MAX_RAW_BYTES, MAX_RECORDS, MAX_STREAM_LABELS, MAX_STREAMS};
@@ -34,22 +42,6 @@ pub struct LogFrame {
     pub text: String,
     /// Structured metadata pairs of all entries, one behind the other.
     pub metadata: Vec<Pair>,
-}
-
-/// A pair of structured metadata: name and value.
-pub type Pair = (Box<str>, Box<str>);
-
-/// One line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct LogEntry {
-    /// Number of its stream.
-    pub stream: u32,
-    /// Nanoseconds.
-    pub at_ns: i64,
-    /// Bytes of the line; it begins where the line before it ends.
-    pub len: u32,
-    /// Pairs of metadata; they begin where those of the entry before end.
-    pub metadata: u32,
 }
 
 impl LogFrame {
@@ -80,9 +72,6 @@ impl LogFrame {
             stream = i64::from(run[0].stream);
         }
         put_times(&mut out, entries);
-        for entry in entries {
-            put(&mut out, u64::from(entry.len));
-        }
         let with: Vec<u32> = (0..).zip(entries).filter(|(_, e)| e.metadata > 0).map(|(i, _)| i).collect();
         put_subset(&mut out, &with, entries.len());
         for &i in &with {
@@ -92,7 +81,7 @@ impl LogFrame {
         for (_, value) in &self.metadata {
             out.extend_from_slice(value.as_bytes());
         }
-        out.extend_from_slice(self.text.as_bytes());
+        templates::put_texts(&mut out, entries, &self.text);
         out
     }
 
@@ -102,8 +91,8 @@ impl LogFrame {
         Self::read(raw, Keep::All)
     }
 
-    /// Whether [`LogFrame::decode`] can read a payload, at a fraction of its memory: labels and metadata are looked at,
-    /// and not kept.
+    /// Whether [`LogFrame::decode`] can read a payload, at a fraction of its memory: labels, metadata and texts are looked
+    /// at, and not kept.
     ///
     /// # Errors
     /// As [`LogFrame::decode`].
@@ -138,11 +127,6 @@ impl LogFrame {
             entries.resize(entries.len() + run, entry);
         }
         read_times(reader, &mut entries)?;
-        let mut text_len = 0_u64;
-        for entry in &mut entries {
-            entry.len = reader.below(raw.len() + 1, "a line is longer than the frame")? as u32;
-            text_len += u64::from(entry.len);
-        }
         let with = reader.subset(n)?;
         let mut n_pairs = 0_u64;
         for i in with {
@@ -151,15 +135,8 @@ impl LogFrame {
             n_pairs += u64::from(pairs);
         }
         let metadata = read_metadata(reader, &table, n_pairs, keep)?;
-        let text = reader.text(text_len as usize)?.to_owned();
+        let text = rebuild::read_texts(reader, &mut entries, keep == Keep::All)?;
         reader.done()?;
-        let mut end = 0;
-        for entry in &entries {
-            end += entry.len as usize;
-            if !text.is_char_boundary(end) {
-                return Err(reader.error("a line ends within a character"));
-            }
-        }
         Ok(Self { streams, entries, text, metadata })
     }
 

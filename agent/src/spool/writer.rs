@@ -9,6 +9,7 @@ use ao_common::journal::{Append, Journal};
 use ao_proto::frame::seal;
 use ao_proto::model::FileId;
 use ao_proto::queue::{Lane, QUEUES};
+use ao_proto::v1::{Class, FrameHeader};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::Instant;
 use tracing::warn;
@@ -36,6 +37,12 @@ pub(crate) struct Writer {
     pub(crate) epochs: [(u64, u64); Lane::ALL.len()],
 }
 
+/// What a sink has to take of a frame. Lines are taken apart before they are compressed, so that a payload says little.
+fn as_read(header: &FrameHeader) -> usize {
+    let of_lines = matches!(Class::try_from(header.class), Ok(Class::Logs | Class::LogsLow));
+    (if of_lines { header.bytes.max(header.raw_bytes) } else { header.raw_bytes }) as usize
+}
+
 /// A frame, and its share of the memory for those that wait.
 pub(crate) type Waiting = (Draft, OwnedSemaphorePermit);
 
@@ -60,7 +67,7 @@ impl Writer {
         // Sealing adds next to nothing.
         let amount = Amount {
             bytes: batch.iter().map(|(draft, _)| draft.payload.len()).sum(),
-            raw: batch.iter().map(|(draft, _)| draft.header.raw_bytes as usize).sum(),
+            raw: batch.iter().map(|(draft, _)| as_read(&draft.header)).sum(),
         };
         let lane = self.choice.choose(now, self.acks.position(fresh), amount);
         let queue = self.queues[lane.number() as usize];

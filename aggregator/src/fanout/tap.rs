@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ao_common::journal::{JournalError, Position, Reader, Record};
 
 use super::decode::{self, Keyframes, Undecodable};
-use crate::sink::api::{Decoded, Policy};
+use crate::sink::api::{Decoded, Policy, Telemetry};
 
 /// Frames that lie behind each other.
 #[derive(Debug, Default)]
@@ -99,7 +99,10 @@ impl Tap {
         let frame = decode::decode(record, &self.keyframes, |key| self.reader.keyframe(key));
         // What it takes in a request is unknown until it is encoded; what it takes here is near enough for lines and
         // spans, and samples are bounded by their number.
-        let bytes = frame.as_ref().map_or(0, |frame| frame.header.raw_bytes as usize);
+        let bytes = frame.as_ref().map_or(0, |frame| match &frame.telemetry {
+            Telemetry::Logs(lines) => lines.text.len(),
+            _ => frame.header.raw_bytes as usize,
+        });
         Taken { end: record.end, bytes, frame }
     }
 }

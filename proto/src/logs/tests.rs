@@ -95,12 +95,107 @@ fn layout() {
         &[1, 0, 2],    // one stream: web
         &[3, 0, 3],    // three lines, all of it
         &[9, 0, 6, 6], // times in seconds
-        &[1, 2, 0],    // lengths
         &[0, 0],       // no metadata
+        &[0, 1, 2, 0], // texts as they are: lengths
         b"abc",
     ]
     .concat();
     assert_eq!(lines(&["a", "bc", ""], 1_000_000_000).encode(), expect);
+}
+
+/// Scenario: six lines, of which five differ in a number and an id alone.
+/// Guarantees: the layout of templates.rs, byte by byte: a change of it is a change of the wire version.
+#[test]
+fn layout_of_templates() {
+    let texts = [
+        "order 7 of a3f0",
+        "order 7 of b41c",
+        "no order",
+        "order 8 of 00ff",
+        "order 8 of 9e9e",
+        "order 10 of 1a2b",
+    ];
+    let raw = lines(&texts, 1_000_000_000).encode();
+    let expect: Vec<u8> = [
+        &[1, 1, 2][..], // templates: one, with two places
+        &[6, 4, 0],
+        b"order  of ",
+        &[1, 1, 0, 1, 1, 1], // the third line has none
+        &[8],
+        b"no order",
+        &[2, 8, 0, 7, 1, 0, 0, 1, 1, 3], // the number: 7 and a byte each
+        &[5, 11, 4, 0xa3, 0xf0, 0xb4, 0x1c, 0x00, 0xff, 0x9e, 0x9e, 0x1a, 0x2b],
+    ]
+    .concat();
+    assert!(raw.ends_with(&expect), "{raw:?}");
+}
+
+/// Lines as programs write them: few forms, with numbers and ids of all kinds in them.
+fn alike() -> impl Strategy<Value = LogFrame> {
+    let value = prop_oneof![
+        (0..3_u64).prop_map(|n| n.to_string()),
+        any::<u64>().prop_map(|n| n.to_string()),
+        (0..100_u64).prop_map(|n| format!("{n:03}")),
+        (0..100_u64).prop_map(|n| format!("{n:02}")),
+        any::<u64>().prop_map(|n| format!("{n:016x}")),
+        "[a-z0-9]{1,9}",
+        "[a-f0-9]{64,70}",
+        Just("\u{e9}".to_owned()),
+    ];
+    let forms = prop::collection::vec(prop::collection::vec("[a-z= \\u{e9}\"-]{0,6}", 1..6), 1..4);
+    let many = prop::collection::vec((any::<prop::sample::Index>(), prop::collection::vec(value, 6)), 0..120);
+    (forms, many, 0..2_usize).prop_map(|(forms, picked, kinds)| {
+        let text = |(form, values): &(prop::sample::Index, Vec<String>)| -> String {
+            let pieces = form.get(&forms).iter().enumerate();
+            // With one kind of value for each place, or with any.
+            pieces
+                .map(|(i, piece)| {
+                    format!("{piece}{}", picked[0].1.get(i).filter(|_| kinds == 0).unwrap_or(&values[i]))
+                })
+                .collect()
+        };
+        let texts: Vec<String> = picked.iter().map(text).collect();
+        lines(&texts.iter().map(String::as_str).collect::<Vec<_>>(), 1)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// Scenario: lines of few forms, with values of all kinds; the payload with some bytes changed, or cut off.
+    /// Guarantees: all lines come back; of the others an error or a frame, the same of a mere look.
+    #[test]
+    fn templates(
+        frame in alike(),
+        changes in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 1..5),
+        cut in any::<prop::sample::Index>(),
+    ) {
+        let mut raw = frame.encode();
+        prop_assert_eq!(LogFrame::decode(&raw), Ok(frame));
+        prop_assert!(LogFrame::decode(&raw[..cut.index(raw.len())]).is_err());
+        for (at, to) in changes {
+            let at = at.index(raw.len());
+            raw[at] = to;
+        }
+        prop_assert_eq!(LogFrame::check(&raw), LogFrame::decode(&raw).map(drop));
+        if let Ok(other) = LogFrame::decode(&raw) {
+            prop_assert_eq!(LogFrame::decode(&other.encode()), Ok(other));
+        }
+    }
+}
+
+/// Scenario: a few bytes that stand for a great deal of text.
+/// Guarantees: refused at the limit, before the memory is spent.
+#[test]
+fn texts_do_not_add_up() {
+    let text = "x".repeat(1 << 20);
+    let mut texts = vec![text.as_str(); 16];
+    let most = lines(&texts, 1).encode();
+    assert!(most.len() < 2 << 20);
+    assert_eq!(LogFrame::decode(&most).map(|frame| frame.text.len()), Ok(MAX_RAW_BYTES));
+    texts.push("y");
+    let error = LogFrame::check(&lines(&texts, 1).encode()).unwrap_err();
+    assert!(matches!(error, FrameError::TooLarge { .. }), "{error}");
 }
 
 /// Scenario: a line's length that ends within a character, and metadata that no line owns.
