@@ -14,7 +14,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 const MAX_PATHS: usize = 1 << 16;
 
 /// Writes that come within this time of one another are taken from the kernel together.
-const BREATH: Duration = Duration::from_millis(2);
+const BREATH: Duration = Duration::from_millis(10);
 
 /// After this long without a change the kernel had no more of them: those that it has follow each other at once.
 const DRAINED: Duration = Duration::from_micros(20);
