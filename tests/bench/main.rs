@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `api` | a row, a family |
 //! | `wire` | bytes and time per sample and per log line |
+//! | `logs` | log lines: CPU, memory, bytes on the wire |
 //! | `pipeline` | what the real processes cost |
 //! | `host` | what reading the host costs, beside node_exporter |
 //! | `container` | what reading 2,000 cgroups costs |
@@ -18,6 +19,7 @@ mod container;
 mod drain;
 mod host;
 mod lanes;
+mod logs;
 mod pipeline;
 mod wire;
 
@@ -31,6 +33,7 @@ use crate::api::{Family, Row};
 /// Every family, in the order in which they run.
 const FAMILIES: &[Family] = &[
     Family { name: "wire", run: wire::run },
+    Family { name: "logs", run: logs::run },
     Family { name: "pipeline", run: pipeline::run },
     Family { name: "host", run: host::run },
     Family { name: "lanes", run: lanes::run },

@@ -1,7 +1,6 @@
-//! What the real processes cost: log lines per CPU second of the agent, samples per CPU second of the aggregator.
+//! What the real processes cost: samples per CPU second of the aggregator.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,65 +24,17 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::api::{Row, cpu_seconds};
 
-const FILES: usize = 100;
-const LINES_PER_FILE: usize = 5_000;
 const SERIES: usize = 1_000;
 const FRAMES: usize = 1_000;
 const AGENT: [u8; 16] = [7; 16];
 
-/// Both figures.
+/// The figure.
 ///
 /// # Errors
 /// Where a process or a server cannot be started.
 pub(crate) fn run() -> Result<Vec<Row>, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async { Ok(vec![lines_per_cpu_second().await?, samples_per_cpu_second().await?]) })
-}
-
-/// 216-byte lines in CRI form that lie there before the agent starts, until all are in the aggregator's journal.
-async fn lines_per_cpu_second() -> Result<Row, Box<dyn Error>> {
-    let mut stack = Stack::new();
-    for file in 0..FILES {
-        let folder = stack.pods().join(format!("bench_pod-{file}_uid-{file}/app"));
-        std::fs::create_dir_all(&folder)?;
-        std::fs::write(folder.join("0.log"), lines(file))?;
-    }
-    stack.start_aggregator("{}", "").await;
-    let quiet = "collectors: {interval: 1h}\ncontainers: {enabled: false}\nlatency: {targets: []}\npath: {targets: []}";
-    stack.start_agent(quiet).await;
-    let total = (FILES * LINES_PER_FILE) as f64;
-    eventually("all lines are journalled", Duration::from_secs(120), async || {
-        let labels = "source=\"logs\",class=\"logs\"";
-        let received = stack.aggregator_metric("ao_ledger_received_records_total", labels).await?;
-        if received >= total { Ok(()) } else { Err(format!("{received} of {total}")) }
-    })
-    .await;
-    let cpu = cpu_seconds(stack.agent().id())?;
-    let what =
-        format!("{total} CRI lines of 216 bytes in {FILES} pod files, until journalled at the aggregator");
-    Ok(Row::new("pipeline.agent_lines_per_cpu_s", what, total / cpu, "lines/s"))
-}
-
-/// Lines as an application writes them, in the form in which containerd stores them.
-fn lines(file: usize) -> String {
-    let mut text = String::with_capacity(LINES_PER_FILE * 220);
-    for n in 0..LINES_PER_FILE {
-        let start = text.len();
-        let (second, nanos) = (n / 1_000 % 60, n % 1_000 * 1_000_000);
-        // Writing to a String cannot fail.
-        let _ok = write!(
-            text,
-            "2026-01-01T00:00:{second:02}.{nanos:09}Z stdout F {{\"level\":\"info\",\"file\":{file},\"seq\":{n},\
-             \"msg\":\"request served\",\"path\":\"/api/v1/items/{}\",\"status\":200,\"ms\":{}",
-            n * 7919 % 10_007,
-            n * 31 % 997,
-        );
-        while text.len() - start < 213 {
-            text.push('x');
-        }
-        text.push_str("\"}\n");
-    }
-    text
+    runtime.block_on(async { Ok(vec![samples_per_cpu_second().await?]) })
 }
 
 /// Frames of one agent with a quarter of the series changing, until a remote-write receiver has taken every sample.

@@ -8,8 +8,8 @@
 //! | `lines` | log lines, and the same ones by OTLP |
 //! | `corpus` | the log lines: made from a seed |
 
-mod corpus;
-mod lines;
+pub(crate) mod corpus;
+pub(crate) mod lines;
 mod remote;
 mod replay;
 
@@ -99,7 +99,7 @@ fn message_bytes(message: agent_message::Message) -> usize {
     GRPC_PREFIX + AgentMessage { message: Some(message) }.encoded_len()
 }
 
-fn frame_bytes(sealed: &Bytes) -> usize {
+pub(crate) fn frame_bytes(sealed: &Bytes) -> usize {
     message_bytes(agent_message::Message::Frame(sealed.clone()))
 }
 

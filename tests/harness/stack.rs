@@ -33,6 +33,8 @@ pub struct Stack {
     pub uplink: Option<SocketAddr>,
     /// What the processes find in their environment: whose (`ao-agent`, `ao-aggregator`), name, value.
     pub environment: Vec<(&'static str, &'static str, PathBuf)>,
+    /// The one core that the agent may use, by its number.
+    pub agent_core: Option<usize>,
     aggregator: Option<Process>,
     agent: Option<Process>,
     // Last, so that a failed test can still show its logs.
@@ -80,6 +82,7 @@ impl Stack {
             tls: None,
             uplink: None,
             environment,
+            agent_core: None,
             aggregator: None,
             agent: None,
         };
@@ -221,7 +224,15 @@ impl Stack {
     }
 
     fn relaunch(&self, name: &str, args: &[&str]) -> Process {
-        let mut command = Command::new(binary(name));
+        let mut command = match self.agent_core.filter(|_| name == "ao-agent") {
+            // Takes the process's place, so that its id is the agent's.
+            Some(core) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &core.to_string()]).arg(binary(name));
+                command
+            }
+            None => Command::new(binary(name)),
+        };
         command.arg("--config").arg(self.folder().join(format!("{name}.yaml"))).args(args);
         command.arg("--data-dir").arg(self.data(name));
         let own = self.environment.iter().filter(|(whose, ..)| *whose == name);

@@ -51,8 +51,7 @@ impl CriFile {
     pub fn lines(&mut self, texts: impl Iterator<Item = String>) {
         let mut block = String::new();
         for text in texts {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-            self.at_ns = now.max(self.at_ns + 1);
+            self.at_ns = now_ns().max(self.at_ns + 1);
             let at = rfc3339(self.at_ns);
             let mut parts = text.split('\n').peekable();
             while let Some(part) = parts.next() {
@@ -62,6 +61,11 @@ impl CriFile {
         }
         self.file.write_all(block.as_bytes()).expect("a log file can be written");
     }
+}
+
+/// Nanoseconds since 1970.
+pub fn now_ns() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }
 
 /// `2026-11-22T14:00:00.000000000Z`: days to a date by Howard Hinnant's civil-from-days.

@@ -19,19 +19,14 @@ use crate::api::{Row, best_ns};
 /// What a node of a thousand lines a second sends each second.
 const LINES: usize = 1_000;
 const BATCHES: usize = 40;
-const PEER: &str = "OTLP logs + zstd";
+pub(crate) const PEER: &str = "OTLP logs + zstd";
 
 pub(super) fn run() -> Result<Vec<Row>, Box<dyn Error>> {
-    let batches = corpus::batches(BATCHES, LINES);
+    let batches = corpus::batches(&corpus::APPS, BATCHES, LINES, usize::MAX);
     let requests: Vec<ExportLogsServiceRequest> = batches.iter().map(request).collect();
     let lines: usize = batches.iter().map(|batch| batch.entries.len()).sum();
     let text: usize = batches.iter().map(|batch| batch.text.len()).sum();
-    let sealed: Vec<Bytes> = batches.iter().map(seal_lines).collect();
-    for (batch, sealed) in batches.iter().zip(&sealed) {
-        if open_lines(sealed)? != *batch {
-            return Err("a batch of lines did not come back as it was".into());
-        }
-    }
+    let sealed: Vec<Bytes> = batches.iter().map(round_trip).collect::<Result<_, _>>()?;
     let theirs = requests.iter().map(encode).collect::<Vec<_>>();
     let decode = |bytes: &Vec<u8>, request: &ExportLogsServiceRequest| -> Result<_, Box<dyn Error>> {
         let raw = zstd::bulk::decompress(bytes, request.encoded_len())?;
@@ -75,6 +70,18 @@ pub(super) fn run() -> Result<Vec<Row>, Box<dyn Error>> {
     ])
 }
 
+/// A sealed frame that was opened again.
+///
+/// # Errors
+/// Where the lines did not come back as they were.
+pub(crate) fn round_trip(batch: &LogFrame) -> Result<Bytes, Box<dyn Error>> {
+    let sealed = seal_lines(batch);
+    if open_lines(&sealed)? != *batch {
+        return Err("a batch of lines did not come back as it was".into());
+    }
+    Ok(sealed)
+}
+
 fn seal_lines(batch: &LogFrame) -> Bytes {
     let raw = batch.encode();
     // Each stream is a file: where it was read from goes along.
@@ -105,12 +112,13 @@ fn open_lines(sealed: &Bytes) -> Result<LogFrame, FrameError> {
     LogFrame::decode(&open(sealed)?.decompress()?)
 }
 
-fn encode(request: &ExportLogsServiceRequest) -> Vec<u8> {
+/// What OTLP over gRPC sends, compressed as our frames are.
+pub(crate) fn encode(request: &ExportLogsServiceRequest) -> Vec<u8> {
     compress(&request.encode_to_vec())
 }
 
 /// A resource per stream, its labels as attributes; records with time and body alone.
-fn request(batch: &LogFrame) -> ExportLogsServiceRequest {
+pub(crate) fn request(batch: &LogFrame) -> ExportLogsServiceRequest {
     let resource = |labels: &Labels| Resource { attributes: attributes(labels), ..Resource::default() };
     let mut resources: Vec<ResourceLogs> = batch
         .streams
