@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 # Where `make run` keeps its state.
 DATA ?= data
-# Length of `make chaos`, and which schedule: a random one where it is empty.
+# Length of `make chaos` and `make storm`, and which schedule: a random one where it is empty.
 MINUTES ?= 2
 SEED ?=
 # Limits `make bench` to one family, such as ONLY=wire.
@@ -14,7 +14,7 @@ SECONDS ?= 60
 TARGET ?=
 RUN := tests/scripts/run.sh
 
-.PHONY: help run test tools lint chaos bench fuzz deny clean-data
+.PHONY: help run test tools lint chaos storm bench fuzz deny clean-data
 
 help: ## Lists these targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -43,6 +43,10 @@ lint: ## Formatting, clippy and the links of the documentation; a warning is an 
 chaos: tools ## Faults by a seeded schedule while data flows, then counts what is lost or double; MINUTES=10 SEED=7
 	cargo build --locked -p ao-agent -p ao-aggregator -p ao-tests --bins
 	$(RUN) chaos -p ao-tests --bin ao-chaos -- --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+storm: ## Numbered lines into rotating logs faster than the agent may read them, and a count of each; MINUTES=5
+	cargo build --locked --release -p ao-agent -p ao-aggregator
+	cargo run --locked --release -p ao-tests --bin ao-storm -- --minutes $(MINUTES)
 
 bench: ## Measures and writes target/bench.json; ONLY=family for one family; ONLY=drain DRAIN_MB=2500
 	cargo build --locked --release -p ao-agent -p ao-aggregator

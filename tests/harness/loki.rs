@@ -36,8 +36,11 @@ pub struct Line {
     pub request: usize,
 }
 
+/// Takes lines in place of the record.
+type Taker = Box<dyn FnMut(&Line) + Send>;
+
 /// What was recorded.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Recorded {
     /// All lines of accepted requests, in order.
     pub lines: Vec<Line>,
@@ -56,6 +59,8 @@ pub struct Recorded {
     refuse: Option<String>,
     /// Newest time of each stream.
     newest: HashMap<String, i64>,
+    /// Where there is one, accepted lines and bodies are not recorded.
+    taker: Option<Taker>,
 }
 
 /// Half of Loki's default max_chunk_age (pkg/ingester/stream.go).
@@ -78,9 +83,14 @@ impl Recorded {
             }
             *newest = line.at_ns.max(*newest);
             self.newest_ns = self.newest_ns.max(line.at_ns);
-            self.lines.push(Line { request, ..line });
+            match &mut self.taker {
+                Some(take) => take(&line),
+                None => self.lines.push(Line { request, ..line }),
+            }
         }
-        self.bodies.push(body);
+        if self.taker.is_none() {
+            self.bodies.push(body);
+        }
         told
     }
 }
@@ -109,6 +119,16 @@ impl Loki {
             lives,
         };
         loki.restart();
+        loki
+    }
+
+    /// The same; accepted lines are handed on, and none is kept.
+    ///
+    /// # Panics
+    /// Where loopback gives no port.
+    pub async fn handing_on(take: impl FnMut(&Line) + Send + 'static) -> Self {
+        let loki = Self::start().await;
+        loki.recorded().taker = Some(Box::new(take));
         loki
     }
 

@@ -31,6 +31,8 @@ pub struct Stack {
     pub tls: Option<String>,
     /// Where the agent believes the aggregator to be, where that is not `ingest`.
     pub uplink: Option<SocketAddr>,
+    /// More of the agent's section `logs`, as `name: value, `.
+    pub logs: String,
     /// What the processes find in their environment: whose (`ao-agent`, `ao-aggregator`), name, value.
     pub environment: Vec<(&'static str, &'static str, PathBuf)>,
     /// The one core that the agent may use, by its number.
@@ -81,6 +83,7 @@ impl Stack {
             plaintext: false,
             tls: None,
             uplink: None,
+            logs: String::new(),
             environment,
             agent_core: None,
             aggregator: None,
@@ -147,10 +150,11 @@ impl Stack {
         let tls = self.tls.clone().unwrap_or_else(|| format!("{{bootstrap_file: {bootstrap:?}}}"));
         let yaml = format!(
             "cluster: test\nadmin: {{listen: \"{}\"}}\naggregator: {{addresses: [\"{scheme}://{}\"], retry: 500ms, tls: {tls}}}\n\
-             otlp: {{grpc: \"{}\"}}\nlogs: {{pods: {:?}, docker: null, host: null, files: [{{path: {:?}}}]}}\n{more}\n",
+             otlp: {{grpc: \"{}\"}}\nlogs: {{{}pods: {:?}, docker: null, host: null, files: [{{path: {:?}}}]}}\n{more}\n",
             self.admin,
             self.uplink.unwrap_or(self.ingest),
             self.otlp,
+            self.logs,
             self.pods(),
             self.files().join("*.log"),
         );

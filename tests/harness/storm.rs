@@ -1,0 +1,279 @@
+//! A log storm: numbered lines of 216 bytes into 100 containers' logs, rotated as a kubelet does it, while the agent,
+//! held to a share of a processor, is killed and started again; and a count of what became of each line.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | [`line`] | the text of a line, which says which it is |
+//! | [`containers`] | who writes them, at a rate |
+//! | [`kubelet`] | who rotates, compresses and deletes the logs |
+//! | [`tally`] | which of them came, a bit for each |
+//! | [`outcome`] | the table, and `target/report/log-storm.json` |
+//!
+//! First the agent reads as fast as its share allows. Then lines come somewhat more slowly, and none may be lost. Then
+//! they come 1.2 times as fast, and again, until files are given up unread: what is lost must be what the agent's ledger
+//! says, to the byte. The rate before that one is R, since the agent sustained it.
+
+pub mod containers;
+pub mod kubelet;
+pub mod line;
+pub mod outcome;
+pub mod tally;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::time::sleep;
+
+use self::containers::Containers;
+use self::kubelet::Kubelet;
+use self::outcome::{Count, Outcome, Phase};
+use self::tally::Tally;
+use crate::loki::Loki;
+use crate::process::{Process, memory};
+use crate::prometheus::get;
+use crate::quota::Quota;
+use crate::stack::{Stack, values};
+
+/// Containers, each with one log.
+pub const FILES: usize = 100;
+/// So many of them write much more than the rest: their logs are those that are rotated away.
+pub const HOT: usize = 4;
+/// Share of all lines that is theirs.
+pub const HOT_SHARE: f64 = 0.2;
+/// The first rate, of what the agent has read at most: its restarts cost something, too, and a machine is not always alike.
+const FIRST: f64 = 0.9;
+/// From one rate to the next.
+const FASTER: f64 = 1.2;
+/// Rates at most.
+const RATES: usize = 6;
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(100);
+/// Between two questions to the agent, whose answers cost it some of its share.
+const ASK: Duration = Duration::from_secs(1);
+/// So long after the last progress, what is not there is lost.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// So long for what comes although all is there: a line that comes again.
+const AFTERWARDS: Duration = Duration::from_secs(2);
+
+/// How long and how large.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Share of a processor for the agent.
+    pub cores: f64,
+    /// How long its speed is measured.
+    pub measure: Duration,
+    /// How long lines come at the first rate.
+    pub steady: Duration,
+    /// How long at the next ones, if nothing is given up.
+    pub over: Duration,
+    /// Between two ends of the agent.
+    pub kill_every: Duration,
+    /// Size of a log at which it is rotated; `None`: so that the larger ones are rotated every so often.
+    pub rotate: Option<u64>,
+    /// Budget of the agent for files that went unread, bytes.
+    pub escrow: u64,
+    /// Where everything lies; a temporary folder where left out.
+    pub folder: Option<PathBuf>,
+}
+
+/// How often the larger logs are rotated where the plan says no size: more slowly than the agent is started again, since
+/// of a file that came and went meanwhile nobody knows.
+const ROTATED_EVERY: Duration = Duration::from_secs(4);
+
+/// Name of a container's pod.
+pub fn pod(file: usize) -> String {
+    format!("storm-{file:03}")
+}
+
+/// Runs it all.
+///
+/// # Panics
+/// Where a process or a folder is not to be had.
+pub async fn run(plan: &Plan) -> Outcome {
+    // In this order, so that the processes end first and the group is empty when it goes.
+    let quota = Quota::new(plan.cores);
+    let mut stack = plan.folder.as_deref().map_or_else(Stack::new, Stack::keeping);
+    let containers = Containers::start(&stack.pods());
+    let kubelet = Kubelet::start(&containers);
+    let tally = Arc::new(Mutex::new(Tally::new(Arc::clone(&containers.written))));
+    let taker = Arc::clone(&tally);
+    let loki = Loki::handing_on(move |line| lock(&taker).take(line)).await;
+    stack.start_aggregator(&format!("{{loki: {{url: \"{}/loki/api/v1/push\"}}}}", loki.url), "").await;
+    stack.logs = format!("escrow: {}B, ", plan.escrow);
+    let quiet = "collectors: {interval: 1h}\ncontainers: {enabled: false}\nlatency: {targets: []}\npath: {targets: []}";
+    stack.start_agent(quiet).await;
+    quota.hold(stack.agent().id());
+    let mut storm = Storm {
+        plan: plan.clone(),
+        quota,
+        stack,
+        containers,
+        kubelet,
+        tally,
+        seen: Count::default(),
+        asked: None,
+        resident_mib: 0,
+    };
+
+    let fastest = storm.measure().await;
+    let mut rate = (fastest * FIRST) as u64;
+    let mut phases = vec![storm.phase(rate, plan.steady).await];
+    while phases.len() < RATES && phases.iter().all(|phase| phase.count.ledger_bytes == 0) {
+        rate = (rate as f64 * FASTER) as u64;
+        phases.push(storm.phase(rate, plan.over).await);
+    }
+    storm.outcome(fastest, phases, &loki)
+}
+
+/// What is wrong with a process in the end.
+fn unwell(name: &str, process: &mut Process) -> Vec<String> {
+    let ended = (!process.is_running()).then(|| format!("the {name} has ended by itself"));
+    let log = process.log();
+    let panics = log.lines().filter(|line| line.contains("panicked at")).map(str::to_owned);
+    ended.into_iter().chain(panics).collect()
+}
+
+fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
+    tally.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+struct Storm {
+    plan: Plan,
+    stack: Stack,
+    containers: Containers,
+    kubelet: Kubelet,
+    tally: Arc<Mutex<Tally>>,
+    /// The newest count; of the ledger, the newest that the agent gave.
+    seen: Count,
+    /// When the agent was last asked.
+    asked: Option<Instant>,
+    /// The most that the agent held.
+    resident_mib: u64,
+    // Behind the processes, so that its group is empty when it goes.
+    quota: Quota,
+}
+
+impl Storm {
+    /// Lines a second of an agent that always has some before it.
+    async fn measure(&mut self) -> f64 {
+        let (begin, mut from) = (Instant::now(), None);
+        let warm = self.plan.measure / 3;
+        loop {
+            let read = self.look().await.read;
+            let elapsed = begin.elapsed();
+            let speed = read as f64 / elapsed.as_secs_f64();
+            // So much that it is never idle, and so little that the rest is soon done.
+            self.containers.write(1_000_000, read + 50_000 + (3.0 * speed) as u64);
+            let (at, before) = match from {
+                None if elapsed < warm => continue,
+                None => *from.insert((elapsed, read)),
+                Some(from) => from,
+            };
+            if elapsed >= self.plan.measure {
+                self.drain().await;
+                return (read - before) as f64 / (elapsed - at).as_secs_f64();
+            }
+        }
+    }
+
+    /// Lines at a rate for some time, or until something has been given up and the agent was killed once more.
+    async fn phase(&mut self, rate: u64, length: Duration) -> Phase {
+        let (before, rotated) = (self.look().await, self.kubelet.rotated());
+        let begin = Instant::now();
+        let hot_bytes = rate as f64 * HOT_SHARE / HOT as f64 * line::BYTES as f64;
+        let rotate = self.plan.rotate.unwrap_or((hot_bytes * ROTATED_EVERY.as_secs_f64()) as u64);
+        self.kubelet.rotate_at(rotate);
+        let (mut kills, mut end, mut behind, mut given_up) = (0, begin + length, 0, false);
+        self.containers.write(rate, u64::MAX);
+        let mut next_kill = begin + self.plan.kill_every / 2;
+        while Instant::now() < end {
+            let now = self.look().await;
+            behind = now.written.saturating_sub(now.read);
+            if now.ledger_bytes > before.ledger_bytes && !given_up {
+                given_up = true;
+                next_kill = Instant::now() + self.plan.kill_every / 2;
+                end = Instant::now() + self.plan.kill_every;
+            }
+            if Instant::now() >= next_kill {
+                self.kill();
+                kills += 1;
+                next_kill += self.plan.kill_every;
+            }
+        }
+        let seconds = begin.elapsed().as_secs_f64();
+        self.drain().await;
+        let count = self.seen.since(&before);
+        let rotated = self.kubelet.rotated() - rotated;
+        let drained_s = begin.elapsed().as_secs_f64() - seconds;
+        Phase { rate, rotate, seconds, kills, rotated, behind, drained_s, count }
+    }
+
+    /// kill -9, and starts it again.
+    fn kill(&mut self) {
+        self.resident_mib = self.resident_mib.max(memory(self.stack.agent().id(), "VmHWM:"));
+        self.quota.release();
+        self.stack.agent().kill();
+        self.stack.relaunch_agent();
+        self.quota.hold(self.stack.agent().id());
+    }
+
+    /// Waits until every line is there or said to be lost, or no more come.
+    async fn drain(&mut self) {
+        self.containers.write(0, u64::MAX);
+        let (mut last, mut since) = (self.look().await, Instant::now());
+        loop {
+            let now = self.look().await;
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            let settled = now.delivered + now.ledger_lost() >= now.written;
+            if since.elapsed() > if settled { AFTERWARDS } else { PATIENCE } {
+                return;
+            }
+        }
+    }
+
+    /// Counts everything.
+    async fn look(&mut self) -> Count {
+        sleep(LOOK).await;
+        // The ledger first: what it says is lost does not come afterwards.
+        let is_time = self.asked.is_none_or(|at| at.elapsed() > ASK);
+        if is_time && let Ok((200, text)) = get(&format!("http://{}/metrics", self.stack.admin)).await {
+            let lost =
+                |labels: &str| values(&text, "ao_ledger_dropped_bytes_total", labels).sum::<f64>() as u64;
+            let (all, abandoned) = (lost("source=\"logs\""), lost("reason=\"abandoned\""));
+            self.asked = Some(Instant::now());
+            self.seen.read =
+                values(&text, "ao_ledger_read_records_total", "source=\"logs\"").sum::<f64>() as u64;
+            self.seen.ledger_bytes = abandoned;
+            self.seen.ledger_other_bytes = all.saturating_sub(abandoned);
+        }
+        let tally = lock(&self.tally);
+        let counts = tally.counts();
+        self.seen.written = self.containers.written.lines();
+        (self.seen.delivered, self.seen.split) = (counts.delivered, counts.split);
+        (self.seen.double, self.seen.misplaced) = (counts.double, counts.misplaced);
+        self.seen
+    }
+
+    fn outcome(mut self, fastest: f64, phases: Vec<Phase>, loki: &Loki) -> Outcome {
+        let mut findings = loki.recorded().violations.clone();
+        findings.extend(unwell("agent", self.stack.agent()));
+        findings.extend(unwell("aggregator", self.stack.aggregator()));
+        let tally = lock(&self.tally);
+        findings.extend(tally.counts().examples.iter().cloned());
+        self.resident_mib = self.resident_mib.max(memory(self.stack.agent().id(), "VmHWM:"));
+        Outcome {
+            cores: self.plan.cores,
+            held_by: self.quota.by(),
+            fastest,
+            escrow: self.plan.escrow,
+            phases,
+            all: self.seen,
+            gaps: tally.gaps(),
+            resident_mib: self.resident_mib,
+            findings,
+        }
+    }
+}
