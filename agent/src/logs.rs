@@ -6,7 +6,7 @@
 //!
 //! | room | what it does |
 //! |---|---|
-//! | [`discover`] | which files there are; inotify through [`watch`], patterns through [`crate::glob`] |
+//! | [`discover`] | which files there are; [`inotify`] through [`watch`], patterns through [`crate::glob`] |
 //! | [`identity`] | what makes a file the same file |
 //! | [`follow`] | which file is read next; rotation, deletion, limits |
 //! | [`tail`] | one file, a part at a time, [`unpack`] if it is compressed; [`lines`] cuts it |
@@ -34,6 +34,7 @@ mod escrow;
 mod follow;
 pub(crate) mod fuzzing;
 mod identity;
+mod inotify;
 mod join;
 mod lines;
 pub mod metrics;
@@ -191,7 +192,7 @@ pub enum LogsError {
     TimeZone(String),
     /// No inotify.
     #[error("cannot watch log folders (is fs.inotify.max_user_instances used up?): {0}")]
-    Watch(#[from] notify::Error),
+    Watch(#[source] std::io::Error),
     /// A mistake of ours.
     #[error("the reader of log files ended unexpectedly: {0}")]
     Reader(#[from] tokio::task::JoinError),
@@ -227,7 +228,7 @@ pub async fn run(
     config.check()?;
     let max_line = config.max_line.0 as usize;
     let inbox = Arc::new(Inbox::default());
-    let discover = Discover::new(wants(&config)?, inbox.clone(), stats.clone())?;
+    let discover = Discover::new(wants(&config)?, inbox.clone(), stats.clone()).map_err(LogsError::Watch)?;
     let escrow = memory.folder.and_then(|folder| {
         let opened = Escrow::open(&folder, config.escrow.0);
         let failed = |error| tracing::warn!(folder = %folder.display(), %error, "log files without a name are kept by this process alone");

@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::api::LogsStats;
+use super::inotify::Watch;
 use super::names;
-use super::watch::{Inbox, Watch};
+use super::watch::Inbox;
 use crate::glob::Pattern;
 
 /// Folders within folders that are entered at most.
@@ -43,7 +44,7 @@ pub(super) struct Discover {
 impl Discover {
     /// # Errors
     /// The kernel gives no inotify instance.
-    pub(super) fn new(wants: Vec<Want>, inbox: Arc<Inbox>, stats: Arc<LogsStats>) -> notify::Result<Self> {
+    pub(super) fn new(wants: Vec<Want>, inbox: Arc<Inbox>, stats: Arc<LogsStats>) -> io::Result<Self> {
         let watch = Watch::new(inbox)?;
         let (watched, waiting, links, blind, missing) = Default::default();
         Ok(Self { watch, wants, watched, waiting, links, blind, missing, stats })

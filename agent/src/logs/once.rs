@@ -20,7 +20,9 @@ use crate::event::{Event, LogChunk};
 /// # Errors
 /// A pattern that is none, or no inotify.
 pub(crate) fn files(config: &Config) -> Result<Vec<PathBuf>, LogsError> {
-    let mut found = Discover::new(wants(config)?, Arc::<Inbox>::default(), Arc::default())?.all();
+    let mut found = Discover::new(wants(config)?, Arc::<Inbox>::default(), Arc::default())
+        .map_err(LogsError::Watch)?
+        .all();
     found.sort();
     found.dedup();
     Ok(found)

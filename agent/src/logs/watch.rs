@@ -2,22 +2,13 @@
 //! in there once. So the memory is bounded, and a burst of changes costs no more than one look at each file.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use notify::event::{EventKind, ModifyKind, RenameMode};
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 /// Paths kept at once; beyond it everything is looked at anew.
 const MAX_PATHS: usize = 1 << 16;
-
-/// Writes that come within this time of one another are taken from the kernel together.
-const BREATH: Duration = Duration::from_millis(10);
-
-/// After this long without a change the kernel had no more of them: those that it has follow each other at once.
-const DRAINED: Duration = Duration::from_micros(20);
 
 /// A changed path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,9 +46,10 @@ pub(super) struct Inbox {
     wake: Condvar,
 }
 
+/// What an inbox holds.
 #[derive(Default)]
-struct State {
-    /// Position of each path in the list.
+pub(super) struct State {
+    /// Position of each path in the list. A path is hashed at once and not name by name, so it is kept as text.
     at: HashMap<OsString, usize>,
     what: Vec<What>,
     overflow: bool,
@@ -118,52 +110,37 @@ impl Inbox {
     /// The kernel had more than it could keep.
     #[cfg(test)]
     pub(super) fn overflowed(&self) {
-        let lost = notify::Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
-        self.handle(Ok(lost));
+        self.bring(State::lose_some);
     }
 
-    /// Says whether it was a mere write.
-    fn handle(&self, event: notify::Result<notify::Event>) -> bool {
-        let (paths, what, overflow) = match event {
-            Ok(event) => match event.kind {
-                // Our own opening and closing, and everybody's reading. What was written has been said before.
-                EventKind::Access(_) => return false,
-                // Said before, as one event for each of the two names.
-                EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return false,
-                EventKind::Modify(ModifyKind::Data(_)) => (event.paths, What::Written, false),
-                EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
-                    (event.paths, What::Removed, false)
-                }
-                _ if event.need_rescan() => (Vec::new(), What::Altered, true),
-                _ => (event.paths, What::Altered, false),
-            },
-            Err(err) => (err.paths, What::Altered, true),
-        };
+    /// Takes in changes, and wakes who waits for them.
+    pub(super) fn bring(&self, changes: impl FnOnce(&mut State)) {
         let mut state = self.lock();
-        for path in paths {
-            state.insert(path, what);
-        }
-        state.overflow |= overflow;
-        if std::mem::take(&mut state.asleep) {
+        changes(&mut state);
+        let is_new = state.overflow || !state.at.is_empty();
+        if is_new && std::mem::take(&mut state.asleep) {
             drop(state);
             self.wake.notify_one();
         }
-        what == What::Written
     }
 }
 
 impl State {
-    fn insert(&mut self, path: PathBuf, what: What) {
-        // A path is hashed name by name, its text at once.
-        let path = path.into_os_string();
-        if let Some(&at) = self.at.get(&path) {
+    /// A path has changed.
+    pub(super) fn insert(&mut self, path: &OsStr, what: What) {
+        if let Some(&at) = self.at.get(path) {
             self.what[at] = self.what[at].max(what);
         } else if self.at.len() < MAX_PATHS {
-            self.at.insert(path, self.what.len());
+            self.at.insert(path.to_owned(), self.what.len());
             self.what.push(what);
         } else {
             self.overflow = true;
         }
+    }
+
+    /// Some changes are not told.
+    pub(super) fn lose_some(&mut self) {
+        self.overflow = true;
     }
 
     fn take(&mut self) -> Changes {
@@ -177,39 +154,6 @@ impl State {
     }
 }
 
-/// Watches folders, each by itself: what appears in them is for the caller to look at.
-pub(super) struct Watch {
-    watcher: RecommendedWatcher,
-}
-
-impl Watch {
-    /// # Errors
-    /// The kernel gives no inotify instance (`fs.inotify.max_user_instances`).
-    pub(super) fn new(inbox: Arc<Inbox>) -> notify::Result<Self> {
-        let mut last = Instant::now();
-        let watcher = notify::recommended_watcher(move |event| {
-            let drained = last.elapsed() > DRAINED;
-            if inbox.handle(event) && drained {
-                // The thread of the watcher has just woken up for one write, and would so for each of the next ones.
-                std::thread::park_timeout(BREATH);
-            }
-            last = Instant::now();
-        })?;
-        Ok(Self { watcher })
-    }
-
-    /// # Errors
-    /// No such folder, no right to read it, or no watches left (`fs.inotify.max_user_watches`).
-    pub(super) fn add(&mut self, dir: &Path) -> notify::Result<()> {
-        self.watcher.watch(dir, RecursiveMode::NonRecursive)
-    }
-
-    /// Stops watching; that there was no watch is no error.
-    pub(super) fn remove(&mut self, dir: &Path) {
-        let _not_watched = self.watcher.unwatch(dir);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,14 +163,11 @@ mod tests {
     #[test]
     fn collects() {
         let inbox = Inbox::default();
-        let changed = |path: &str, kind| {
-            inbox.handle(Ok(notify::Event::new(kind).add_path(path.into())));
-        };
-        let written = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
-        changed("/b", written);
-        changed("/a", written);
-        changed("/b", EventKind::Remove(notify::event::RemoveKind::File));
-        changed("/c", EventKind::Access(notify::event::AccessKind::Any));
+        let changed = |path: &str, what| inbox.bring(|changes| changes.insert(path.as_ref(), what));
+        changed("/b", What::Written);
+        changed("/a", What::Written);
+        changed("/b", What::Removed);
+        changed("/a", What::Written);
         let change = |path: &str, what| Change { path: path.into(), what };
         let paths = vec![change("/b", What::Removed), change("/a", What::Written)];
         let expect = Changes { paths, overflow: false, stop: false };
@@ -234,7 +175,7 @@ mod tests {
         assert_eq!(inbox.poll(), Changes::default());
 
         for n in 0..=MAX_PATHS {
-            changed(&format!("/{n}"), EventKind::Modify(ModifyKind::Any));
+            changed(&format!("/{n}"), What::Altered);
         }
         let changes = inbox.poll();
         assert!(changes.overflow && changes.paths.len() == MAX_PATHS);
