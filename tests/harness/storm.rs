@@ -3,10 +3,10 @@
 //!
 //! | room | what it holds |
 //! |---|---|
-//! | [`line`] | the text of a line, which says which it is |
-//! | [`containers`] | who writes them, at a rate |
-//! | [`kubelet`] | who rotates, compresses and deletes the logs |
-//! | [`tally`] | which of them came, a bit for each |
+//! | `line` | the text of a line, which says which it is |
+//! | `containers` | who writes them, at a rate |
+//! | `kubelet` | who rotates, compresses and deletes the logs |
+//! | `tally` | which of them came, a bit for each |
 //! | [`outcome`] | the table, and `target/report/log-storm.json` |
 //!
 //! First the agent reads as fast as its share allows. Then lines come somewhat more slowly, and none may be lost. Then
