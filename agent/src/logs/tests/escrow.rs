@@ -34,7 +34,8 @@ async fn until_noted(rig: &Rig, path: &Path) {
 fn kept(rig: &Rig) -> Vec<fs::Metadata> {
     let entries = fs::read_dir(rig.dir.path().join("state/escrow")).unwrap();
     let is_data = |entry: &fs::DirEntry| entry.file_name().to_str().is_some_and(|name| name.len() == 32);
-    entries.map(Result::unwrap).filter(is_data).map(|entry| entry.metadata().unwrap()).collect()
+    // One may be deleted at this moment: it is kept no more.
+    entries.map(Result::unwrap).filter(is_data).filter_map(|entry| entry.metadata().ok()).collect()
 }
 
 fn numbers(rig: &Rig) -> Vec<u32> {
