@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use super::api::Position;
 use super::catalog::{ClassLog, Mark, locked};
@@ -10,6 +11,9 @@ use super::inner::Inner;
 use super::mark::{self, MarkStore};
 use super::storage::Storage;
 use super::writer::Request;
+
+/// How long the writer may take to store what it has shed, before a cursor that missed it is refused.
+const STORING_MS: u32 = if cfg!(test) { 0 } else { 500 };
 
 /// A reader's durable position, with the end of the request that is under way. One holder per name at a time.
 ///
@@ -69,7 +73,7 @@ impl Cursor {
     /// # Errors
     /// Where the cursor's file cannot be written, or must not yet ([`JournalError::Uncounted`]).
     pub fn begin(&mut self, end: Position) -> Result<(), JournalError> {
-        let mark = Mark { pending: Some(end), ..self.mark() };
+        let mark = Mark { pending: Some(end), ..self.counted() };
         self.store(mark, false)?;
         self.update(|now| now.pending = Some(end).filter(|end| *end > now.position));
         Ok(())
@@ -83,7 +87,7 @@ impl Cursor {
     /// Where the cursor's file cannot be written, or must not yet ([`JournalError::Uncounted`]); the cursor has then not
     /// moved.
     pub fn advance(&mut self, to: Position) -> Result<Position, JournalError> {
-        let mut mark = self.mark();
+        let mut mark = self.counted();
         mark.pending = None;
         mark.pass(to);
         self.store(mark, true)?;
@@ -107,6 +111,7 @@ impl Cursor {
     /// yet ([`JournalError::Uncounted`]); this cursor has then not moved.
     pub fn leave_behind(&mut self, name: &str, to: Position) -> Result<Self, JournalError> {
         check_name(name)?;
+        self.counted();
         let shared = self.inner.shared.clone();
         let log = &shared.classes[self.class];
         let range = {
@@ -172,6 +177,20 @@ impl Cursor {
         let passed = locked(&self.log().log).has_passed();
         if passed {
             self.wake_writer();
+        }
+    }
+
+    /// Where it stands, once what was shed before is stored, or could not be for so long. Whoever has just kept a count
+    /// of what lies before the next step would else have to keep it apart from that step. Blocking.
+    fn counted(&self) -> Mark {
+        let mut left = STORING_MS;
+        loop {
+            let mark = self.mark();
+            if !mark.uncounted || left == 0 {
+                return mark;
+            }
+            left -= 1;
+            std::thread::park_timeout(Duration::from_millis(1));
         }
     }
 
