@@ -12,7 +12,8 @@ use super::mark::{self, MarkStore};
 use super::storage::Storage;
 use super::writer::Request;
 
-/// How long the writer may take to store what it has shed, before a cursor that missed it is refused.
+/// How long the writer may take to store what it has shed, before a cursor that missed it is refused. The model in
+/// the tests drives the writer from the cursor's own thread, where waiting would be for nothing.
 const STORING_MS: u32 = if cfg!(test) { 0 } else { 500 };
 
 /// A reader's durable position, with the end of the request that is under way. One holder per name at a time.
