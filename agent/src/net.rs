@@ -11,6 +11,8 @@
 //! | `slots.rs` | probes under way: matching answers, telling doubles, late and foreign ones apart (no I/O) |
 //! | `socket.rs` | one ICMP or UDP socket with kernel timestamps |
 //! | `packet.rs` | building and parsing the packets (no I/O) |
+//! | `crafted.rs` | UDP and TCP probes, whole with their IP headers (no I/O) |
+//! | `extension.rs` | MPLS labels behind an ICMP error (no I/O) |
 //! | `control.rs` | control messages and socket addresses as bytes (no I/O) |
 //! | `sys.rs` | the system calls, the one place with `unsafe` |
 //! | `tcp.rs` | round trips by TCP connect, where ICMP is denied |
@@ -20,7 +22,9 @@
 mod api;
 mod prober;
 
+mod crafted;
 mod driver;
+mod extension;
 pub(crate) mod fuzzing;
 mod packet;
 mod slots;
@@ -35,7 +39,7 @@ mod resolve;
 mod target;
 
 pub use agenda::Agenda;
-pub use api::{Capability, Counted, Mode, Outcome, Probe, Report, SendError};
+pub use api::{Capability, Counted, Label, Labels, Mode, Outcome, Probe, Report, SendError, Way};
 pub use prober::{Client, Config, OpenError, Prober, Stopped};
 pub use resolve::{GATEWAY, ResolveError, default_gateway, resolve};
 pub use target::TargetSpec;

@@ -11,7 +11,7 @@ use super::config::Config;
 use super::export;
 use super::target::Target;
 use crate::event::MetricSet;
-use crate::net::{Agenda, Probe, Report, ResolveError, TargetSpec};
+use crate::net::{Agenda, Probe, Report, ResolveError, TargetSpec, Way};
 
 /// What a lookup gave.
 type Found = Result<IpAddr, ResolveError>;
@@ -126,6 +126,7 @@ impl Fleet {
                     size: self.config.size,
                     timeout: self.config.timeout.0,
                     key: id,
+                    way: Way::default(),
                 }))
             }
         }

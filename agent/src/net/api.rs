@@ -23,6 +23,84 @@ pub struct Probe {
     pub timeout: Duration,
     /// The client's own number for it, given back in the report.
     pub key: u64,
+    /// What kind of packet, and of which flow.
+    pub way: Way,
+}
+
+/// What kind of packet a probe is, and which of the flows to its destination it belongs to. Routers that share load
+/// send all packets of a flow one way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Way {
+    /// ICMP echo (UDP where ICMP is denied); flow 0 is that of all probes that name none.
+    Echo {
+        /// Its number.
+        flow: u8,
+    },
+    /// UDP; the destination answers with "port unreachable". Needs mode `raw`.
+    Udp {
+        /// Its number.
+        flow: u8,
+        /// Destination port.
+        port: u16,
+    },
+    /// A TCP SYN; accepted or refused, the destination answers. Needs mode `raw`.
+    Tcp {
+        /// Its number.
+        flow: u8,
+        /// Destination port.
+        port: u16,
+    },
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self::Echo { flow: 0 }
+    }
+}
+
+/// One MPLS label (RFC 3032).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// 20 bits.
+    pub label: u32,
+    /// Traffic class.
+    pub tc: u8,
+    /// Bottom of the stack.
+    pub bottom: bool,
+    /// TTL with which the packet came in.
+    pub ttl: u8,
+}
+
+/// The labels with which a packet came to a router, outermost first; of a deep stack the first eight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    entries: [u32; 8],
+    count: u8,
+}
+
+impl Labels {
+    /// Adds an entry as it stands in the packet (RFC 3032); none beyond the eighth.
+    pub fn push(&mut self, entry: u32) {
+        if let Some(place) = self.entries.get_mut(usize::from(self.count)) {
+            *place = entry;
+            self.count += 1;
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Each label.
+    pub fn iter(&self) -> impl Iterator<Item = Label> {
+        self.entries.into_iter().take(self.count.into()).map(|entry| Label {
+            label: entry >> 12,
+            tc: (entry >> 9 & 7) as u8,
+            bottom: entry >> 8 & 1 == 1,
+            ttl: entry as u8,
+        })
+    }
 }
 
 /// What became of a probe.
@@ -50,6 +128,8 @@ pub enum Outcome {
         from: IpAddr,
         /// Send to receive.
         rtt: Duration,
+        /// MPLS labels with which the probe came to it, where it tells them.
+        labels: Labels,
     },
     /// A router or the destination refused the probe (ICMP destination unreachable).
     Unreachable {
@@ -82,6 +162,9 @@ pub enum SendError {
     /// There is no socket for that address family.
     #[error("cannot send a probe to {0}: no socket for its address family could be opened")]
     NoSocket(IpAddr),
+    /// UDP and TCP probes, and flows, are packets that only raw sockets send.
+    #[error("cannot send a UDP or TCP probe to {0}: that needs raw sockets (net.mode raw, CAP_NET_RAW)")]
+    NeedsRaw(IpAddr),
     /// All sequence numbers are under way.
     #[error("cannot send a probe to {0}: too many probes wait for an answer")]
     Full(IpAddr),

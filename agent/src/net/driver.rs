@@ -11,9 +11,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::api::{Counted, Outcome, Probe, Report, SendError};
+use super::api::{Counted, Mode, Outcome, Probe, Report, SendError, Way};
+use super::crafted;
 use super::slots::{Incoming, Sent, Slots, Verdict};
-use super::socket::{Look, Queue, Received, Socket};
+use super::socket::{Kind, Look, Queue, Received, Socket};
 use super::tcp;
 
 /// Requests taken before the sockets are looked at again.
@@ -44,6 +45,8 @@ enum Owner {
 pub(super) struct Driver {
     pub(super) v4: Option<Socket>,
     pub(super) v6: Option<Socket>,
+    /// For UDP and TCP probes, once there is one.
+    pub(super) crafting: Crafting,
     /// Ports for TCP connects; `None` where ICMP is allowed.
     pub(super) tcp_ports: Option<Arc<[u16]>>,
     pub(super) requests: mpsc::Receiver<Request>,
@@ -61,6 +64,8 @@ impl Driver {
                 () = self.shutdown.cancelled() => return,
                 Some(socket) = readable(self.v4.as_ref()) => table.drain(socket, Look::Ready),
                 Some(socket) = readable(self.v6.as_ref()) => table.drain(socket, Look::Ready),
+                Some(socket) = readable(self.crafting.heard[0].as_ref()) => table.drain(socket, Look::Ready),
+                Some(socket) = readable(self.crafting.heard[1].as_ref()) => table.drain(socket, Look::Ready),
                 () = table.slots.wait() => self.expire(&mut table),
                 Some(done) = connects.running.join_next() => connects.done(done),
                 request = self.requests.recv() => {
@@ -70,7 +75,8 @@ impl Driver {
                         let Ok(request) = self.requests.try_recv() else { break };
                         self.accept(request, &mut table, &mut connects);
                     }
-                    for socket in [&mut self.v4, &mut self.v6].into_iter().flatten() {
+                    let own = [&mut self.v4, &mut self.v6].into_iter();
+                    for socket in own.chain(&mut self.crafting.sent).flatten() {
                         if socket.take_sent() {
                             table.drain_errors(socket, Look::Now);
                         }
@@ -81,6 +87,16 @@ impl Driver {
     }
 
     fn accept(&mut self, request: Request, table: &mut Table, connects: &mut Connects) {
+        let plain =
+            matches!(request.probe.way, Way::Echo { flow } if flow == 0 || self.crafting.mode == Mode::Raw);
+        if !plain {
+            let dest = request.probe.dest;
+            match self.crafting.open(dest.is_ipv6(), matches!(request.probe.way, Way::Tcp { .. })) {
+                Some(socket) => table.send(request, Some(socket)),
+                None => table.refuse(request, SendError::NeedsRaw(dest)),
+            }
+            return;
+        }
         if let (Some(ports), None) = (&self.tcp_ports, request.probe.ttl) {
             connects.start(request, ports);
             return;
@@ -95,7 +111,7 @@ impl Driver {
         if due.is_empty() {
             return;
         }
-        for socket in [&self.v4, &self.v6].into_iter().flatten() {
+        for socket in [&self.v4, &self.v6].into_iter().chain(&self.crafting.heard).flatten() {
             table.drain(socket, Look::Now);
         }
         for sequence in due {
@@ -103,6 +119,41 @@ impl Driver {
                 table.finish(sequence, Outcome::Timeout);
             }
         }
+    }
+}
+
+/// Sockets of mode `raw` for probes that are built whole, IPv4 first; opened for the first of them.
+pub(super) struct Crafting {
+    mode: Mode,
+    buffer: usize,
+    sent: [Option<Socket>; 2],
+    /// TCP answers; those to UDP are ICMP errors.
+    heard: [Option<Socket>; 2],
+}
+
+impl Crafting {
+    pub(super) fn new(mode: Mode, buffer: usize) -> Self {
+        Self { mode, buffer, sent: [None, None], heard: [None, None] }
+    }
+
+    fn open(&mut self, v6: bool, tcp: bool) -> Option<&mut Socket> {
+        if self.mode != Mode::Raw {
+            return None;
+        }
+        let at = usize::from(v6);
+        let heard = if tcp { Some((&mut self.heard[at], Kind::Tcp)) } else { None };
+        for (place, kind) in heard.into_iter().chain([(&mut self.sent[at], Kind::Crafted)]) {
+            if place.is_none() {
+                match Socket::open(kind, v6, self.buffer) {
+                    Ok(socket) => *place = Some(socket),
+                    Err(error) => {
+                        tracing::warn!(%error, ?kind, "cannot open a socket for UDP and TCP probes");
+                        return None;
+                    }
+                }
+            }
+        }
+        self.sent[at].as_mut()
     }
 }
 
@@ -119,17 +170,23 @@ struct Table {
 }
 
 impl Table {
+    fn refuse(&self, Request { probe, permit }: Request, error: SendError) {
+        permit.send(Report { key: probe.key, outcome: Outcome::NotSent(error) });
+    }
+
     fn send(&mut self, request: Request, socket: Option<&mut Socket>) {
         let Request { probe, permit } = request;
         let end = |permit: mpsc::OwnedPermit<Report>, error| {
             permit.send(Report { key: probe.key, outcome: Outcome::NotSent(error) });
         };
         let Some(socket) = socket else { return end(permit, SendError::NoSocket(probe.dest)) };
-        let Some(sequence) = self.slots.take() else { return end(permit, SendError::Full(probe.dest)) };
-        let token = rand::random();
+        // 0 is no number for a crafted packet.
+        let taken = self.slots.take().and_then(|n| if n == 0 { self.slots.take() } else { Some(n) });
+        let Some(sequence) = taken else { return end(permit, SendError::Full(probe.dest)) };
+        let token = crafted::token(probe.way, rand::random());
         let attempt = |socket: &mut Socket| {
             let sent = Sent { at: Instant::now(), wall_ns: kernel_ns(), stamp_ns: None };
-            socket.send(probe.dest, sequence, token, probe.size, probe.ttl, probe.tos).map(|()| sent)
+            socket.send(&probe, sequence, token).map(|()| sent)
         };
         let sent = attempt(socket).or_else(|_| {
             // On ping and UDP sockets an ICMP error about an earlier probe fails the next call, whatever it sends;

@@ -1,11 +1,15 @@
 //! What the fuzz targets reach of this room.
 
-use super::{control, packet};
+use super::{control, crafted, extension, packet};
 
 /// A datagram as sockets of each kind give it; then control messages and an address.
 pub(crate) fn packet(data: &[u8]) {
-    let _of_raw = packet::parse_ipv4(data);
+    let body = packet::ipv4_body(data).map_or(data, |(body, _)| body);
+    let _of_raw = packet::parse_icmp(false, body);
+    let _segment = crafted::parse_tcp(body);
     for v6 in [false, true] {
+        let _crafted = crafted::parse_error(v6, data);
+        let _labels = extension::labels(v6, data);
         let _of_ping = packet::parse_icmp(v6, data);
         let _quoted = packet::parse_quoted(v6, data);
     }

@@ -108,25 +108,23 @@ pub(super) fn flow_of(dest: IpAddr) -> u16 {
 }
 
 /// The one's-complement sum of RFC 1071, over an even or odd number of bytes.
-fn sum(bytes: &[u8]) -> u16 {
+pub(super) fn sum(bytes: &[u8]) -> u16 {
     bytes
         .chunks(2)
         .fold(0, |total, pair| add(total, u16::from_be_bytes([pair[0], pair.get(1).copied().unwrap_or(0)])))
 }
 
-fn add(a: u16, b: u16) -> u16 {
+/// One's-complement addition.
+pub(super) fn add(a: u16, b: u16) -> u16 {
     let (total, carry) = a.overflowing_add(b);
     total.wrapping_add(u16::from(carry))
 }
 
-/// Reads what a raw IPv4 socket gives: the packet with its IP header. Also its TTL.
-pub(super) fn parse_ipv4(datagram: &[u8]) -> Option<(Heard, u8)> {
+/// The body and the TTL of what a raw IPv4 socket gives: the packet with its IP header.
+pub(super) fn ipv4_body(datagram: &[u8]) -> Option<(&[u8], u8)> {
     let packet = Ipv4Packet::new(datagram)?;
-    if packet.get_version() != 4 || packet.get_next_level_protocol() != IpNextHeaderProtocols::Icmp {
-        return None;
-    }
-    let body = datagram.get(ipv4_header(&packet)?..)?;
-    Some((parse_icmp(false, body)?, packet.get_ttl()))
+    (packet.get_version() == 4).then_some(())?;
+    Some((datagram.get(ipv4_header(&packet)?..)?, packet.get_ttl()))
 }
 
 /// Reads an ICMP message without its IP header, as IPv6 and ping sockets give it.

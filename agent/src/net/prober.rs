@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::api::{Capability, Counted, Mode, Probe, Report};
-use super::driver::{Driver, Request};
+use super::driver::{Crafting, Driver, Request};
 use super::socket::{Kind, Socket};
 
 /// Requests that wait for the driver.
@@ -71,8 +71,11 @@ impl Prober {
         let (requests, receiver) = mpsc::channel(REQUESTS);
         let counted = Arc::new(Counted::default());
         let tcp_ports = (capability.mode == Mode::Connect).then(|| config.tcp_ports.clone().into());
+        let buffer = usize::try_from(config.receive_buffer.0).unwrap_or(usize::MAX);
+        let crafting = Crafting::new(capability.mode, buffer);
+        let counted_too = Arc::clone(&counted);
         let driver =
-            Driver { v4, v6, tcp_ports, requests: receiver, counted: Arc::clone(&counted), shutdown };
+            Driver { v4, v6, crafting, tcp_ports, requests: receiver, counted: counted_too, shutdown };
         tokio::spawn(driver.run());
         tracing::info!(mode = %capability.mode, command = capability.command, "{}", capability.sentence);
         Ok(Arc::new(Self { requests, capability, counted }))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::agenda::Agenda;
-use super::api::Outcome;
+use super::api::{Labels, Outcome};
 use super::packet::{Echo, Fault, Heard};
 
 /// How long after a probe's deadline its answers are still recognised.
@@ -66,6 +66,8 @@ pub(super) struct Incoming {
     pub(super) ttl: Option<u8>,
     /// The kernel's receive stamp, nanoseconds since 1970.
     pub(super) stamp_ns: Option<i64>,
+    /// MPLS labels behind an error.
+    pub(super) labels: Labels,
     /// To a UDP probe: then "port unreachable" is the destination's way of answering.
     pub(super) udp: bool,
 }
@@ -165,7 +167,9 @@ impl<T> Slots<T> {
         let v6 = slot.dest.is_ipv6();
         let outcome = match incoming.heard {
             Heard::Reply(_) => Outcome::Reply { rtt, ttl: incoming.ttl },
-            Heard::Error { fault: Fault::Expired, .. } => Outcome::Expired { from: incoming.from, rtt },
+            Heard::Error { fault: Fault::Expired, .. } => {
+                Outcome::Expired { from: incoming.from, rtt, labels: incoming.labels }
+            }
             Heard::Error { fault, .. } if incoming.udp && fault.is_port(v6) && incoming.from == slot.dest => {
                 Outcome::Reply { rtt, ttl: incoming.ttl }
             }

@@ -8,7 +8,10 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, ipp
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use super::api::{Labels, Probe, Way};
 use super::control::{self, ADDRESS, Control};
+use super::crafted::{self, Craft};
+use super::extension;
 use super::packet::{self, Fault, Heard};
 use super::slots::Incoming;
 use super::sys;
@@ -37,6 +40,10 @@ pub(super) enum Kind {
     Ping,
     /// UDP to a port where nobody listens; all answers come by the error queue.
     Udp,
+    /// Sends UDP and TCP probes whole; their errors come to the raw ICMP socket.
+    Crafted,
+    /// Hears the TCP segments that answer our SYNs.
+    Tcp,
 }
 
 /// An open socket.
@@ -98,10 +105,12 @@ impl Socket {
             (Kind::Ping, false) => (SocketType::DGRAM, Some(ipproto::ICMP)),
             (Kind::Ping, true) => (SocketType::DGRAM, Some(ipproto::ICMPV6)),
             (Kind::Udp, _) => (SocketType::DGRAM, None),
+            (Kind::Crafted, _) => (SocketType::RAW, Some(ipproto::RAW)),
+            (Kind::Tcp, _) => (SocketType::RAW, Some(ipproto::TCP)),
         };
         let fd = socket_with(family, sort, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, protocol)?;
         let mut id = rand::random();
-        if kind != Kind::Raw {
+        if matches!(kind, Kind::Ping | Kind::Udp) {
             let any: IpAddr = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
             bind(&fd, &SocketAddr::new(any, 0))?;
             let name: SocketAddr = getsockname(&fd)?.try_into().map_err(io::Error::from)?;
@@ -110,10 +119,8 @@ impl Socket {
             }
         }
         configure(&fd, kind, v6, buffer)?;
-        let interest =
-            if kind == Kind::Raw { Interest::READABLE } else { Interest::READABLE | Interest::ERROR };
         Ok(Self {
-            fd: sys::watch(fd, interest)?,
+            fd: sys::watch(fd, interest(kind))?,
             kind,
             v6,
             id,
@@ -125,17 +132,12 @@ impl Socket {
         })
     }
 
-    /// Sends an echo request.
-    pub(super) fn send(
-        &mut self,
-        dest: IpAddr,
-        sequence: u16,
-        token: u64,
-        size: u16,
-        ttl: Option<u8>,
-        tos: u8,
-    ) -> io::Result<()> {
-        packet::build(self.v6, self.id, sequence, token, packet::flow_of(dest), size, &mut self.packet);
+    /// Sends a probe.
+    pub(super) fn send(&mut self, probe: &Probe, sequence: u16, token: u64) -> io::Result<()> {
+        let Probe { dest, ttl, tos, size, way, .. } = *probe;
+        let Way::Echo { flow } = way else { return self.send_crafted(probe, sequence, token) };
+        let checksum = packet::flow_of(dest).wrapping_add(u16::from(flow).wrapping_mul(0x1f31));
+        packet::build(self.v6, self.id, sequence, token, checksum, size, &mut self.packet);
         self.control.clear();
         let (level, hops, class) = if self.v6 {
             (libc::SOL_IPV6, libc::IPV6_HOPLIMIT, libc::IPV6_TCLASS)
@@ -149,7 +151,21 @@ impl Socket {
             control::put_int(&mut self.control, level, class, tos.into());
         }
         let port = if self.kind == Kind::Udp { UDP_PORT } else { 0 };
-        let (name, len) = control::put_address(SocketAddr::new(dest, port));
+        self.transmit(SocketAddr::new(dest, port), sequence)
+    }
+
+    fn send_crafted(&mut self, probe: &Probe, sequence: u16, token: u64) -> io::Result<()> {
+        let Probe { dest, way, size, ttl, tos, .. } = *probe;
+        let ttl = ttl.unwrap_or(64);
+        let craft = Craft { source: source_of(dest)?, dest, way, sequence, token, size, ttl, tos };
+        crafted::build(&craft, &mut self.packet);
+        self.control.clear();
+        // The port of a raw socket's address is a protocol, or 0 (net/ipv6/raw.c).
+        self.transmit(SocketAddr::new(dest, 0), sequence)
+    }
+
+    fn transmit(&mut self, to: SocketAddr, sequence: u16) -> io::Result<()> {
+        let (name, len) = control::put_address(to);
         match sys::send(self.fd.as_fd(), &name[..len], &self.packet, &self.control) {
             Ok(()) => {
                 self.sequences[self.calls as usize % STAMPS] = (self.calls, sequence);
@@ -169,9 +185,7 @@ impl Socket {
 
     /// Waits until there may be something to receive.
     pub(super) async fn readable(&self) -> io::Result<()> {
-        let interest =
-            if self.kind == Kind::Raw { Interest::READABLE } else { Interest::READABLE | Interest::ERROR };
-        self.fd.ready(interest).await?.retain_ready();
+        self.fd.ready(interest(self.kind)).await?.retain_ready();
         Ok(())
     }
 
@@ -182,7 +196,7 @@ impl Socket {
 
     /// Whether answers come by the error queue, too.
     pub(super) fn answers_by_errors(&self) -> bool {
-        self.kind != Kind::Raw
+        matches!(self.kind, Kind::Ping | Kind::Udp)
     }
 
     /// Receives from a queue; `None` when it is empty.
@@ -208,14 +222,25 @@ impl Socket {
     }
 
     fn read(&self, data: &[u8], from: Option<IpAddr>, told: &Control) -> Option<Received> {
-        let (heard, ttl) = match (self.kind, self.v6) {
-            (Kind::Raw, false) => packet::parse_ipv4(data).map(|(heard, ttl)| (heard, Some(ttl)))?,
-            (Kind::Udp, _) => return None,
-            (_, v6) => (packet::parse_icmp(v6, data)?, told.hop_limit),
+        let (body, ttl) = match (self.kind, self.v6) {
+            (Kind::Raw | Kind::Tcp, false) => packet::ipv4_body(data).map(|(body, ttl)| (body, Some(ttl)))?,
+            (Kind::Udp | Kind::Crafted, _) => return None,
+            _ => (data, told.hop_limit),
+        };
+        let (heard, udp) = match self.kind {
+            Kind::Tcp => (crafted::parse_tcp(body)?, false),
+            _ => match packet::parse_icmp(self.v6, body) {
+                Some(heard) => (heard, false),
+                None => (crafted::parse_error(self.v6, body)?, true),
+            },
         };
         let (Heard::Reply(echo) | Heard::Error { echo: Some(echo), .. }) = heard else { return None };
-        (echo.id == self.id).then_some(())?;
-        Some(Received::Incoming(Incoming { from: from?, heard, ttl, stamp_ns: told.stamp, udp: false }))
+        (udp || self.kind == Kind::Tcp || echo.id == self.id).then_some(())?;
+        let labels = match heard {
+            Heard::Error { .. } => extension::labels(self.v6, body),
+            Heard::Reply(_) => Labels::default(),
+        };
+        Some(Received::Incoming(Incoming { from: from?, heard, ttl, stamp_ns: told.stamp, labels, udp }))
     }
 
     /// `from` of an entry in the error queue is where the probe went.
@@ -238,12 +263,39 @@ impl Socket {
                     heard: Heard::Error { fault, dest: from, echo },
                     ttl: told.hop_limit,
                     stamp_ns: told.stamp,
+                    labels: Labels::default(),
                     udp: self.kind == Kind::Udp,
                 }))
             }
             _ => None,
         }
     }
+}
+
+fn interest(kind: Kind) -> Interest {
+    match kind {
+        Kind::Ping | Kind::Udp => Interest::READABLE | Interest::ERROR,
+        Kind::Raw | Kind::Crafted | Kind::Tcp => Interest::READABLE,
+    }
+}
+
+/// The address from which the kernel sends to `dest`: a checksum needs it. Sends nothing.
+fn source_of(dest: IpAddr) -> io::Result<IpAddr> {
+    let any: IpAddr =
+        if dest.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let socket = std::net::UdpSocket::bind(SocketAddr::new(any, 0))?;
+    socket.connect(SocketAddr::new(dest, 9))?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// Has the kernel drop what a filter does not want (`struct sock_fprog`: the number of instructions and where they
+/// are); it takes a copy.
+fn attach(fd: &OwnedFd, program: &[[u8; 8]]) -> io::Result<()> {
+    const WORD: usize = size_of::<usize>();
+    let mut value = [0; 2 * WORD];
+    value[..2].copy_from_slice(&(program.len() as u16).to_ne_bytes());
+    value[WORD..].copy_from_slice(&program.as_ptr().expose_provenance().to_ne_bytes());
+    sys::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &value)
 }
 
 fn configure(fd: &OwnedFd, kind: Kind, v6: bool, buffer: usize) -> io::Result<()> {
@@ -266,8 +318,11 @@ fn configure(fd: &OwnedFd, kind: Kind, v6: bool, buffer: usize) -> io::Result<()
         (libc::SOL_IP, libc::IP_RECVTTL, libc::IP_RECVERR)
     };
     sys::set_option(fd.as_fd(), level, hops, &on)?;
-    if kind != Kind::Raw {
-        return sys::set_option(fd.as_fd(), level, errors, &on);
+    match kind {
+        Kind::Raw => {}
+        Kind::Ping | Kind::Udp => return sys::set_option(fd.as_fd(), level, errors, &on),
+        Kind::Crafted => return Ok(()),
+        Kind::Tcp => return attach(fd, &crafted::filter(v6)),
     }
     // A set bit blocks a type: all but echo reply, unreachable and time exceeded.
     if v6 {

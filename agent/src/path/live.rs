@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::budget::Budget;
 use super::config::Config;
 use super::strategy::{Network, Seen};
-use crate::net::{Client, Outcome, Probe, Stopped};
+use crate::net::{Client, Outcome, Probe, Stopped, Way};
 
 /// How long a probe waits for its router's budget before it is left out of the pass.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -50,6 +50,7 @@ impl Network for Live<'_> {
             size: self.config.size,
             timeout: self.config.timeout.0,
             key: self.pass << 8 | u64::from(ttl),
+            way: Way::default(),
         };
         if let Err(Stopped) = self.client.send(probe).await {
             self.ready.push_back((ttl, Seen::Silent));
@@ -68,7 +69,7 @@ impl Network for Live<'_> {
             let seen = match report.outcome {
                 Outcome::Duplicate => continue,
                 Outcome::Reply { rtt, .. } => Seen::Target { from: self.dest, rtt },
-                Outcome::Expired { from, rtt } => Seen::Router { from, rtt },
+                Outcome::Expired { from, rtt, .. } => Seen::Router { from, rtt },
                 // The target itself refuses: it is reached all the same.
                 Outcome::Unreachable { from, rtt, .. } if from == self.dest => Seen::Target { from, rtt },
                 Outcome::Unreachable { from, rtt, .. } => Seen::Refused { from, rtt },

@@ -5,6 +5,12 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// What a raw IPv4 socket gives, and its TTL.
+fn parse_ipv4(datagram: &[u8]) -> Option<(Heard, u8)> {
+    let (body, ttl) = ipv4_body(datagram)?;
+    Some((parse_icmp(false, body)?, ttl))
+}
+
 /// An IPv4 packet around `body` from a host of TTL 61.
 fn ipv4(protocol: u8, dest: [u8; 4], body: &[u8]) -> Vec<u8> {
     let mut out = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 61, protocol, 0, 0, 10, 0, 0, 9];

@@ -26,12 +26,12 @@ fn expire(slots: &mut Slots<()>, now: Instant) -> Vec<u16> {
 
 fn reply(sequence: u16, token: u64, from: IpAddr) -> Incoming {
     let heard = Heard::Reply(Echo { id: 1, sequence, token: Some(token) });
-    Incoming { from, heard, ttl: Some(64), stamp_ns: None, udp: false }
+    Incoming { from, heard, ttl: Some(64), stamp_ns: None, labels: Labels::default(), udp: false }
 }
 
 fn error(fault: Fault, dest: IpAddr, echo: Option<Echo>) -> Incoming {
     let heard = Heard::Error { fault, dest: Some(dest), echo };
-    Incoming { from: ROUTER, heard, ttl: None, stamp_ns: None, udp: false }
+    Incoming { from: ROUTER, heard, ttl: None, stamp_ns: None, labels: Labels::default(), udp: false }
 }
 
 /// Scenario: replies with a wrong token, from a wrong sender, with an unknown number; then the right one, twice.
