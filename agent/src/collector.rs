@@ -5,7 +5,7 @@
 //! | `api` | the trait, the row of the table, the errors |
 //! | `runner` | rounds: when, on which thread, with which deadline |
 //! | `outcome` | what is counted and said of rounds that failed |
-//! | `file`, `netfile`, `netlink`, `picker`, `process`, `rpc`, `folder`, `device`, `attributes`, `filter`, `mountinfo`, `size`, `zone` | what several collectors or only one need to read the host |
+//! | `file`, `netfile`, `picker`, `process`, `rpc`, `folder`, `device`, `attributes`, `filter`, `mountinfo`, `size`, `zone` | what several collectors or only one need to read the host |
 //! | the others | one collector each, named as in the configuration |
 //!
 //! A collector is one file and two lines below: its `mod` and its row.
@@ -20,7 +20,6 @@ mod filter;
 mod folder;
 mod mountinfo;
 mod netfile;
-mod netlink;
 mod outcome;
 mod picker;
 mod process;

@@ -15,6 +15,7 @@
 //! | `extension.rs` | MPLS labels behind an ICMP error (no I/O) |
 //! | `control.rs` | control messages and socket addresses as bytes (no I/O) |
 //! | `sys.rs` | the system calls, the one place with `unsafe` |
+//! | `datagram.rs` | UDP datagrams, and how long each lay in the socket |
 //! | `tcp.rs` | round trips by TCP connect, where ICMP is denied |
 //! | `target.rs`, `resolve.rs` | what to probe, and its address |
 //! | `agenda.rs` | what is due when |
@@ -30,6 +31,7 @@ mod packet;
 mod slots;
 
 mod control;
+mod datagram;
 mod socket;
 mod sys;
 mod tcp;
@@ -40,6 +42,7 @@ mod target;
 
 pub use agenda::Agenda;
 pub use api::{Capability, Counted, Label, Labels, Mode, Outcome, Probe, Report, SendError, Way};
+pub use datagram::{Datagram, source_towards};
 pub use prober::{Client, Config, OpenError, Prober, Stopped};
 pub use resolve::{GATEWAY, ResolveError, default_gateway, resolve};
 pub use target::TargetSpec;

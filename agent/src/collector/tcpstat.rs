@@ -9,9 +9,10 @@ use serde_yaml_ng::Value;
 
 use super::api::{self, Built, CollectError, Collector};
 use super::file::TextFile;
-use super::{netfile, netlink};
+use super::netfile;
 use crate::context::Roots;
 use crate::event::MetricSet;
+use crate::netlink;
 
 /// The collector `tcpstat` has no options.
 #[derive(Clone, Debug, Default, Deserialize)]

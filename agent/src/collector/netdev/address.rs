@@ -10,9 +10,9 @@ use rustix::net::Protocol;
 use super::super::api::CollectError;
 use super::super::filter::Filter;
 use super::super::netfile;
-use super::super::netlink::{self, u32_at};
 use crate::context::Roots;
 use crate::event::MetricSet;
+use crate::netlink::{self, u32_at};
 
 /// NETLINK_ROUTE, which is number 0.
 const ROUTE: Option<Protocol> = None;

@@ -21,7 +21,7 @@ const NLMSG_DONE: u16 = 3;
 ///
 /// # Errors
 /// Where the kernel does not know the protocol or the request, or denies it.
-pub(super) fn dump(
+pub(crate) fn dump(
     protocol: impl Into<Option<Protocol>>,
     kind: u16,
     request: &[u8],
@@ -79,7 +79,7 @@ fn read_messages(mut bytes: &[u8], each: &mut impl FnMut(&[u8])) -> io::Result<b
 }
 
 /// A number of the kernel's byte order; 0 beyond the end.
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u32::from_ne_bytes(*word))
 }
 

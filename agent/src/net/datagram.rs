@@ -1,0 +1,140 @@
+//! A UDP socket that says when the kernel received each datagram, and never splits one.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, socket_with};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+use super::control::{self, ADDRESS};
+use super::sys;
+
+/// linux/in.h and linux/in6.h: packets are sent whole or not at all, whatever size the kernel believes in.
+const PMTUDISC_PROBE: i32 = 3;
+
+/// A bound socket. IPv6 ones take IPv4, too, where they are bound to no address.
+pub struct Datagram {
+    fd: AsyncFd<OwnedFd>,
+    local: SocketAddr,
+}
+
+/// What came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Bytes of it in the buffer.
+    pub len: usize,
+    /// Who sent it; an IPv4 address as such.
+    pub from: SocketAddr,
+    /// For how long it had lain in the socket when it was read, nanoseconds; 0 where the kernel gives no stamps.
+    pub waited_ns: i64,
+}
+
+impl Datagram {
+    /// Opens and binds one. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the system refuses: the address is taken or unknown, or the family is switched off.
+    pub fn bind(local: SocketAddr) -> io::Result<Self> {
+        let family = if local.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+        let fd = socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
+        let on = |level, name, value: i32| sys::set_option(fd.as_fd(), level, name, &value.to_ne_bytes());
+        if local.is_ipv6() {
+            on(libc::SOL_IPV6, libc::IPV6_V6ONLY, 0)?;
+            on(libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER, PMTUDISC_PROBE)?;
+        }
+        on(libc::SOL_IP, libc::IP_MTU_DISCOVER, PMTUDISC_PROBE)?;
+        let stamps = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
+        // Where there are none, the stamps are those of reading.
+        let _unsupported = on(libc::SOL_SOCKET, libc::SO_TIMESTAMPING, stamps as i32);
+        bind(&fd, &local)?;
+        let local = getsockname(&fd)?.try_into().map_err(io::Error::from)?;
+        Ok(Self { fd: sys::watch(fd, Interest::READABLE)?, local })
+    }
+
+    /// Where it is bound.
+    pub fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Sends at once or not at all.
+    ///
+    /// # Errors
+    /// `EMSGSIZE` where it is larger than the interface takes, `WouldBlock` where the send buffer is full, and whatever
+    /// else the system has against it.
+    pub fn send(&self, to: SocketAddr, data: &[u8]) -> io::Result<()> {
+        let to = match (self.local, to.ip()) {
+            (SocketAddr::V6(_), IpAddr::V4(v4)) => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
+            _ => to,
+        };
+        let (name, len) = control::put_address(to);
+        sys::send(self.fd.get_ref().as_fd(), &name[..len], data, &[])
+    }
+
+    /// Waits for the next one; of a longer one than the buffer the beginning.
+    ///
+    /// # Errors
+    /// What the system says; the next call may succeed.
+    pub async fn receive(&self, buffer: &mut [u8]) -> io::Result<Arrival> {
+        self.fd
+            .async_io(Interest::READABLE, |fd| {
+                let (mut name, mut told) = ([0; ADDRESS], [0; 128]);
+                let filled = sys::receive(fd.as_fd(), false, buffer, &mut name, &mut told)?;
+                let now_ns = ao_common::clock::kernel_ns();
+                let stamp_ns = control::parse(&told[..filled.control]).stamp;
+                let from = control::address(&name[..filled.name])
+                    .ok_or_else(|| io::Error::other("a datagram from an unknown kind of address"))?;
+                Ok(Arrival {
+                    len: filled.data,
+                    from: SocketAddr::new(from.ip().to_canonical(), from.port()),
+                    // The system's clock may have been set in between.
+                    waited_ns: stamp_ns.map_or(0, |stamp| now_ns.saturating_sub(stamp).clamp(0, MAX_WAIT_NS)),
+                })
+            })
+            .await
+    }
+}
+
+/// Nothing lies in a socket that is being read for longer.
+const MAX_WAIT_NS: i64 = 1_000_000_000;
+
+/// The address from which this machine sends to another one; nothing is sent to find out.
+///
+/// # Errors
+/// Where there is no route.
+pub fn source_towards(to: SocketAddr) -> io::Result<IpAddr> {
+    let any: IpAddr = if to.is_ipv6() {
+        std::net::Ipv6Addr::UNSPECIFIED.into()
+    } else {
+        std::net::Ipv4Addr::UNSPECIFIED.into()
+    };
+    let socket = std::net::UdpSocket::bind((any, 0))?;
+    socket.connect(to)?;
+    Ok(socket.local_addr()?.ip())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Scenario: a datagram over loopback that is read some time after it came; one that is too large for any interface.
+    /// Guarantees: it comes whole, from whom it came, and says how long it lay; the large one is refused at once.
+    #[tokio::test]
+    async fn there_and_how_long_ago() {
+        let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let (a, b) = (Datagram::bind(here).unwrap(), Datagram::bind(here).unwrap());
+        a.send(b.local(), b"hello").unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let mut buffer = [0; 100];
+        let arrival = b.receive(&mut buffer).await.unwrap();
+        assert_eq!((&buffer[..arrival.len], arrival.from), (&b"hello"[..], a.local()));
+        assert!(arrival.waited_ns >= 19_000_000, "{arrival:?}");
+        let refused = a.send(b.local(), &vec![0; 65_530]).unwrap_err();
+        assert_eq!(refused.raw_os_error(), Some(libc::EMSGSIZE));
+        assert_eq!(source_towards(b.local()).unwrap(), Ipv4Addr::LOCALHOST);
+    }
+}
