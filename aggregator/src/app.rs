@@ -135,6 +135,9 @@ pub async fn run(
             error!(%error, "the agents' door has closed");
         }
     });
+    let members =
+        control::follow_nodes(config.control.mesh.clone(), nodes.clone(), plans.clone(), ingest_ends.clone());
+    front.spawn("mesh", members);
     if let Some(path) = config.control.directives.clone() {
         front.spawn(
             "directives",

@@ -7,7 +7,7 @@ use ao_proto::frame;
 use ao_proto::v1::FrameHeader;
 use bytes::Bytes;
 
-use crate::control::Plan;
+use crate::control::{Mesh, Plan};
 use crate::{api, fanout, identity, ingest, journal, sink, verify};
 
 /// Reads some bytes; panics where something is wrong.
@@ -53,7 +53,8 @@ fn answers(data: &[u8]) {
 /// The YAML of what nodes are told.
 fn plan(data: &[u8]) {
     if let Ok(plan) = ao_common::config::parse::<Plan>(&String::from_utf8_lossy(data), "fuzz") {
-        assert_eq!(plan.for_node("a").version, plan.for_node("a").version);
+        let told = || plan.for_node("", "a", &Mesh::default());
+        assert_eq!(told().version, told().version);
     }
 }
 

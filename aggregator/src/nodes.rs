@@ -2,13 +2,17 @@
 //! ledger's accounts go by their nodes' names after a restart, before the agents greet again.
 
 mod names;
+mod reach;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ao_common::clock::{self, now_ms};
+use ao_proto::queue::Lane;
 use ao_proto::v1::{ClockAsk, Hello};
+
+pub use reach::Reach;
 
 /// One agent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,6 +101,24 @@ impl Nodes {
         all
     }
 
+    /// Those that take part in the mesh, each node once, and when they were last seen, milliseconds since 1970. Of a node
+    /// that got a new agent id the newest holds.
+    pub fn members(&self) -> Vec<(Node, Reach, i64)> {
+        let sightings = self.sightings();
+        let mut newest = BTreeMap::<Node, names::Known>::new();
+        for known in self.names.list() {
+            let node = (known.cluster.clone(), known.node.clone());
+            if newest.get(&node).is_none_or(|held| held.seen_ms <= known.seen_ms) {
+                newest.insert(node, known);
+            }
+        }
+        let member = |(node, known): (Node, names::Known)| {
+            let seen_ms = sightings.get(&node).map_or(known.seen_ms, |sighting| sighting.seen_ms);
+            known.reach.map(|reach| (node, reach, seen_ms))
+        };
+        newest.into_iter().filter_map(member).collect()
+    }
+
     /// The node of an agent, or the agent's id where that is all that is known of it.
     pub fn name_or_id(&self, agent: &[u8; 16]) -> String {
         self.name_of(agent).unwrap_or_else(|| format!("{:032x}", u128::from_be_bytes(*agent)))
@@ -109,7 +131,9 @@ impl Nodes {
 
     pub(crate) fn greeted(&self, agent: [u8; 16], hello: &Hello) {
         let now = now_ms();
-        self.names.note(agent, &hello.node, &hello.cluster, now);
+        // Only the fresh lane's hello tells how the node is reached.
+        let reach = (hello.lane == Lane::Fresh.number()).then(|| Reach::of(hello));
+        self.names.note(agent, &hello.node, &hello.cluster, reach, now);
         self.with(|all| {
             if all.len() >= MAX_NODES && !all.contains_key(&agent) {
                 let gone = all.values().filter(|info| info.streams == 0);

@@ -8,6 +8,8 @@ use prost::Message;
 use serde::Deserialize;
 use thiserror::Error;
 
+use crate::control::mesh::Mesh;
+
 /// Everything that nodes are told. As YAML:
 ///
 /// ```yaml
@@ -115,16 +117,17 @@ impl Plan {
         Ok(ao_common::config::parse(&text, &path.display().to_string())?)
     }
 
-    /// What one node is told. The version is a hash of the content and never 0.
-    pub fn for_node(&self, node: &str) -> Directives {
+    /// What one node is told, of this plan and the mesh. The version is a hash of the content and never 0.
+    pub fn for_node(&self, cluster: &str, node: &str, mesh: &Mesh) -> Directives {
         let plans: Vec<&NodePlan> = ["*", node].iter().filter_map(|name| self.nodes.get(*name)).collect();
         let pods = self.pods.iter().filter(|pod| pod.node == node).map(PodEntry::message);
         let mut directives = Directives {
-            version: 0,
             pods: pods.collect(),
             latency: targets(plans.iter().flat_map(|plan| &plan.latency)),
             paths: targets(plans.iter().flat_map(|plan| &plan.paths)),
+            ..Directives::default()
         };
+        mesh.direct(cluster, node, &mut directives);
         let content = directives.encode_to_vec();
         let hash = content.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -183,13 +186,14 @@ pods:
     #[test]
     fn each_node_sees_its_own() {
         let plan: Plan = ao_common::config::parse(YAML, "test").unwrap();
-        let (a, b) = (plan.for_node("a"), plan.for_node("b"));
+        let told = |node| plan.for_node("", node, &Mesh::default());
+        let (a, b) = (told("a"), told("b"));
         let hosts: Vec<_> = a.latency.iter().map(|t| t.host.as_str()).collect();
         assert_eq!(hosts, ["192.0.2.1", "dns.example", "192.0.2.7"]);
         assert_eq!((a.paths.len(), b.paths.len(), b.latency.len()), (1, 0, 2));
         assert_eq!((a.pods[0].owner_name.as_str(), b.pods[0].uid.as_str()), ("web", "u2"));
         assert_eq!((a.pods[0].containers[0].image.as_str(), b.pods[0].containers.len()), ("web:1", 0));
-        assert_eq!(a.version, plan.clone().for_node("a").version);
+        assert_eq!(a.version, plan.clone().for_node("", "a", &Mesh::default()).version);
         assert!(a.version != b.version && a.version != 0);
     }
 

@@ -140,6 +140,12 @@ fn check(hello: &Hello) -> Result<[u8; 16], Status> {
         let text = format!("the name of node, cluster or build is longer than {MAX_NAME_BYTES} bytes");
         return Err(Status::invalid_argument(text));
     }
+    if let Some(mesh) = &hello.mesh
+        && (mesh.zone.len() > MAX_NAME_BYTES || mesh.address.len() > MAX_NAME_BYTES)
+    {
+        let text = format!("the zone or address in the hello is longer than {MAX_NAME_BYTES} bytes");
+        return Err(Status::invalid_argument(text));
+    }
     if !Lane::ALL.iter().any(|lane| lane.number() == hello.lane) {
         return Err(Status::invalid_argument(format!("lane {} is not known to this aggregator", hello.lane)));
     }
@@ -177,7 +183,7 @@ async fn push_directives(ingest: Ingest, hello: Hello, answers: Answers) {
     let is_fresh = hello.lane == Lane::Fresh.number();
     let mut held = hello.directives;
     loop {
-        let plan = plans.borrow_and_update().for_node(&hello.node);
+        let plan = plans.borrow_and_update().for_node(&hello.cluster, &hello.node);
         if plan.version != held {
             held = plan.version;
             if say(&answers, Message::Directives(plan)).await.is_err() {

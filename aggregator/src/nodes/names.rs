@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::reach::Reach;
+
 /// More agents than one aggregator serves; the names of further ones are known only while they are connected.
 const MAX_NAMES: usize = 20_000;
 /// Between two attempts to write.
@@ -26,6 +28,9 @@ pub(super) struct Known {
     pub(super) cluster: String,
     /// When it last sent anything, milliseconds since 1970; 0 where nobody knows.
     pub(super) seen_ms: i64,
+    /// Where it takes part in the mesh.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reach: Option<Reach>,
 }
 
 /// In the file; a name alone is of an earlier version.
@@ -39,6 +44,8 @@ enum Stored {
         cluster: String,
         #[serde(default)]
         seen_ms: i64,
+        #[serde(default)]
+        reach: Option<Reach>,
     },
 }
 
@@ -46,7 +53,7 @@ impl From<Stored> for Known {
     fn from(stored: Stored) -> Self {
         match stored {
             Stored::Name(node) => Self { node, ..Self::default() },
-            Stored::Known { node, cluster, seen_ms } => Self { node, cluster, seen_ms },
+            Stored::Known { node, cluster, seen_ms, reach } => Self { node, cluster, seen_ms, reach },
         }
     }
 }
@@ -83,13 +90,23 @@ impl Names {
         self.lock().values().cloned().collect()
     }
 
-    /// An agent has told its node's name.
-    pub(super) fn note(&self, agent: [u8; 16], node: &str, cluster: &str, now_ms: i64) {
+    /// An agent has told its node's name and, where `reach` is something, whether and how others reach it.
+    pub(super) fn note(
+        &self,
+        agent: [u8; 16],
+        node: &str,
+        cluster: &str,
+        reach: Option<Option<Reach>>,
+        now_ms: i64,
+    ) {
         let mut known = self.lock();
         let agent = hex(&agent);
-        let is_new = known.get(&agent).is_none_or(|known| known.node != node || known.cluster != cluster);
+        let held = known.get(&agent);
+        let reach = reach.unwrap_or_else(|| held.and_then(|held| held.reach.clone()));
+        let is_new =
+            held.is_none_or(|held| held.node != node || held.cluster != cluster || held.reach != reach);
         if is_new && (known.len() < MAX_NAMES || known.contains_key(&agent)) {
-            let new = Known { node: node.to_owned(), cluster: cluster.to_owned(), seen_ms: now_ms };
+            let new = Known { node: node.to_owned(), cluster: cluster.to_owned(), seen_ms: now_ms, reach };
             known.insert(agent, new);
             self.changed.notify_one();
         }
@@ -160,15 +177,24 @@ fn hex(agent: &[u8; 16]) -> String {
 mod tests {
     use super::*;
 
+    fn reach(zone: &str) -> Reach {
+        let address = std::net::Ipv4Addr::new(10, 0, 0, 1).into();
+        Reach { address, port: 4418, zone: zone.to_owned(), synchronised: false }
+    }
+
     /// Scenario: two agents tell their names, one of them a new one later; the process ends; the file is damaged.
-    /// Guarantees: the next process knows the newest names; damage costs them until the agents greet, and no more.
+    /// Guarantees: the next process knows the newest names and who is reached how; damage costs them until the agents greet, and no more.
     #[tokio::test]
     async fn names_outlive_the_process() {
         let dir = tempfile::tempdir().expect("a folder");
         let path = dir.path().join("nodes.json");
         let names = Names::load(&path);
         for (agent, node) in [(1, "web-1"), (2, "web-2"), (1, "web-one")] {
-            names.note([agent; 16], node, "blue", 7);
+            let reach = (agent == 1).then(|| Some(reach(node)));
+            names.note([agent; 16], node, "blue", reach, 7);
+        }
+        for lane in [None, Some(None)] {
+            names.note([2; 16], "web-2", "blue", lane, 7);
         }
         names.seen([([1; 16], 8), ([2; 16], 7 + SEEN_MS)].into_iter());
         let shutdown = CancellationToken::new();
@@ -182,6 +208,8 @@ mod tests {
         assert_eq!(names.get(&[1; 16]).as_deref(), Some("web-one"));
         assert_eq!(names.get(&[2; 16]).as_deref(), Some("web-2"));
         assert_eq!(names.get(&[3; 16]), None);
+        let reached: Vec<_> = names.list().into_iter().map(|known| known.reach).collect();
+        assert_eq!(reached, [Some(reach("web-one")), None]);
         let seen: Vec<_> = names.list().into_iter().map(|known| (known.cluster, known.seen_ms)).collect();
         assert_eq!(seen, [("blue".to_owned(), 7), ("blue".to_owned(), 7 + SEEN_MS)]);
         let old = format!("{{\"{}\": \"web-3\"}}", hex(&[3; 16]));
