@@ -34,7 +34,7 @@ use crate::rules::Rules;
 use crate::spool::{self, LedgerCollector, Opened, SpoolCollector, SpoolError};
 use crate::streams::Streams;
 use crate::uplink::Uplink;
-use crate::{canary, collector, container, directives, latency, logs, otlp, own, path};
+use crate::{canary, collector, container, directives, latency, logs, mesh, otlp, own, path};
 
 /// Events between the sources and the batcher.
 const EVENTS: usize = 256;
@@ -74,12 +74,13 @@ struct Start {
 }
 
 /// All sources. Each ends when the shutdown begins, or with a reason that `/readyz` then shows.
-const SOURCES: [(&str, Run); 8] = [
+const SOURCES: [(&str, Run); 9] = [
     ("collector", |c, s, ctx| wait(collector::run(c.collectors.clone(), ctx, s.registry.clone()))),
     (container::NAME, |c, s, ctx| wait(container::run(c.containers.clone(), ctx, s.registry.clone()))),
     ("logs", |c, s, ctx| wait(logs::run(c.logs.clone(), ctx, s.log_memory.clone(), s.log_stats.clone()))),
     ("latency", |c, s, ctx| wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone())))),
     ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone())))),
+    ("mesh", |c, _, ctx| wait(mesh::run(c.mesh.clone(), ctx))),
     ("otlp", |c, s, ctx| wait(otlp::run(c.otlp.clone(), ctx, s.registry.clone()))),
     ("canary", |_, s, ctx| wait(canary::run(ctx, s.canaries.subscribe()))),
     ("own", |_, s, ctx| wait(own::run(ctx, s.registry.clone(), s.prober.clone(), s.line_metrics.clone()))),
@@ -260,6 +261,7 @@ pub fn resolve(mut config: Config, node: Option<String>, data_dir: Option<PathBu
         name: node.unwrap_or_else(ao_common::process::host_name),
         cluster: config.cluster.clone(),
         roots: config.host.clone(),
+        reach: config.mesh.reach(),
     };
     (config, node)
 }

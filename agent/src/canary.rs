@@ -19,7 +19,7 @@ use prost::Message;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::context::{Context, Node};
-use crate::event::{Event, Line, LogChunk, MetricSet, SpanChunk};
+use crate::event::{Event, LogChunk, MetricSet, SpanChunk};
 
 /// The ledger's source.
 const SOURCE: &str = "canary";
@@ -85,17 +85,8 @@ fn sample(token: &str, now: Duration) -> MetricSet {
 }
 
 fn line(token: &str, now: Duration) -> LogChunk {
-    let text = format!("canary token={token}");
-    LogChunk {
-        source: SOURCE,
-        labels: Labels::from_pairs([("job", JOB)]),
-        pod: None,
-        file: None,
-        bytes: text.len() as u64,
-        lines: vec![Line { at_ns: now.as_nanos() as i64, len: text.len() as u32, ..Line::default() }],
-        text,
-        dropped: Vec::new(),
-    }
+    let labels = Labels::from_pairs([("job", JOB)]);
+    LogChunk::one(SOURCE, labels, format!("canary token={token}"), now.as_nanos() as i64)
 }
 
 fn span(token: &str, trace_id: [u8; 16], now: Duration, node: &Node) -> SpanChunk {

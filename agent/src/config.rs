@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 use crate::context::Roots;
 use crate::{
-    batch, collector, container, enrich, latency, logs, net, otlp, path, pipeline, rules, spool, streams,
-    uplink,
+    batch, collector, container, enrich, latency, logs, mesh, net, otlp, path, pipeline, rules, spool,
+    streams, uplink,
 };
 
 /// The whole file. An empty one works.
@@ -41,6 +41,8 @@ pub struct Config {
     pub latency: latency::Config,
     /// Hop-by-hop paths.
     pub path: path::Config,
+    /// What two agents measure together.
+    pub mesh: mesh::Config,
     /// Spans from the node's applications.
     pub otlp: otlp::Config,
     /// Labels from the directives.
@@ -106,6 +108,7 @@ impl Config {
         self.containers.check()?;
         self.rules.check()?;
         self.streams.check()?;
+        self.mesh.check()?;
         let most = Size::mib(4);
         if self.batch.bytes > most || self.batch.bytes.0 == 0 || self.batch.lines == 0 {
             return Err(format!("batch: bytes must be from 1B to {most}, and lines at least 1"));
@@ -129,6 +132,7 @@ impl Default for Config {
             net: net::Config::default(),
             latency: latency::Config::default(),
             path: path::Config::default(),
+            mesh: mesh::Config::default(),
             otlp: otlp::Config::default(),
             enrich: enrich::Config::default(),
             pipeline: pipeline::Config::default(),

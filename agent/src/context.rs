@@ -1,6 +1,7 @@
 //! What every source is handed: where its events go, what the aggregator wants of this node, who this node is, and
 //! when to stop.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -37,6 +38,21 @@ pub struct Node {
     pub cluster: String,
     /// The host's /proc, /sys and / (options, so that a container sees the host).
     pub roots: Roots,
+    /// How other nodes reach it; `None` where it takes no part in the mesh.
+    pub reach: Option<Reach>,
+}
+
+/// How other nodes reach this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Address; `None` for the one from which it speaks to the aggregator.
+    pub address: Option<IpAddr>,
+    /// UDP port of its echo.
+    pub port: u16,
+    /// Zone, rack or site; may be empty.
+    pub zone: String,
+    /// The site declares this node's clock synchronised.
+    pub synchronised: bool,
 }
 
 /// Where the host's trees are mounted.

@@ -252,6 +252,23 @@ pub struct LogChunk {
     pub dropped: Vec<Dropped>,
 }
 
+impl LogChunk {
+    /// A line of our own, of no file.
+    pub fn one(source: &'static str, labels: Labels, text: String, at_ns: i64) -> Self {
+        let line = Line { at_ns, len: u32::try_from(text.len()).unwrap_or(u32::MAX), ..Line::default() };
+        Self {
+            source,
+            labels,
+            pod: None,
+            file: None,
+            bytes: text.len() as u64,
+            lines: vec![line],
+            text,
+            dropped: Vec::new(),
+        }
+    }
+}
+
 /// Why bytes of log files are dropped that nobody has read; their number of lines is not known.
 pub const ABANDONED: &str = "abandoned";
 

@@ -7,7 +7,7 @@ use crate::collector::COLLECTORS;
 use crate::context::Roots;
 use crate::event::MetricSet;
 use crate::record::Recording;
-use crate::{container, directives, exposition, identity, logs, net, otlp, pipeline, rules, spool};
+use crate::{container, directives, exposition, identity, logs, mesh, net, otlp, pipeline, rules, spool};
 
 /// Reads some bytes; panics where something is wrong.
 pub type Target = fn(&[u8]);
@@ -20,6 +20,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("log_notes", logs::fuzzing::noted),
     ("glob", logs::fuzzing::glob),
     ("packet", net::fuzzing::packet),
+    ("mesh_packet", mesh::fuzzing::packet),
+    ("mesh_connection", mesh::fuzzing::connection),
     ("otlp_spans", otlp::fuzzing::spans),
     ("exposition", families),
     ("recording", recording),

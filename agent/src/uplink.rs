@@ -12,6 +12,7 @@
 //! | `call` | one lane's call: hello, feeders, answers |
 //! | `feed` | reads one queue from the spool and sends it within the window |
 //! | `gate` | which lane may send next |
+//! | `reach` | how other nodes reach this one, as the aggregator is told |
 //! | `flight` | what was sent and is not yet acknowledged |
 
 mod addresses;
@@ -22,6 +23,7 @@ mod feed;
 mod flight;
 mod gate;
 mod patience;
+mod reach;
 mod session;
 mod status;
 

@@ -11,6 +11,7 @@ mod hostile;
 mod identity;
 mod lint;
 mod logs;
+mod mesh;
 mod metrics;
 mod outage;
 mod parity;

@@ -35,6 +35,8 @@ pub struct Stack {
     pub logs: String,
     /// What the processes find in their environment: whose (`ao-agent`, `ao-aggregator`), name, value.
     pub environment: Vec<(&'static str, &'static str, PathBuf)>,
+    /// The agent's node.
+    pub node: String,
     /// The one core that the agent may use, by its number.
     pub agent_core: Option<usize>,
     aggregator: Option<Process>,
@@ -85,6 +87,7 @@ impl Stack {
             uplink: None,
             logs: String::new(),
             environment,
+            node: NODE.to_owned(),
             agent_core: None,
             aggregator: None,
             agent: None,
@@ -158,7 +161,7 @@ impl Stack {
             self.pods(),
             self.files().join("*.log"),
         );
-        self.agent = Some(self.launch("ao-agent", &yaml, &["--node", NODE]));
+        self.agent = Some(self.launch("ao-agent", &yaml, &["--node", &self.node]));
         self.answers("agent", self.admin).await;
     }
 
@@ -187,7 +190,7 @@ impl Stack {
 
     /// Starts the agent again, and does not wait for its doors.
     pub fn relaunch_agent(&mut self) {
-        self.agent = Some(self.relaunch("ao-agent", &["--node", NODE]));
+        self.agent = Some(self.relaunch("ao-agent", &["--node", &self.node]));
     }
 
     /// The aggregator's process.

@@ -34,7 +34,19 @@ const AGENT: &[(Layer, &[&str])] = &[
     (Layer::Config, &["config"]),
     (
         Layer::Source,
-        &["canary", "collector", "container", "logs", "latency", "path", "probe", "scrape", "otlp", "own"],
+        &[
+            "canary",
+            "collector",
+            "container",
+            "logs",
+            "latency",
+            "mesh",
+            "path",
+            "probe",
+            "scrape",
+            "otlp",
+            "own",
+        ],
     ),
     (
         Layer::Way,
@@ -42,7 +54,18 @@ const AGENT: &[(Layer, &[&str])] = &[
     ),
     (
         Layer::Ground,
-        &["clock", "context", "event", "exposition", "glob", "metrics", "net", "rounds", "severity"],
+        &[
+            "clock",
+            "context",
+            "event",
+            "exposition",
+            "glob",
+            "metrics",
+            "net",
+            "netlink",
+            "rounds",
+            "severity",
+        ],
     ),
 ];
 

@@ -24,6 +24,7 @@ use crate::uplink::feed::{self, Shared};
 use crate::uplink::flight::Flight;
 use crate::uplink::gate::Gate;
 use crate::uplink::patience::Patience;
+use crate::uplink::reach;
 
 /// Messages between the feeders and the transport.
 const OUT: usize = 16;
@@ -62,7 +63,8 @@ impl<'a> Call<'a> {
         let ended = |why: String| UplinkError::Ended { address: address.to_owned(), why };
         let (out, outgoing) = mpsc::channel(OUT);
         // The hello lies in the channel before the call is made; there is room.
-        let hello = AgentMessage { message: Some(agent_message::Message::Hello(hello(uplink, lane))) };
+        let hello =
+            AgentMessage { message: Some(agent_message::Message::Hello(hello(uplink, lane, address).await)) };
         let _has_room = out.send(hello).await;
         let mut incoming = connect::stream(uplink, channel, address, patience, outgoing).await?;
         let welcome = match timeout(patience.greeting, incoming.message()).await {
@@ -180,8 +182,9 @@ impl<'a> Call<'a> {
     }
 }
 
-fn hello(uplink: &Uplink, lane: Lane) -> Hello {
+async fn hello(uplink: &Uplink, lane: Lane, address: &str) -> Hello {
     Hello {
+        mesh: if lane == Lane::Fresh { reach::member(&uplink.node, address).await } else { None },
         agent: uplink.agent.to_vec(),
         node: uplink.node.name.clone(),
         cluster: uplink.node.cluster.clone(),

@@ -13,8 +13,8 @@ use ao_proto::logs::{LogEntry, LogFrame};
 use ao_proto::metrics::{Keyframe, MetricsFrame};
 use ao_proto::model::{Exemplar, Family, Labels, MetricType, Series};
 use ao_proto::v1::{
-    Ack, AgentMessage, AggregatorMessage, Directives, EpochRanges, FileRange, FrameHeader, Hello, Pod, Range,
-    Refused, Target, Throttle, Welcome, agent_message, aggregator_message,
+    Ack, AgentMessage, AggregatorMessage, Directives, EpochRanges, FileRange, FrameHeader, Hello, Peer, Pod,
+    Range, Refused, Target, Throttle, Welcome, agent_message, aggregator_message,
 };
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -141,7 +141,22 @@ fn directives() -> Directives {
         ..Pod::default()
     };
     let target = Target { host: "192.0.2.1".into(), labels };
-    Directives { version: 5, pods: vec![pod], latency: vec![target.clone()], paths: vec![target] }
+    let peer = Peer {
+        node: "n2".into(),
+        zone: "z".into(),
+        address: "10.0.0.2".into(),
+        port: 4418,
+        ..Peer::default()
+    };
+    Directives {
+        version: 5,
+        pods: vec![pod],
+        latency: vec![target.clone()],
+        paths: vec![target],
+        peers: vec![peer],
+        askers: vec!["10.0.0.2".into()],
+        address: "10.0.0.1".into(),
+    }
 }
 
 struct Nothing;
@@ -332,6 +347,15 @@ fn disk(put: &mut dyn FnMut(&str, &str, Vec<u8>)) {
     let ip = |kind: u8, body: &[u8]| {
         [&[0x45, 0, 0, 0, 0, 0, 0, 0, 64, kind, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2][..], body].concat()
     };
+    let question = [&b"AOE1\x01\0\0\0"[..], &[7; 32]].concat();
+    put("mesh_packet", "question", question.clone());
+    put("mesh_packet", "answer", [&b"AOE1\x02\0\0\0"[..], &[7; 32]].concat());
+    put("mesh_packet", "short", question[..20].to_vec());
+    // struct inet_diag_msg of an IPv4 socket, and behind it an attribute of 4 bytes and one of struct tcp_info.
+    let socket =
+        [&[2, 1, 0, 0][..], &[9; 68], &[8, 0, 1, 0, 1, 2, 3, 4], &[244, 0, 2, 0], &[3; 240]].concat();
+    put("mesh_connection", "cut", socket[..90].to_vec());
+    put("mesh_connection", "whole", socket);
     put("packet", "reply", ip(1, &echo));
     let request = [&[8][..], &echo[1..]].concat();
     put("packet", "expired", ip(1, &[&[11, 0, 0, 0, 0, 0, 0, 0][..], &ip(1, &request)].concat()));

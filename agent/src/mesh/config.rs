@@ -1,0 +1,93 @@
+//! The section `mesh`.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ao_common::units::Span;
+use serde::Deserialize;
+
+use crate::context::Reach;
+
+/// How this node takes part in the mesh; whom it measures the aggregator says.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Whether it takes part.
+    pub enabled: bool,
+    /// How the others reach it; left out, the address from which it speaks to the aggregator. An agent whose aggregator
+    /// is on the same machine takes part only with an address here.
+    pub address: Option<IpAddr>,
+    /// UDP port of the echo that answers the others.
+    pub port: u16,
+    /// Zone, rack or site: nodes of each are measured from each other, however large the mesh.
+    pub zone: String,
+    /// The system's clocks of this site are synchronised (PTP, or NTP within microseconds): the delay of each direction
+    /// by itself is then told, where both ends say so.
+    pub clocks_synchronised: bool,
+    /// Time between two echoes to a peer.
+    pub interval: Span,
+    /// Length of a round, over which they are summed up; and of a sweep over the ports.
+    pub round: Span,
+    /// Source ports that a sweep tries; several paths of equal cost share them out.
+    pub ports: u16,
+    /// An answer that takes longer is a loss.
+    pub timeout: Span,
+    /// How often the path's MTU is looked at again.
+    pub mtu: Span,
+    /// How often the figures are handed on, and the TCP connections looked at.
+    pub export: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            address: None,
+            port: 4418,
+            zone: String::new(),
+            clocks_synchronised: false,
+            interval: Span::secs(1),
+            round: Span::secs(60),
+            ports: 16,
+            timeout: Span::secs(1),
+            mtu: Span::secs(600),
+            export: Span::secs(15),
+        }
+    }
+}
+
+impl Config {
+    /// What the file's form alone cannot say.
+    ///
+    /// # Errors
+    /// A sentence that names the key.
+    pub fn check(&self) -> Result<(), String> {
+        if self.port == 0 {
+            return Err("mesh.port must be from 1 to 65535: the others are told it".to_owned());
+        }
+        if !(1..=64).contains(&self.ports) {
+            return Err("mesh.ports must be from 1 to 64".to_owned());
+        }
+        let least = Span(Duration::from_millis(10));
+        for (key, span) in [("interval", self.interval), ("round", self.round), ("timeout", self.timeout)] {
+            if span < least {
+                return Err(format!("mesh.{key} must be at least {least}"));
+            }
+        }
+        if self.round < self.interval || self.round < self.timeout {
+            return Err("mesh.round must be at least mesh.interval and mesh.timeout".to_owned());
+        }
+        Ok(())
+    }
+
+    /// What the others are told of this node; `None` where it takes no part.
+    pub fn reach(&self) -> Option<Reach> {
+        let reach = || Reach {
+            address: self.address,
+            port: self.port,
+            zone: self.zone.clone(),
+            synchronised: self.clocks_synchronised,
+        };
+        self.enabled.then(reach)
+    }
+}

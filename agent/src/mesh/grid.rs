@@ -1,0 +1,255 @@
+//! All peers: what is due for which, and what became of it. No I/O.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ao_common::clock;
+use ao_proto::v1;
+use tokio::time::Instant;
+
+use super::asker::{Asked, Asker, Purpose};
+use super::cell::{Cell, Echo, Peer};
+use super::config::Config;
+use super::export;
+use super::flows::Answer;
+use super::packet;
+use super::sweep;
+use super::tcp::Towards;
+use crate::event::Event;
+use crate::net::Agenda;
+
+/// Headers of IP and UDP before our bytes.
+const HEADERS_V4: u16 = 20 + 8;
+const HEADERS_V6: u16 = 40 + 8;
+
+/// What the next step is.
+#[derive(Debug)]
+pub(super) enum Due {
+    /// Send this.
+    Ask(Question),
+    /// Hand on the figures of a peer, with what TCP has seen on the way to this address.
+    Export(u64, IpAddr),
+}
+
+/// A question to send.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Question {
+    pub(super) token: u64,
+    pub(super) to: SocketAddr,
+    /// Place of the source port.
+    pub(super) port: usize,
+    pub(super) bytes: usize,
+    asked: Asked,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Task {
+    Echo,
+    Port,
+    Size,
+    Round,
+    Export,
+}
+
+/// See the module.
+pub(super) struct Grid {
+    config: Config,
+    cells: HashMap<u64, Cell>,
+    agenda: Agenda<(u64, Task)>,
+    asker: Asker,
+    events: Vec<Event>,
+    next_id: u64,
+}
+
+impl Grid {
+    pub(super) fn new(config: Config) -> Self {
+        Self {
+            config,
+            cells: HashMap::new(),
+            agenda: Agenda::default(),
+            asker: Asker::default(),
+            events: Vec::new(),
+            next_id: 0,
+        }
+    }
+
+    /// Makes the peers be those; the ones that stay keep all that is known of them.
+    pub(super) fn apply(&mut self, told: &[v1::Peer], now: Instant) {
+        let mut wanted: Vec<Peer> = told.iter().filter_map(Peer::of).collect();
+        let events = &mut self.events;
+        self.cells.retain(|_, cell| match wanted.iter().position(|peer| *peer == cell.peer) {
+            Some(at) => {
+                wanted.swap_remove(at);
+                true
+            }
+            None => {
+                events.push(Event::Metrics(export::ended(&cell.peer, clock::now_ms())));
+                false
+            }
+        });
+        for peer in wanted {
+            self.next_id += 1;
+            let id = self.next_id;
+            self.cells.insert(id, Cell::new(peer, self.config.ports.into()));
+            // A random phase each, so that neither the questions of many peers nor those of many nodes fall together.
+            for task in [Task::Echo, Task::Port, Task::Size, Task::Round, Task::Export] {
+                let period = self.period(task);
+                self.agenda.add(now + period.mul_f64(rand::random()), (id, task));
+            }
+        }
+    }
+
+    /// The peers' addresses.
+    pub(super) fn addresses(&self) -> HashSet<IpAddr> {
+        self.cells.values().map(|cell| cell.peer.ip()).collect()
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        !self.cells.is_empty()
+    }
+
+    pub(super) async fn wait(&self) {
+        self.agenda.wait().await;
+    }
+
+    /// What there is to hand on.
+    pub(super) fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
+    }
+
+    fn period(&self, task: Task) -> Duration {
+        match task {
+            Task::Echo | Task::Size => self.config.interval.0,
+            Task::Port => self.config.round.0 / (u32::from(self.config.ports) * sweep::TRIES),
+            Task::Round => self.config.round.0,
+            Task::Export => self.config.export.0.max(Duration::from_secs(1)),
+        }
+    }
+
+    /// The next step that is due, if any. `port_number` tells a source port by its place, for people.
+    pub(super) fn due(&mut self, now: Instant, port_number: impl Fn(usize, IpAddr) -> u16) -> Option<Due> {
+        let (id, task) = self.agenda.due(now)?;
+        let mut again = self.period(task);
+        // A peer that is gone leaves its entries behind.
+        let cell = self.cells.get_mut(&id)?;
+        let ip = cell.peer.ip();
+        let wanted = match task {
+            Task::Echo => Some((Purpose::Echo, cell.sweep.canonical())),
+            Task::Port => {
+                let (place, ended) = cell.sweep.next();
+                if ended {
+                    let canonical = cell.sweep.canonical();
+                    if cell.sweep.judge() {
+                        let dead: Vec<u16> = cell.sweep.dead().map(|place| port_number(place, ip)).collect();
+                        let event = export::ports_changed(&cell.peer, &dead, self.config.ports.into());
+                        self.events.push(Event::Logs(event));
+                    }
+                    if canonical != cell.sweep.canonical() {
+                        cell.moved();
+                    }
+                }
+                Some((Purpose::Port(place), place))
+            }
+            Task::Size => {
+                let size = cell.mtu.size();
+                if size.is_none() {
+                    // Found: it is looked at again after a pause.
+                    cell.mtu.again();
+                    again = self.config.mtu.0.max(again);
+                }
+                // Towards a peer that answers nothing, no size can be found.
+                size.filter(|_| cell.is_there).map(|size| (Purpose::Size(size), cell.sweep.canonical()))
+            }
+            Task::Round => {
+                let anchor_ns = clock::system_ns() - clock::boot_ns();
+                cell.round(clock::boot_ns(), anchor_ns, self.config.clocks_synchronised);
+                None
+            }
+            Task::Export => None,
+        };
+        self.agenda.add(now + again, (id, task));
+        if matches!(task, Task::Export) {
+            return Some(Due::Export(id, ip));
+        }
+        let (purpose, port) = wanted?;
+        let headers = if ip.is_ipv6() { HEADERS_V6 } else { HEADERS_V4 };
+        let bytes = match purpose {
+            Purpose::Size(size) => size.saturating_sub(headers).into(),
+            Purpose::Echo | Purpose::Port(_) => packet::LEN,
+        };
+        let asked = Asked { cell: id, purpose, sent_ns: clock::boot_ns() };
+        let token = self.asker.ask(asked)?;
+        Some(Due::Ask(Question { token, to: cell.peer.address, port, bytes, asked }))
+    }
+
+    /// A question has not left.
+    pub(super) fn unsent(&mut self, question: &Question, error: &io::Error) {
+        self.asker.unsent(question.token);
+        let Some(cell) = self.cells.get_mut(&question.asked.cell) else { return };
+        match question.asked.purpose {
+            Purpose::Size(size) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
+                let changed = cell.mtu.refused(size);
+                self.mtu_changed(question.asked.cell, changed);
+            }
+            // No interface, no route: nothing comes back either.
+            _ => self.lost(question.asked),
+        }
+    }
+
+    /// An answer has come.
+    pub(super) fn answered(&mut self, answer: &Answer) {
+        let Some(asked) = self.asker.answered(answer.token, &answer.times) else { return };
+        let Some(cell) = self.cells.get_mut(&asked.cell) else { return };
+        match asked.purpose {
+            Purpose::Echo => {
+                let (sent_ns, came_ns) = (asked.sent_ns, answer.came_ns.max(asked.sent_ns));
+                cell.echo(Echo { sent_ns, came_ns, times: answer.times });
+            }
+            Purpose::Port(place) => cell.sweep.result(place, true),
+            Purpose::Size(size) => {
+                let changed = cell.mtu.came(size);
+                self.mtu_changed(asked.cell, changed);
+            }
+        }
+    }
+
+    /// Looks through the questions that wait.
+    pub(super) fn expire(&mut self, now_ns: i64) {
+        for asked in self.asker.expired(now_ns, self.config.timeout.0) {
+            self.lost(asked);
+        }
+    }
+
+    fn lost(&mut self, asked: Asked) {
+        let Some(cell) = self.cells.get_mut(&asked.cell) else { return };
+        match asked.purpose {
+            Purpose::Echo => cell.lost(),
+            Purpose::Port(place) => cell.sweep.result(place, false),
+            Purpose::Size(size) if cell.is_there => {
+                let changed = cell.mtu.missed(size);
+                self.mtu_changed(asked.cell, changed);
+            }
+            Purpose::Size(_) => {}
+        }
+    }
+
+    /// The first size that is found is no change.
+    fn mtu_changed(&mut self, cell: u64, changed: Option<(Option<u16>, u16)>) {
+        if let (Some((Some(before), after)), Some(cell)) = (changed, self.cells.get(&cell)) {
+            self.events.push(Event::Logs(export::mtu_changed(&cell.peer, before, after)));
+        }
+    }
+
+    /// Hands on the figures of a peer.
+    pub(super) fn export(&mut self, cell: u64, tcp: Option<Towards>) {
+        if let Some(cell) = self.cells.get(&cell) {
+            let set = export::metrics(cell, &self.config, tcp, clock::now_ms());
+            self.events.push(Event::Metrics(set));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
