@@ -19,12 +19,14 @@ pub mod host;
 pub mod latency;
 pub mod ledger;
 pub mod logs;
+pub mod mesh;
 pub mod missing;
 pub mod nodes;
 pub mod overview;
 pub mod paths;
 pub mod poll;
 pub mod series;
+pub mod topology;
 pub mod traces;
 pub mod verify;
 
@@ -45,6 +47,8 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/v1/logs", get(get_logs))
         .route("/api/v1/latency", get(get_latency))
         .route("/api/v1/paths", get(get_paths))
+        .route("/api/v1/mesh", get(get_mesh))
+        .route("/api/v1/topology", get(get_topology))
         .route("/api/v1/traces", get(get_traces))
         .route("/api/v1/ledger", get(get_ledger))
         .route("/api/v1/series", get(get_series))
@@ -90,6 +94,16 @@ async fn get_latency(State(state): State<ApiState>, params: Params) -> Answer<la
 async fn get_paths(State(state): State<ApiState>, params: Params) -> Answer<paths::Paths> {
     let params = params.only(&["node", "minutes"])?;
     Ok(Json(paths::of(&state.store, params.text("node"), now_ms(), params.minutes()?)))
+}
+
+async fn get_mesh(State(state): State<ApiState>, params: Params) -> Answer<mesh::Mesh> {
+    let params = params.only(&["node", "minutes"])?;
+    Ok(Json(mesh::of(&state.store, params.text("node"), now_ms(), params.minutes()?)))
+}
+
+async fn get_topology(State(state): State<ApiState>, params: Params) -> Answer<topology::Topology> {
+    let params = params.only(&["node"])?;
+    Ok(Json(topology::of(&paths::all(&state.store, params.text("node"), now_ms()))))
 }
 
 async fn get_traces(State(state): State<ApiState>, params: Params) -> Answer<traces::Traces> {

@@ -12,7 +12,8 @@ use crate::api::{self, ApiState};
 mod tests;
 
 /// Views that a listener may open on.
-pub const VIEWS: [&str; 7] = ["overview", "host", "logs", "latency", "path", "traces", "ledger"];
+pub const VIEWS: [&str; 9] =
+    ["overview", "host", "logs", "latency", "path", "mesh", "map", "traces", "ledger"];
 
 const PAGE: &str = include_str!("console/index.html");
 const CSS: &str = "text/css; charset=utf-8";
@@ -22,7 +23,7 @@ const JS: &str = "text/javascript; charset=utf-8";
 const START: &str = "data-start=\"overview\"";
 
 /// Everything besides the page: path below `/console/`, type, content.
-const ASSETS: [(&str, &str, &str); 20] = [
+const ASSETS: [(&str, &str, &str); 23] = [
     ("icon.svg", "image/svg+xml", include_str!("console/icon.svg")),
     ("base.css", CSS, include_str!("console/css/base.css")),
     ("parts.css", CSS, include_str!("console/css/parts.css")),
@@ -40,6 +41,9 @@ const ASSETS: [(&str, &str, &str); 20] = [
     ("logs.js", JS, include_str!("console/js/logs.js")),
     ("latency.js", JS, include_str!("console/js/latency.js")),
     ("path.js", JS, include_str!("console/js/path.js")),
+    ("mesh.js", JS, include_str!("console/js/mesh.js")),
+    ("map.js", JS, include_str!("console/js/map.js")),
+    ("layout.js", JS, include_str!("console/js/layout.js")),
     ("traces.js", JS, include_str!("console/js/traces.js")),
     ("ledger.js", JS, include_str!("console/js/ledger.js")),
     ("canary.js", JS, include_str!("console/js/canary.js")),

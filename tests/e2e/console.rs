@@ -11,12 +11,14 @@ use ao_tests::workspace;
 use tokio::net::TcpListener;
 
 /// What each view must show of the synthetic fleet.
-const SHOWN: [(&str, &[&str]); 7] = [
+const SHOWN: [(&str, &[&str]); 9] = [
     ("overview", &["web-1", "samples/s", "connection refused", "setcap", "Embedded store"]),
     ("host", &["Debian GNU/Linux", "/var/lib/postgresql", "% busy", "iowait"]),
     ("logs", &["order placed", "checkout.log", "lines kept"]),
     ("latency", &["registry.example", "median", "probes"]),
     ("path", &["203.0.113.40", "???", "6 hops"]),
+    ("mesh", &["2 of 16 source ports are dead", "web-1 \u{2192} db-1", "clock of the peer"]),
+    ("map", &["10.10.0.1, 10.20.0.1", "silent router", "db-1", "adds, ms"]),
     ("traces", &["GET /checkout", "frontend"]),
     ("ledger", &["balanced", "All nodes", "37 too old", "1840 shed", "212", "Let out a canary"]),
 ];

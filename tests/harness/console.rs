@@ -10,7 +10,7 @@ use ao_tests::synthetic::{Fleet, STEP_S, state};
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
     let store = Store::new(&Config::default());
-    let mut fleet = Fleet::new(&["web-1", "web-2", "db-1"]);
+    let mut fleet = Fleet::new(&["web-1", "web-2", "db-1", "db-2", "cache-1", "cache-2"]);
     let mut at_ms = now_ms();
     fleet.live(&store, at_ms - 30 * 60_000, at_ms);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;

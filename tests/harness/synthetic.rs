@@ -15,6 +15,7 @@ use rand::{Rng, SeedableRng};
 
 mod books;
 mod host;
+mod mesh;
 mod network;
 mod stories;
 
@@ -71,8 +72,9 @@ impl Fleet {
     pub fn live(&mut self, store: &Store, from_ms: i64, to_ms: i64) {
         let mut at_ms = (from_ms.div_euclid(STEP_S * 1_000) + 1) * STEP_S * 1_000;
         while at_ms <= to_ms {
-            for node in &mut self.nodes {
-                for frame in node.live(at_ms, &mut self.random) {
+            let names: Vec<_> = self.nodes.iter().map(|node| node.name).collect();
+            for (nth, node) in self.nodes.iter_mut().enumerate() {
+                for frame in node.live(at_ms, nth, &names, &mut self.random) {
                     let records = frame.telemetry.records();
                     store.absorb_records(&frame, &records, at_ms + 800);
                 }
@@ -83,7 +85,7 @@ impl Fleet {
 }
 
 impl Node {
-    fn live(&mut self, at_ms: i64, random: &mut StdRng) -> Vec<Decoded> {
+    fn live(&mut self, at_ms: i64, nth: usize, names: &[&'static str], random: &mut StdRng) -> Vec<Decoded> {
         let mut frames = Vec::new();
         let mut samples = Samples::default();
         self.host.round(at_ms, self.name, self.cpus, &mut samples, random);
@@ -91,6 +93,7 @@ impl Node {
         if at_ms % 15_000 == 0 {
             let mut samples = Samples::default();
             self.network.round(at_ms, self.name, &mut samples, random);
+            mesh::round(at_ms, nth, names, &mut samples, random);
             frames.push(self.metrics("latency", at_ms, samples));
         }
         let lines = stories::lines(at_ms, self.name, random);

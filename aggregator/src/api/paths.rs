@@ -10,7 +10,10 @@ use crate::sink::embedded::series::{Book, Track};
 
 const FIGURES: [&str; 6] = ["snt", "last", "avg", "best", "wrst", "stdev"];
 const LOSS: &str = "mtr_report_loss";
+/// As many as a page shows.
 const MAX_PATHS: usize = 100;
+/// As many as go into the graph of all.
+const ALL_PATHS: usize = 5_000;
 
 /// All paths.
 #[derive(Debug, Serialize)]
@@ -22,12 +25,14 @@ pub struct Paths {
 }
 
 /// The path from a node to a target.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Path {
     /// Where it begins.
     pub node: String,
     /// Where it leads.
     pub target: String,
+    /// The node there, where it is one of the mesh; else empty.
+    pub peer: String,
     /// When it was last reported, milliseconds.
     pub at_ms: i64,
     /// In order of their distance; two at one distance share the load.
@@ -35,7 +40,7 @@ pub struct Path {
 }
 
 /// One router, or the target.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Hop {
     /// Distance, from 1.
     pub ttl: u32,
@@ -64,6 +69,15 @@ type Key<'a> = (&'a str, &'a str, u32, &'a str);
 
 /// Answers; an empty node stands for all of them.
 pub fn of(store: &Store, node: &str, now_ms: i64, minutes: i64) -> Paths {
+    newest(store, node, now_ms, minutes, MAX_PATHS)
+}
+
+/// All paths, without a history.
+pub fn all(store: &Store, node: &str, now_ms: i64) -> Vec<Path> {
+    newest(store, node, now_ms, 1, ALL_PATHS).paths
+}
+
+fn newest(store: &Store, node: &str, now_ms: i64, minutes: i64, most: usize) -> Paths {
     let grid = Grid::stepped(now_ms, minutes * 60_000, minutes * 1_000);
     let book = store.series();
     let mut figures: BTreeMap<(&str, Key<'_>), &Track> = BTreeMap::new();
@@ -75,13 +89,14 @@ pub fn of(store: &Store, node: &str, now_ms: i64, minutes: i64) -> Paths {
     for track in newest_round(&book, node) {
         let Some(loss) = track.last() else { continue };
         let key @ (node, target, ttl, host) = key(track);
-        // mtr's name for a router that never answered; its figures are zeroes that mean nothing.
-        let answers = host != "???";
+        // mtr's name for a router that never answered. Where nothing comes back the figures are zeroes that mean nothing.
+        let answers = host != "???" && loss.value < 100.0;
         let figure = |name| figures.get(&(name, key)).and_then(|track| track.last()).map(|point| point.value);
         let history = figures.get(&("avg", key)).map(|track| rounded(grid.values(track.points())));
         let path = paths.entry((node, target)).or_insert_with(|| Path {
             node: node.to_owned(),
             target: target.to_owned(),
+            peer: track.label("peer").to_owned(),
             at_ms: 0,
             hops: Vec::new(),
         });
@@ -99,7 +114,7 @@ pub fn of(store: &Store, node: &str, now_ms: i64, minutes: i64) -> Paths {
             history: history.filter(|_| answers).unwrap_or_default(),
         });
     }
-    let mut paths: Vec<Path> = paths.into_values().take(MAX_PATHS).collect();
+    let mut paths: Vec<Path> = paths.into_values().take(most).collect();
     for path in &mut paths {
         path.hops.sort_by(|a, b| a.ttl.cmp(&b.ttl).then_with(|| a.host.cmp(&b.host)));
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::params::{ApiError, Params};
 use super::state::{About, Answer, ApiState};
-use super::{host, latency, ledger, logs, missing, nodes, overview, paths, traces};
+use super::{host, latency, ledger, logs, mesh, missing, nodes, overview, paths, topology, traces};
 use crate::sink::embedded::now_ms;
 
 const PARAMS: [&str; 8] = ["view", "node", "minutes", "q", "level", "limit", "after", "id"];
@@ -40,6 +40,10 @@ pub enum View {
     Latency(latency::Latency),
     /// Paths.
     Path(paths::Paths),
+    /// Who sees whom.
+    Mesh(mesh::Mesh),
+    /// The graph of all paths.
+    Map(topology::Topology),
     /// Traces.
     Traces(traces::Traces),
     /// The balance.
@@ -65,11 +69,13 @@ pub async fn get(State(state): State<ApiState>, params: Params) -> Answer<Poll> 
         "logs" => View::Logs(logs::of(&state.store, &params)?),
         "latency" => View::Latency(latency::of(&state.store, node, now, minutes)),
         "path" => View::Path(paths::of(&state.store, node, now, minutes)),
+        "mesh" => View::Mesh(mesh::of(&state.store, node, now, minutes)),
+        "map" => View::Map(topology::of(&paths::all(&state.store, node, now))),
         "traces" => View::Traces(traces::of(&state.store, &params)?),
         "ledger" => View::Ledger(ledger::of(&state, node)),
         other => {
             return Err(ApiError::Bad(format!(
-                "view is overview, host, logs, latency, path, traces or ledger, not {other:?}"
+                "view is overview, host, logs, latency, path, mesh, map, traces or ledger, not {other:?}"
             )));
         }
     };

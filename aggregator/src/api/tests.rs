@@ -95,10 +95,13 @@ async fn ask(state: ApiState, paths: &[&str]) -> Vec<(u16, Value)> {
 /// Guarantees: each answers in JSON; what is not there yet is an empty list or a sentence, never a fault.
 #[tokio::test]
 async fn an_empty_store_answers() {
-    let views = ["overview", "host", "logs", "latency", "path", "traces", "ledger"];
+    let views = ["overview", "host", "logs", "latency", "path", "mesh", "map", "traces", "ledger"];
     let polls: Vec<String> = views.iter().map(|view| format!("/api/v1/poll?view={view}")).collect();
     let mut paths: Vec<&str> = polls.iter().map(String::as_str).collect();
-    for name in ["overview", "nodes", "sinks", "logs", "latency", "paths", "traces", "ledger", "series"] {
+    for name in [
+        "overview", "nodes", "sinks", "logs", "latency", "paths", "mesh", "topology", "traces", "ledger",
+        "series",
+    ] {
         paths.push(Box::leak(format!("/api/v1/{name}").into_boxed_str()));
     }
     for (path, (status, body)) in paths.iter().zip(ask(state(), &paths).await) {
@@ -349,4 +352,53 @@ async fn what_is_missing_comes_with_a_command() {
     assert_eq!(icmp["command"], "sudo setcap cap_net_raw+ep x");
     assert!(missing.iter().any(|gap| gap["what"] == "No host figures from n"));
     assert!(missing.iter().all(|gap| gap["why"].as_str().is_some_and(|why| why.ends_with('.'))));
+}
+
+/// Scenario: two nodes see each other: one way is fine, the other has a dead port, is slower than it was, and loses; a
+/// third figure is old.
+/// Guarantees: a cell for each way with what is wrong, in words; zones with their nodes; what is old says nothing; the
+/// graph knows both nodes by their names.
+#[tokio::test]
+async fn who_sees_whom() {
+    let state = state();
+    let way =
+        |peer: &'static str| [("peer", peer), ("zone", "ham"), ("peer_zone", "ber"), ("stat", "median")];
+    let [good, bad] = [way("b"), way("c")];
+    let forward = [&bad[..], &[("direction", "forward")]].concat();
+    let hop = [("peer", "b"), ("dst", "10.0.0.2"), ("host", "10.0.0.2"), ("count", "1")];
+    put(
+        &state.store,
+        now_ms(),
+        &[
+            ("netmesh_echo_rtt_seconds", &good, 0.000_4),
+            ("netmesh_echo_loss_ratio", &good, 0.0),
+            ("netmesh_echo_rtt_seconds", &bad, 0.000_4),
+            ("netmesh_echo_loss_ratio", &bad, 0.05),
+            ("netmesh_ports", &bad, 16.0),
+            ("netmesh_ports_dead", &bad, 3.0),
+            ("netmesh_delay_change_seconds", &forward, 0.004),
+            ("mtr_report_loss", &hop, 0.0),
+            ("mtr_report_avg", &hop, 0.4),
+        ],
+    );
+    put(&state.store, now_ms() - 600_000, &[("netmesh_echo_rtt_seconds", &way("old"), 1.0)]);
+    let mut answers = ask(state, &["/api/v1/mesh", "/api/v1/topology"]).await;
+    let (_, graph) = answers.remove(1);
+    let (_, mesh) = answers.remove(0);
+    let nodes: Vec<_> = mesh["nodes"].as_array().unwrap().iter().map(|node| &node["node"]).collect();
+    assert_eq!(nodes, ["b", "c", "n"]);
+    let moods: Vec<_> = mesh["cells"].as_array().unwrap().iter().map(|cell| &cell["mood"]).collect();
+    assert_eq!(moods, ["good", "bad"]);
+    assert_eq!(
+        mesh["cells"][1]["why"],
+        serde_json::json!([
+            "5 % of the UDP echoes are lost",
+            "3 of 16 source ports are dead: one of several paths is bad",
+            "4.0 ms longer towards the peer than usual"
+        ])
+    );
+    let ids: Vec<_> = graph["nodes"].as_array().unwrap().iter().map(|vertex| &vertex["id"]).collect();
+    assert_eq!(ids, ["node:b", "node:n"]);
+    assert_eq!(graph["edges"][0]["id"], "node:n>node:b");
+    assert_eq!(graph["edges"][0]["mainstat"], 0.4);
 }

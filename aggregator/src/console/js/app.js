@@ -7,15 +7,17 @@ import * as host from "./host.js";
 import * as latency from "./latency.js";
 import * as ledger from "./ledger.js";
 import * as logs from "./logs.js";
+import * as map from "./map.js";
+import * as mesh from "./mesh.js";
 import * as overview from "./overview.js";
 import * as path from "./path.js";
 import * as traces from "./traces.js";
 
 const POLL_MS = 2000;
-const views = { overview, host, logs, latency, path, traces, ledger };
+const views = { overview, host, logs, latency, path, mesh, map, traces, ledger };
 const names = {
   overview: "Overview", host: "Host", logs: "Logs", latency: "Latency",
-  path: "Path", traces: "Traces", ledger: "Ledger",
+  path: "Path", mesh: "Mesh", map: "Map", traces: "Traces", ledger: "Ledger",
 };
 const $ = (id) => document.getElementById(id);
 

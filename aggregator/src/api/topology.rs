@@ -1,0 +1,238 @@
+//! `/api/v1/topology`: nodes, routers and the links between them, from all paths together.
+//!
+//! | room | what it holds |
+//! |---|---|
+//! | `alias` | which addresses are one router |
+//!
+//! The answer has the field names of Grafana's node graph panel (`nodes`: id, title, subtitle, mainstat, secondarystat,
+//! arc__*, detail__*; `edges`: id, source, target, mainstat, secondarystat, thickness, detail__*), so that a JSON data
+//! source gives them to it as they are.
+
+mod alias;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use serde::Serialize;
+
+use super::grid::round;
+use super::paths::{Hop, Path};
+use alias::Aliases;
+
+/// mtr's name for a router that never answered.
+const SILENT: &str = "???";
+/// Grafana's panel shows no more.
+const MAX_VERTICES: usize = 1500;
+
+/// The graph.
+#[derive(Debug, Default, PartialEq, Serialize)]
+pub struct Topology {
+    /// In order of their ids.
+    pub nodes: Vec<Vertex>,
+    /// In order of their ends.
+    pub edges: Vec<Edge>,
+    /// Vertices left out because there are too many.
+    pub left_out: usize,
+}
+
+/// A node, a router or a target.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Vertex {
+    /// `node:NAME`, `ip:ADDRESS`, for a router that never answers `*(BEFORE|BEHIND)`, for a target of which no address is
+    /// known `host:NAME`.
+    pub id: String,
+    /// For people.
+    pub title: String,
+    /// "node", "target", "router" or "silent router".
+    pub subtitle: &'static str,
+    /// Least mean round trip to it from wherever it is seen, milliseconds.
+    pub mainstat: Option<f64>,
+    /// Loss that persists behind it, percent: what a router does not answer itself, it may yet forward.
+    pub secondarystat: f64,
+    /// Share of what arrives; both make one.
+    #[serde(rename = "arc__ok")]
+    pub arc_ok: f64,
+    /// Share of what is lost.
+    #[serde(rename = "arc__loss")]
+    pub arc_loss: f64,
+    /// All its addresses.
+    #[serde(rename = "detail__addresses")]
+    pub addresses: String,
+    /// Paths that lead through it or end at it.
+    #[serde(rename = "detail__paths")]
+    pub paths: usize,
+}
+
+/// A link, in the direction of the probes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Edge {
+    /// Both ends.
+    pub id: String,
+    /// Vertex.
+    pub source: String,
+    /// Vertex.
+    pub target: String,
+    /// How much the mean round trip grows over it, the least of all paths, milliseconds.
+    pub mainstat: Option<f64>,
+    /// Loss that begins at it and persists, percent, the most of all paths.
+    pub secondarystat: f64,
+    /// For drawing: more with more paths.
+    pub thickness: f64,
+    /// Paths that use it.
+    #[serde(rename = "detail__paths")]
+    pub paths: usize,
+}
+
+/// Builds the graph.
+pub fn of(paths: &[Path]) -> Topology {
+    let aliases = Aliases::of(paths);
+    let names = names(paths);
+    let mut graph = Graph::default();
+    for path in paths {
+        graph.add(path, &aliases, &names);
+    }
+    graph.finish()
+}
+
+/// The nodes of the mesh by their addresses.
+fn names(paths: &[Path]) -> BTreeMap<&str, &str> {
+    paths
+        .iter()
+        .filter(|path| !path.peer.is_empty())
+        .map(|path| (path.target.as_str(), path.peer.as_str()))
+        .collect()
+}
+
+#[derive(Default)]
+struct Graph {
+    vertices: BTreeMap<String, (Vertex, BTreeSet<String>)>,
+    edges: BTreeMap<(String, String), Edge>,
+}
+
+impl Graph {
+    fn add(&mut self, path: &Path, aliases: &Aliases, names: &BTreeMap<&str, &str>) {
+        let start = Vertex {
+            id: format!("node:{}", path.node),
+            title: path.node.clone(),
+            subtitle: "node",
+            mainstat: Some(0.0),
+            ..Vertex::default()
+        };
+        let mut before = vec![(start.id.clone(), 0.0)];
+        self.see(start, None);
+        let mut lost_before = 0.0;
+        let distances: Vec<&[Hop]> = path.hops.chunk_by(|a, b| a.ttl == b.ttl).collect();
+        for (nth, hops) in distances.iter().enumerate() {
+            // What later hops answer was not lost on the way to an earlier one.
+            let lost = distances[nth..].iter().map(|hops| loss(hops)).fold(100.0, f64::min);
+            let mut here = Vec::new();
+            for hop in *hops {
+                let last = nth + 1 == distances.len();
+                let mut vertex = vertex(path, hop, last, aliases, names);
+                if hop.host == SILENT && !last {
+                    let behind = distances[nth + 1..]
+                        .iter()
+                        .flat_map(|hops| hops.iter())
+                        .find(|hop| hop.host != SILENT);
+                    let behind = behind.map_or_else(|| path.target.clone(), |hop| aliases.name(&hop.host));
+                    let from = before.first().map_or("", |(id, _)| id.as_str());
+                    vertex.id = format!("*({from}|{behind})");
+                }
+                (vertex.mainstat, vertex.secondarystat) = (hop.avg.map(round), lost);
+                for (from, avg) in &before {
+                    let grows = hop.avg.map(|here| round(here - avg));
+                    self.link(from, &vertex.id, grows, (lost - lost_before).max(0.0));
+                }
+                here.push((vertex.id.clone(), hop.avg.unwrap_or_else(|| before[0].1)));
+                self.see(vertex, Some(&hop.host));
+            }
+            (before, lost_before) = (here, lost);
+        }
+    }
+
+    fn see(&mut self, seen: Vertex, address: Option<&str>) {
+        let (vertex, addresses) =
+            self.vertices.entry(seen.id.clone()).or_insert_with(|| (seen.clone(), BTreeSet::new()));
+        // A target on the way to others is a router; a target's name says more than an address.
+        if seen.subtitle == "router" && vertex.subtitle == "target" {
+            vertex.subtitle = seen.subtitle;
+        }
+        if seen.title.parse::<IpAddr>().is_err() {
+            vertex.title = seen.title;
+        }
+        vertex.mainstat = least(vertex.mainstat, seen.mainstat);
+        vertex.secondarystat = vertex.secondarystat.max(seen.secondarystat);
+        vertex.paths += 1;
+        addresses.extend(address.filter(|address| *address != SILENT).map(str::to_owned));
+    }
+
+    fn link(&mut self, from: &str, to: &str, grows: Option<f64>, lost: f64) {
+        if from == to {
+            return;
+        }
+        let edge = self.edges.entry((from.to_owned(), to.to_owned())).or_default();
+        edge.mainstat = least(edge.mainstat, grows);
+        edge.secondarystat = edge.secondarystat.max(lost);
+        edge.paths += 1;
+    }
+
+    fn finish(self) -> Topology {
+        let left_out = self.vertices.len().saturating_sub(MAX_VERTICES);
+        let vertices = self.vertices.into_values().take(MAX_VERTICES);
+        let nodes: Vec<Vertex> = vertices
+            .map(|(mut vertex, addresses)| {
+                vertex.addresses = addresses.into_iter().collect::<Vec<_>>().join(", ");
+                vertex.arc_loss = vertex.secondarystat / 100.0;
+                vertex.arc_ok = 1.0 - vertex.arc_loss;
+                vertex
+            })
+            .collect();
+        let known: BTreeSet<&str> = nodes.iter().map(|vertex| vertex.id.as_str()).collect();
+        let both_known = |(from, to): &(String, String)| known.contains(&**from) && known.contains(&**to);
+        let edges = self.edges.into_iter().filter(|(ends, _)| both_known(ends));
+        let edges = edges.map(|((source, target), edge)| Edge {
+            id: format!("{source}>{target}"),
+            thickness: round(1.0 + (edge.paths as f64).log2()),
+            source,
+            target,
+            ..edge
+        });
+        let edges = edges.collect();
+        Topology { edges, nodes, left_out }
+    }
+}
+
+fn least(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    a.into_iter().chain(b).reduce(f64::min)
+}
+
+fn loss(hops: &[Hop]) -> f64 {
+    hops.iter().map(|hop| hop.loss).fold(100.0, f64::min)
+}
+
+fn vertex(path: &Path, hop: &Hop, last: bool, aliases: &Aliases, names: &BTreeMap<&str, &str>) -> Vertex {
+    let silent = hop.host == SILENT;
+    let host = if last && silent { path.target.as_str() } else { hop.host.as_str() };
+    if let Some(node) = names.get(host) {
+        return Vertex {
+            id: format!("node:{node}"),
+            title: (*node).to_owned(),
+            subtitle: "node",
+            ..Vertex::default()
+        };
+    }
+    if silent && !last {
+        // Its id depends on what is around it.
+        return Vertex { title: "*".to_owned(), subtitle: "silent router", ..Vertex::default() };
+    }
+    let name = aliases.name(host);
+    let kind = if host.parse::<IpAddr>().is_ok() { "ip" } else { "host" };
+    // Where a name leads, the name is what people know.
+    let ends_here = last && (silent || hop.host == path.target || path.target.parse::<IpAddr>().is_err());
+    let (title, subtitle) =
+        if ends_here { (path.target.clone(), "target") } else { (name.clone(), "router") };
+    Vertex { id: format!("{kind}:{name}"), title, subtitle, ..Vertex::default() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,101 @@
+//! Which addresses are one router.
+//!
+//! A router answers with the address of the interface on which a probe came in, so two directions show two sets of
+//! addresses. Where a path goes from X to Y, and some path also shows an address Z that shares Y's link, Z is the other
+//! end of that link and so another name of X (the idea of APAR: Gunes and Sarac, "Analytical IP alias resolution"). A link
+//! is a subnet as small as point-to-point links have it with exactly two addresses seen in it; and no path may show both
+//! names, since it would be a loop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::super::paths::Path;
+
+/// Prefixes of links between two routers.
+const PREFIXES_V4: [u8; 4] = [31, 30, 29, 24];
+const PREFIXES_V6: [u8; 3] = [127, 126, 64];
+
+/// Sets of addresses.
+#[derive(Debug, Default)]
+pub(super) struct Aliases {
+    /// An address to the one that stands for its router.
+    names: BTreeMap<IpAddr, IpAddr>,
+}
+
+impl Aliases {
+    pub(super) fn of(paths: &[Path]) -> Self {
+        let ways: Vec<Way> = paths.iter().map(way).collect();
+        let ends: BTreeSet<IpAddr> = paths.iter().filter_map(|path| path.target.parse().ok()).collect();
+        let all: BTreeSet<IpAddr> = ways.iter().flatten().flatten().copied().collect();
+        let together: BTreeSet<(IpAddr, IpAddr)> =
+            ways.iter().flat_map(pairs).flat_map(|(a, b)| [(a, b), (b, a)]).collect();
+        let mut aliases = Self::default();
+        for way in &ways {
+            let steps = way.iter().zip(way.iter().skip(1));
+            for (x, y) in
+                steps.flat_map(|(here, next)| here.iter().flat_map(|x| next.iter().map(|y| (*x, *y))))
+            {
+                let Some(z) = other_end(y, &all) else { continue };
+                let clash = ends.contains(&x) || ends.contains(&z) || together.contains(&(x, z));
+                if z != x && !clash {
+                    aliases.join(x, z);
+                }
+            }
+        }
+        aliases
+    }
+
+    /// The address that stands for a router; whatever is none stays as it is.
+    pub(super) fn name(&self, host: &str) -> String {
+        host.parse().map_or_else(|_| host.to_owned(), |address| self.root(address).to_string())
+    }
+
+    fn root(&self, mut address: IpAddr) -> IpAddr {
+        while let Some(name) = self.names.get(&address).filter(|name| **name != address) {
+            address = *name;
+        }
+        address
+    }
+
+    /// The least address stands for all, whatever order they come in.
+    fn join(&mut self, a: IpAddr, b: IpAddr) {
+        let (a, b) = (self.root(a), self.root(b));
+        self.names.insert(a.max(b), a.min(b));
+    }
+}
+
+/// The addresses at each distance, none where nobody answers.
+type Way = Vec<Vec<IpAddr>>;
+
+fn way(path: &Path) -> Way {
+    let distances = path.hops.chunk_by(|a, b| a.ttl == b.ttl);
+    distances.map(|hops| hops.iter().filter_map(|hop| hop.host.parse().ok()).collect()).collect()
+}
+
+/// All pairs of addresses of a way.
+fn pairs(way: &Way) -> Vec<(IpAddr, IpAddr)> {
+    let known: Vec<IpAddr> = way.iter().flatten().copied().collect();
+    known.iter().enumerate().flat_map(|(nth, a)| known[..nth].iter().map(move |b| (*a, *b))).collect()
+}
+
+/// The one other address on the smallest link that has any.
+fn other_end(of: IpAddr, all: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+    let prefixes: &[u8] = if of.is_ipv4() { &PREFIXES_V4 } else { &PREFIXES_V6 };
+    for prefix in prefixes {
+        let mut others = all.iter().filter(|other| **other != of && same_subnet(of, **other, *prefix));
+        match (others.next(), others.next()) {
+            (None, _) => {}
+            (Some(other), None) => return Some(*other),
+            (Some(_), Some(_)) => return None,
+        }
+    }
+    None
+}
+
+fn same_subnet(a: IpAddr, b: IpAddr, prefix: u8) -> bool {
+    match (a, b) {
+        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()) >> (32 - u32::from(prefix)) == 0,
+        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()) >> (128 - u32::from(prefix)) == 0,
+        _ => false,
+    }
+}

@@ -1,0 +1,132 @@
+//! Graphs of small networks whose truth is known.
+
+use super::*;
+
+/// Hops as (ttl, host, avg in milliseconds, loss in percent).
+fn path(node: &str, target: &str, peer: &str, hops: &[(u32, &str, f64, f64)]) -> Path {
+    let hop = |&(ttl, host, avg, loss): &(u32, &str, f64, f64)| Hop {
+        ttl,
+        host: host.to_owned(),
+        loss,
+        avg: (host != SILENT).then_some(avg),
+        ..Hop::default()
+    };
+    let hops = hops.iter().map(hop).collect();
+    Path { node: node.to_owned(), target: target.to_owned(), peer: peer.to_owned(), at_ms: 0, hops }
+}
+
+fn ids(topology: &Topology) -> Vec<&str> {
+    topology.nodes.iter().map(|vertex| vertex.id.as_str()).collect()
+}
+
+fn edge<'a>(topology: &'a Topology, id: &str) -> &'a Edge {
+    topology.edges.iter().find(|edge| edge.id == id).unwrap_or_else(|| panic!("{id} in {:?}", topology.edges))
+}
+
+/// Scenario: two nodes see each other over two routers, each of which shows another address to each of them.
+/// Guarantees: two nodes and two routers, whatever their addresses; both directions of each link.
+#[test]
+fn both_directions() {
+    let topology = of(&[
+        path(
+            "a",
+            "10.0.9.2",
+            "b",
+            &[(1, "10.0.0.1", 0.2, 0.0), (2, "10.0.5.2", 1.2, 0.0), (3, "10.0.9.2", 1.5, 0.0)],
+        ),
+        path(
+            "b",
+            "10.0.0.2",
+            "a",
+            &[(1, "10.0.9.1", 0.3, 0.0), (2, "10.0.5.1", 1.3, 0.0), (3, "10.0.0.2", 1.6, 0.0)],
+        ),
+    ]);
+    assert_eq!(ids(&topology), ["ip:10.0.0.1", "ip:10.0.5.2", "node:a", "node:b"]);
+    assert_eq!(topology.edges.len(), 6);
+    assert_eq!(edge(&topology, "ip:10.0.0.1>ip:10.0.5.2").mainstat, Some(1.0));
+    assert_eq!(edge(&topology, "ip:10.0.5.2>ip:10.0.0.1").mainstat, Some(1.0));
+    assert_eq!(topology.nodes[0].addresses, "10.0.0.1, 10.0.5.1");
+    assert_eq!(topology.nodes[1].addresses, "10.0.5.2, 10.0.9.1");
+}
+
+/// Scenario: a router that does not answer, one that answers little but forwards all, a link that loses, a target that
+/// never answers, two routers that share the load.
+/// Guarantees: each has its vertex; only loss that persists to the end counts, and where it begins; shared loads fork and
+/// meet again.
+#[test]
+fn loss_and_silence() {
+    let topology = of(&[
+        path(
+            "a",
+            "dns.example",
+            "",
+            &[
+                (1, "10.0.0.1", 0.2, 70.0),
+                (2, SILENT, 0.0, 100.0),
+                (3, "10.3.0.1", 2.0, 30.0),
+                (4, "10.4.0.9", 3.0, 30.0),
+            ],
+        ),
+        path("a", "192.0.2.7", "", &[(1, "10.0.0.1", 0.2, 70.0), (2, SILENT, 0.0, 100.0)]),
+        path(
+            "a",
+            "192.0.2.8",
+            "",
+            &[
+                (1, "10.1.0.1", 0.1, 0.0),
+                (2, "10.2.0.1", 0.5, 0.0),
+                (2, "10.2.7.1", 0.6, 0.0),
+                (3, "192.0.2.8", 0.9, 0.0),
+            ],
+        ),
+    ]);
+    assert_eq!(
+        ids(&topology),
+        [
+            "*(ip:10.0.0.1|10.3.0.1)",
+            "ip:10.0.0.1",
+            "ip:10.1.0.1",
+            "ip:10.2.0.1",
+            "ip:10.2.7.1",
+            "ip:10.3.0.1",
+            "ip:10.4.0.9",
+            "ip:192.0.2.7",
+            "ip:192.0.2.8",
+            "node:a"
+        ]
+    );
+    // Of the path whose target answers: 30 % are gone from the first hop on, and none beyond.
+    let first = edge(&topology, "node:a>ip:10.0.0.1");
+    assert_eq!((first.secondarystat, first.paths), (70.0, 2), "towards 192.0.2.7 nothing comes back");
+    assert_eq!(edge(&topology, "ip:10.3.0.1>ip:10.4.0.9").secondarystat, 0.0);
+    assert_eq!(edge(&topology, "ip:10.0.0.1>ip:192.0.2.7").secondarystat, 30.0);
+    for id in ["ip:10.1.0.1>ip:10.2.0.1", "ip:10.1.0.1>ip:10.2.7.1", "ip:10.2.7.1>ip:192.0.2.8"] {
+        assert_eq!(edge(&topology, id).paths, 1);
+    }
+    let named =
+        topology.nodes.iter().find(|vertex| vertex.id == "ip:10.4.0.9").map(|vertex| vertex.title.as_str());
+    assert_eq!(named, Some("dns.example"));
+    let sums = topology.nodes.iter().all(|vertex| (vertex.arc_ok + vertex.arc_loss - 1.0).abs() < 1e-9);
+    assert!(sums, "Grafana's arcs make one circle");
+}
+
+/// Scenario: two addresses of one subnet that one path shows one after the other; three in a subnet; none at all.
+/// Guarantees: what a path shows twice is two routers; a subnet of many tells nothing.
+#[test]
+fn no_false_aliases() {
+    let one = path(
+        "a",
+        "192.0.2.9",
+        "",
+        &[(1, "10.0.0.1", 0.1, 0.0), (2, "10.0.0.2", 0.2, 0.0), (3, "192.0.2.9", 0.3, 0.0)],
+    );
+    assert_eq!(ids(&of(std::slice::from_ref(&one))), ["ip:10.0.0.1", "ip:10.0.0.2", "ip:192.0.2.9", "node:a"]);
+    let more = path(
+        "b",
+        "192.0.2.9",
+        "",
+        &[(1, "10.7.0.1", 0.1, 0.0), (2, "10.0.0.77", 0.2, 0.0), (3, "192.0.2.9", 0.3, 0.0)],
+    );
+    assert_eq!(of(&[one, more]).nodes.len(), 7);
+    assert_eq!(of(&[]), Topology::default());
+}
