@@ -74,10 +74,13 @@ struct Start {
 }
 
 /// All sources. Each ends when the shutdown begins, or with a reason that `/readyz` then shows.
-const SOURCES: [(&str, Run); 9] = [
+const SOURCES: [(&str, Run); 10] = [
     ("collector", |c, s, ctx| wait(collector::run(c.collectors.clone(), ctx, s.registry.clone()))),
     (container::NAME, |c, s, ctx| wait(container::run(c.containers.clone(), ctx, s.registry.clone()))),
     ("logs", |c, s, ctx| wait(logs::run(c.logs.clone(), ctx, s.log_memory.clone(), s.log_stats.clone()))),
+    ("journald", |c, s, ctx| {
+        wait(logs::journal::run(c.logs.clone(), ctx, s.log_memory.clone(), s.log_stats.clone()))
+    }),
     ("latency", |c, s, ctx| wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone())))),
     ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone())))),
     ("mesh", |c, _, ctx| wait(mesh::run(c.mesh.clone(), ctx))),

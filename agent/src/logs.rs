@@ -12,6 +12,7 @@
 //! | [`tail`] | one file, a part at a time, [`unpack`] if it is compressed; [`lines`] cuts it |
 //! | [`cri`], [`docker`], [`syslog`], [`plain`] | the formats of lines |
 //! | [`escrow`] | unread bytes of files that lost their names; [`notes`] says what they are |
+//! | [`journal`] | the systemd journal's files, which hold entries and no lines: a source of its own |
 //! | [`once`] | files read once, for people who look |
 //! | [`join`] | lines into chunks with spans; partial lines |
 //!
@@ -23,7 +24,8 @@
 //! it knows the pod). `filename` is the name without the rotation's time, so that a stream goes on.
 //! Of containers on a plain Docker host: `job` = `docker`, `container`, `container_id`, `stream`, `filename`, and Compose's
 //! project and service. Of the syslog daemon's files: `job` = `varlogs` and `filename`, with `hostname`, `app` and `pid`
-//! as structured metadata. Of other files: `filename`, `job` (`files`, unless the configuration says otherwise) and the
+//! as structured metadata. Of the journal: `job` = `systemd-journal`, `unit` and `transport`, with `hostname`, `app`,
+//! `pid`, `level` and others as structured metadata. Of other files: `filename`, `job` (`files`, unless the configuration says otherwise) and the
 //! configured ones.
 
 mod api;
@@ -36,6 +38,7 @@ pub(crate) mod fuzzing;
 mod identity;
 mod inotify;
 mod join;
+pub mod journal;
 mod lines;
 pub mod metrics;
 mod names;
@@ -89,6 +92,8 @@ pub struct Config {
     /// The folder of the host's syslog daemon, of which syslog, messages, auth.log, secure and kern.log are read where
     /// there are such; `null` for none.
     pub host: Option<PathBuf>,
+    /// The systemd journal, which is read where `host` has no such file.
+    pub journal: journal::Config,
     /// The time zone of times that do not say theirs, such as `Europe/Berlin`; left out: the host's.
     pub timezone: Option<String>,
     /// Other files.
@@ -143,6 +148,7 @@ impl Default for Config {
             pods: Some("/var/log/pods".into()),
             docker: Some("/var/lib/docker/containers".into()),
             host: Some("/var/log".into()),
+            journal: journal::Config::default(),
             timezone: None,
             files: Vec::new(),
             max_line: Size::mib(1),
@@ -240,7 +246,7 @@ pub async fn run(
         linger: config.linger.0,
         rescan: config.rescan.0,
         skip_existing: config.from == Begin::End && memory.checkpoints.is_empty(),
-        checkpoints: memory.checkpoints,
+        checkpoints: Arc::new(journal::part(&memory.checkpoints).1),
         durable: memory.durable,
         origin: Box::new(move |want, path| origin(&config, want, path)),
     };

@@ -190,7 +190,8 @@ impl Rules {
         for (number, line) in chunk.lines.iter_mut().enumerate() {
             let text = &chunk.text[from..from + line.len as usize];
             from += line.len as usize;
-            let level = if messages || templates { Level::of_line(text) } else { None };
+            let level =
+                if messages || templates { said(line).or_else(|| Level::of_line(text)) } else { None };
             let index = level.map_or(NAMES.len(), |level| level as usize);
             counts.lines[index] += 1;
             counts.bytes[index] += text.len() as u64;
@@ -349,6 +350,12 @@ fn empty(chunk: &LogChunk, labels: Labels) -> LogChunk {
         text: String::new(),
         dropped: Vec::new(),
     }
+}
+
+/// The level that a line's source knows of it.
+fn said(line: &Line) -> Option<Level> {
+    let level = line.metadata.iter().find(|(name, _)| &**name == "level")?;
+    Level::of_word(level.1.as_bytes())
 }
 
 impl Login<'_> {

@@ -143,9 +143,11 @@ impl Work {
                         "labels of files stand in logs.files, and stages change them",
                     );
                 }
-                key => {
-                    self.miss(&format!("{place}.{key}"), "there is no such source; logs reads files and pods")
-                }
+                "journal" => self.journal(&format!("{place}.journal"), rules),
+                key => self.miss(
+                    &format!("{place}.{key}"),
+                    "there is no such source; logs reads files, pods and the journal",
+                ),
             }
         }
         let stages = self.buildable(place, scrape.pipeline_stages);
@@ -178,6 +180,29 @@ impl Work {
             section.insert("selector".into(), selector.into());
             section.insert("stages".into(), Value::Sequence(stages.clone()));
             self.stages.push(one("match", Value::Mapping(section)));
+        }
+    }
+
+    /// The systemd journal, which is read without being asked for, where there are no syslog files.
+    fn journal(&mut self, place: &str, section: &Value) {
+        self.note(&format!(
+            "{place}: logs.journal, which is on by default where logs.host has no file, with labels job, unit and transport"
+        ));
+        for key in section.as_mapping().into_iter().flat_map(Mapping::keys).filter_map(Value::as_str) {
+            match key {
+                "path" => self.miss(&format!("{place}.path"), "name the folder in logs.journal.folders"),
+                "labels" => {
+                    self.miss(&format!("{place}.labels"), "write a stage match with static_labels for them")
+                }
+                "matches" => self.miss(&format!("{place}.matches"), "units stand in logs.journal.units"),
+                "max_age" => {
+                    self.note(&format!("{place}.max_age: the journal is read from where reading had come"))
+                }
+                "json" => {
+                    self.miss(&format!("{place}.json"), "a line is the message, the rest is its metadata")
+                }
+                key => self.miss(&format!("{place}.{key}"), "logs.journal has no such option"),
+            }
         }
     }
 
@@ -394,7 +419,9 @@ scrape_configs:
       - match: {selector: '{app="nginx"}', stages: [{tenant: {value: a}}]}
       - drop: {expression: health}
   - job_name: journal
-    journal: {max_age: 12h}
+    journal: {max_age: 12h, labels: {a: b}}
+  - job_name: devices
+    syslog: {listen_address: '0.0.0.0:514'}
 "#,
         )
         .unwrap();
@@ -407,14 +434,16 @@ scrape_configs:
             "# NOT CONVERTED scrape_configs[1].static_configs[1]: it has no __path__",
             "# NOT CONVERTED scrape_configs[1].pipeline_stages[0].geoip: there is no such stage; there are cri, ",
             "# NOT CONVERTED scrape_configs[1].pipeline_stages[1].match: stages[0].tenant: an agent has no tenants",
-            "# NOT CONVERTED scrape_configs[2].journal: there is no such source",
+            "# scrape_configs[2].journal: logs.journal, which is on",
+            "# NOT CONVERTED scrape_configs[2].journal.labels: write a stage match",
+            "# NOT CONVERTED scrape_configs[3].syslog: there is no such source",
             "selector: '{pod!=\"\"}'",
             "selector: '{filename=~`/var/log/nginx/[^/]*\\.log`}'",
             "site: lab",
         ] {
             assert!(made.text.contains(wanted), "{wanted}: {}", made.text);
         }
-        assert_eq!((made.missing, made.text.matches("- match:").count()), (6, 3), "{}", made.text);
+        assert_eq!((made.missing, made.text.matches("- match:").count()), (7, 3), "{}", made.text);
         serde_yaml_ng::from_str::<Config>(&made.text).unwrap();
     }
 

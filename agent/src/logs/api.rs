@@ -104,6 +104,10 @@ pub struct LogsStats {
     pub damaged_packed: AtomicU64,
     /// Lines of a container log or a syslog that are not in its format; handed over as they are.
     pub malformed: AtomicU64,
+    /// Entries of journals' files, and arrays of them, that are damaged and left out.
+    pub journal_damaged: AtomicU64,
+    /// Entries of journals' files of which a field could not be unpacked; without their message they are left out.
+    pub journal_unreadable: AtomicU64,
     /// Pipes, sockets and devices under a name that is wanted.
     pub left_out: AtomicU64,
     /// Zeros at the beginning of files, which are not read: a file emptied under a writer that goes on behind them.

@@ -55,6 +55,12 @@ impl Collector for LogsCollector {
             ("invalid_utf8_lines", "Lines with bytes that are not UTF-8", &s.invalid_utf8),
             ("packed_damaged", "Compressed files that are cut off or damaged", &s.damaged_packed),
             ("malformed_lines", "Lines that are not in their file's format", &s.malformed),
+            ("journal_damaged", "Entries of journals that are damaged and left out", &s.journal_damaged),
+            (
+                "journal_unreadable",
+                "Entries of journals with a field that could not be unpacked",
+                &s.journal_unreadable,
+            ),
             ("left_out", "Pipes, sockets and devices under a name that is wanted", &s.left_out),
             ("zero_bytes", "Zeros at the beginning of files, left out", &s.zero_bytes),
             ("read_errors", "Failures to open or read a file", &s.read_errors),
