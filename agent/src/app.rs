@@ -79,7 +79,7 @@ const SOURCES: [(&str, Run); 10] = [
     (container::NAME, |c, s, ctx| wait(container::run(c.containers.clone(), ctx, s.registry.clone()))),
     ("logs", |c, s, ctx| wait(logs::run(c.logs.clone(), ctx, s.log_memory.clone(), s.log_stats.clone()))),
     ("journald", |c, s, ctx| {
-        wait(logs::journal::run(c.logs.clone(), ctx, s.log_memory.clone(), s.log_stats.clone()))
+        wait(logs::run_journal(c.logs.clone(), ctx, s.log_memory.clone(), s.log_stats.clone()))
     }),
     ("latency", |c, s, ctx| wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone())))),
     ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone())))),

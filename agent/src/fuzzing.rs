@@ -18,6 +18,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("log_lines", logs::fuzzing::lines),
     ("log_packed", logs::fuzzing::packed),
     ("log_notes", logs::fuzzing::noted),
+    ("log_journal", logs::fuzzing::journal),
     ("glob", logs::fuzzing::glob),
     ("packet", net::fuzzing::packet),
     ("mesh_packet", mesh::fuzzing::packet),

@@ -63,7 +63,7 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
-use self::api::{DOCKER, FILES, HOST, Origin};
+use self::api::{DOCKER, FILES, HOST, HOST_FILES, Origin};
 pub use self::api::{Format, LogsStats};
 use self::discover::{Discover, Want};
 use self::escrow::Escrow;
@@ -294,6 +294,34 @@ pub async fn run(
     Ok(())
 }
 
+/// Reads the systemd journal until the context says stop.
+///
+/// # Errors
+/// None of the configuration.
+pub async fn run_journal(
+    config: Config,
+    ctx: Context,
+    memory: Memory,
+    stats: Arc<LogsStats>,
+) -> Result<(), LogsError> {
+    let Some(folders) = config.journal.folders else {
+        ctx.shutdown.cancelled().await;
+        return Ok(());
+    };
+    let settings = journal::Settings {
+        folders,
+        units: config.journal.units,
+        labels: config.journal.labels,
+        in_memory: journal::is_in_memory,
+        max_line: config.max_line.0 as usize,
+        linger: config.linger.0,
+        rescan: config.rescan.0,
+        skip_existing: config.from == Begin::End && memory.checkpoints.is_empty(),
+        checkpoints: journal::part(&memory.checkpoints).0,
+    };
+    Ok(journal::run(settings, config.host.as_deref(), &ctx, stats).await?)
+}
+
 /// Whether a path can stand in [`FileGlob`].
 ///
 /// # Errors
@@ -316,9 +344,6 @@ impl Drop for StopOnDrop {
         self.inbox.stop();
     }
 }
-
-/// Files of syslog daemons, as Debian's and Red Hat's configurations have them.
-const HOST_FILES: [&str; 5] = ["syslog", "messages", "auth.log", "secure", "kern.log"];
 
 /// What is wanted: the pods' files (those of today and those that were rotated and not yet compressed), then the rest.
 fn wants(config: &Config) -> Result<Vec<Want>, LogsError> {

@@ -16,6 +16,9 @@ pub(super) const DOCKER: usize = 1;
 /// Of the host's syslog daemon.
 pub(super) const HOST: usize = 2;
 
+/// Files of syslog daemons, as Debian's and Red Hat's configurations have them.
+pub(super) const HOST_FILES: [&str; 5] = ["syslog", "messages", "auth.log", "secure", "kern.log"];
+
 /// Of the first of the configured files; the others' follow.
 pub(super) const FILES: usize = 3;
 
@@ -108,6 +111,8 @@ pub struct LogsStats {
     pub journal_damaged: AtomicU64,
     /// Entries of journals' files of which a field could not be unpacked; without their message they are left out.
     pub journal_unreadable: AtomicU64,
+    /// Entries that journald wrote anew to another folder, and that were read there or here already.
+    pub journal_copies: AtomicU64,
     /// Pipes, sockets and devices under a name that is wanted.
     pub left_out: AtomicU64,
     /// Zeros at the beginning of files, which are not read: a file emptied under a writer that goes on behind them.

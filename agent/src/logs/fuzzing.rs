@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use super::api::Stream;
 use super::lines::Lines;
 use super::unpack::Unpack;
-use super::{cri, docker, names, notes, plain, syslog};
+use super::{cri, docker, journal, names, notes, plain, syslog};
 use crate::glob::Pattern;
 
 /// Lines of a file, cut at a length that the first byte gives, in every format.
@@ -52,6 +52,12 @@ pub(crate) fn packed(data: &[u8]) {
     if let Some(size) = unpack.size() {
         assert!(matches!(unpack.read_at(&mut part, size), Ok(0)), "nothing is behind the end");
     }
+}
+
+/// A journal's file.
+pub(crate) fn journal(data: &[u8]) {
+    let entries = journal::fuzzing::file(data);
+    assert!(entries <= data.len() / 64, "entries do not lie in each other");
 }
 
 /// What is noted of files.

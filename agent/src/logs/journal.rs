@@ -3,7 +3,7 @@
 //! documented and only ever extended with flags, of which unknown ones are refused.
 //!
 //! ```text
-//! folders -> follow: format (entries, fields) -> said -> chunks -> Event::Logs
+//! folders -> follow: tracked (format, said) -> copies -> chunks -> Event::Logs
 //! ```
 //!
 //! | room | what it does |
@@ -11,7 +11,9 @@
 //! | [`format`] | the bytes on disk |
 //! | [`said`] | what an entry says: message, time, labels, metadata |
 //! | [`chunks`] | lines into chunks with spans |
-//! | [`follow`] | which file is read next; rotation, damage |
+//! | [`copies`] | entries that journald moved from memory to disk |
+//! | [`tracked`] | one file, a part at a time; damage |
+//! | [`follow`] | which file is read next; rotation |
 //!
 //! **Once and only once.** A file is known by the id in its header, which it keeps when it is rotated, and a position is
 //! that of an entry in it, which only grows: spans and checkpoints are those of any file. The journal is mapped into
@@ -19,29 +21,34 @@
 //! their time of change is another one.
 //!
 //! **Not twice.** What a syslog daemon writes to files it has from the journal. Where [`super::Config::host`] has such
-//! files, they are read and the journal is not; `logs.host: null` says the opposite. When journald moves /run/log/journal
-//! to /var/log/journal at boot it writes all entries anew: an agent begins after systemd-journal-flush.service.
+//! files, written to in the last two days, they are read and the journal is not; `logs.host: null` says the opposite.
 
 mod chunks;
+mod copies;
 mod follow;
 mod format;
-#[cfg(test)]
-mod fuzzing;
+pub(super) mod fuzzing;
 mod said;
+mod tracked;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use ao_common::clock::now_ns;
 use serde::Deserialize;
+use tokio::task::JoinError;
 
-pub(super) use self::follow::part;
-use self::follow::{Follow, Settings};
-use super::{Begin, HOST_FILES, LogsError, LogsStats, Memory};
+use self::follow::Follow;
+pub(super) use self::follow::{Settings, is_in_memory, part};
+use super::api::{HOST_FILES, LogsStats};
 use crate::context::Context;
 
 /// Between two looks at the headers.
 const PACE: Duration = Duration::from_secs(1);
+/// A syslog daemon that has written nothing for so long is none any more: a host that was upgraded keeps its files.
+const STALE: Duration = Duration::from_secs(2 * 24 * 3600);
 
 /// Section `logs.journal`.
 #[derive(Clone, Debug, Deserialize)]
@@ -51,40 +58,36 @@ pub struct Config {
     pub folders: Option<Vec<PathBuf>>,
     /// Units (`sshd.service`) whose entries are read; empty: all entries, also those of no unit, as of the kernel.
     pub units: Vec<String>,
+    /// Labels of its lines, beside `unit` and `transport`; `job` is `systemd-journal` unless it is among them.
+    pub labels: BTreeMap<String, String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { folders: Some(vec!["/var/log/journal".into(), "/run/log/journal".into()]), units: Vec::new() }
+        let folders = ["/var/log/journal", "/run/log/journal"];
+        Self {
+            folders: Some(folders.map(PathBuf::from).to_vec()),
+            units: Vec::new(),
+            labels: BTreeMap::new(),
+        }
     }
 }
 
-/// Reads the journal until the context says stop.
+/// Reads the journal until the context says stop; not while a syslog daemon writes files to the folder `host`.
 ///
 /// # Errors
 /// None of a file: what cannot be read is counted and told.
-pub async fn run(
-    config: super::Config,
-    ctx: Context,
-    memory: Memory,
+pub(super) async fn run(
+    settings: Settings,
+    host: Option<&Path>,
+    ctx: &Context,
     stats: Arc<LogsStats>,
-) -> Result<(), LogsError> {
-    let Some(folders) = config.journal.folders.clone() else { return idle(&ctx).await };
-    let (checkpoints, files) = part(&memory.checkpoints);
-    let settings = Settings {
-        folders,
-        units: config.journal.units.clone(),
-        max_line: config.max_line.0 as usize,
-        linger: config.linger.0,
-        rescan: config.rescan.0,
-        skip_existing: config.from == Begin::End && checkpoints.is_empty() && files.is_empty(),
-        checkpoints,
-    };
+) -> Result<(), JoinError> {
     let mut follow = Follow::new(settings, stats);
     loop {
-        if let Some(file) = config.host.as_deref().and_then(syslog) {
+        if let Some(file) = host.and_then(syslog) {
             tracing::info!(file = %file.display(), "the journal is not read, as the files that a syslog daemon makes of it are (logs.host)");
-            return idle(&ctx).await;
+            return idle(ctx).await;
         }
         let (events, stop) = (ctx.events.clone(), ctx.shutdown.clone());
         let round = tokio::task::spawn_blocking(move || {
@@ -102,15 +105,21 @@ pub async fn run(
 }
 
 /// There is nothing to read.
-async fn idle(ctx: &Context) -> Result<(), LogsError> {
+async fn idle(ctx: &Context) -> Result<(), JoinError> {
     ctx.shutdown.cancelled().await;
     Ok(())
 }
 
-/// A file that a syslog daemon writes to or wrote to before it was rotated.
+/// A file that a syslog daemon writes to, or wrote to before it was rotated.
 fn syslog(folder: &Path) -> Option<PathBuf> {
+    let is_live = |path: &PathBuf| {
+        let written = std::fs::metadata(path).and_then(|meta| meta.modified());
+        let written = written.ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let now = Duration::from_nanos(u64::try_from(now_ns()).unwrap_or_default());
+        written.is_some_and(|at| at + STALE > now)
+    };
     let names = HOST_FILES.iter().flat_map(|name| [folder.join(name), folder.join(format!("{name}.1"))]);
-    names.into_iter().find(|path| path.exists())
+    names.into_iter().find(is_live)
 }
 
 #[cfg(test)]

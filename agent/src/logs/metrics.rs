@@ -61,6 +61,7 @@ impl Collector for LogsCollector {
                 "Entries of journals with a field that could not be unpacked",
                 &s.journal_unreadable,
             ),
+            ("journal_copies", "Entries that journald moved to another folder, read once", &s.journal_copies),
             ("left_out", "Pipes, sockets and devices under a name that is wanted", &s.left_out),
             ("zero_bytes", "Zeros at the beginning of files, left out", &s.zero_bytes),
             ("read_errors", "Failures to open or read a file", &s.read_errors),

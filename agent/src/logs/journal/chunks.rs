@@ -1,7 +1,7 @@
 //! What entries say into chunks of lines with spans. A chunk holds entries that follow each other in their file and are
 //! of one stream, so that it covers by itself what it was read from.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use ao_proto::model::{FileId, FileSpan, Labels};
@@ -29,15 +29,19 @@ type Key = (Option<Arc<str>>, Option<Arc<str>>);
 pub(super) struct Chunks {
     stats: Arc<LogsStats>,
     max_line: usize,
+    /// Labels of all lines.
+    labels: BTreeMap<String, String>,
     streams: HashMap<Key, Stream>,
     open: Option<Open>,
+    note: Option<FileSpan>,
 }
 
 /// One that was met before.
 struct Stream {
     labels: Labels,
-    /// Time and text of the line before.
-    at_ns: i64,
+    /// Of the line before: the time that it had, the one that it was given, its text.
+    read_ns: i64,
+    given_ns: i64,
     text: String,
 }
 
@@ -49,11 +53,17 @@ struct Open {
     lines: Vec<Line>,
     text: String,
     dropped: Vec<Dropped>,
+    note: Option<FileSpan>,
 }
 
 impl Chunks {
-    pub(super) fn new(stats: Arc<LogsStats>, max_line: usize) -> Self {
-        Self { stats, max_line, streams: HashMap::new(), open: None }
+    pub(super) fn new(stats: Arc<LogsStats>, max_line: usize, labels: BTreeMap<String, String>) -> Self {
+        Self { stats, max_line, labels, streams: HashMap::new(), open: None, note: None }
+    }
+
+    /// What is to be stored with the entries that come, in one frame with them.
+    pub(super) fn note(&mut self, note: Option<FileSpan>) {
+        self.note = note;
     }
 
     /// An entry of `span`, which begins where the one before it ended.
@@ -110,7 +120,7 @@ impl Chunks {
         LogsStats::add(&self.stats.lines, open.lines.len() as u64);
         LogsStats::add(&self.stats.bytes, bytes);
         let dropped: u64 = open.dropped.iter().map(|dropped| dropped.bytes).sum();
-        out.push(Event::Logs(LogChunk {
+        let chunk = LogChunk {
             source: "logs",
             labels: stream.map(|stream| stream.labels.clone()).unwrap_or_default(),
             pod: None,
@@ -119,7 +129,16 @@ impl Chunks {
             lines: open.lines,
             text: open.text,
             dropped: open.dropped,
-        }));
+        };
+        let Some(note) = open.note.filter(|_| !chunk.lines.is_empty()) else {
+            out.push(Event::Logs(chunk));
+            return;
+        };
+        // Lines wait in their frame for the span that covers them, and so does the note between them.
+        let (span, bytes, labels) = (open.span, chunk.bytes, chunk.labels.clone());
+        let lines = LogChunk { file: Some(FileSpan { end: span.start, ..span }), bytes: 0, ..chunk };
+        let cover = LogChunk { bytes, ..empty(span, labels.clone()) };
+        out.extend([lines, empty(note, labels), cover].map(Event::Logs));
     }
 
     fn push(
@@ -135,13 +154,14 @@ impl Chunks {
             self.flush(out);
             self.streams.clear();
         }
-        let stream = self.streams.entry(key.clone()).or_insert_with(|| Stream::new(key));
+        let stream = self.streams.entry(key.clone()).or_insert_with(|| Stream::new(key, &self.labels));
         // A store takes the same text at the same time for the same line.
-        let again = stream.text == text && (stream.at_ns == at_ns || stream.at_ns.wrapping_sub(at_ns) == 1);
-        stream.at_ns = if again { stream.at_ns.saturating_add(1) } else { at_ns };
+        let again = stream.text == text && (stream.read_ns == at_ns || stream.given_ns == at_ns);
+        stream.read_ns = at_ns;
+        stream.given_ns = if again { stream.given_ns.saturating_add(1) } else { at_ns };
         stream.text.clear();
         stream.text.push_str(text);
-        let at_ns = stream.at_ns;
+        let at_ns = stream.given_ns;
         let open = self.open(span, Some(key), out);
         open.span.end = span.end;
         open.text.push_str(text);
@@ -179,8 +199,11 @@ impl Chunks {
             lines: Vec::new(),
             text: String::new(),
             dropped: Vec::new(),
+            note: None,
         };
+        let note = self.note;
         let open = self.open.get_or_insert_with(fresh);
+        open.note = note.or(open.note);
         if open.key.is_none() {
             open.key = key.cloned();
         }
@@ -188,11 +211,30 @@ impl Chunks {
     }
 }
 
+/// A chunk of no lines.
+fn empty(span: FileSpan, labels: Labels) -> LogChunk {
+    LogChunk {
+        source: "logs",
+        labels,
+        pod: None,
+        file: Some(span),
+        bytes: 0,
+        lines: Vec::new(),
+        text: String::new(),
+        dropped: Vec::new(),
+    }
+}
+
 impl Stream {
-    fn new((unit, transport): &Key) -> Self {
-        let pair = |name, value: &Option<Arc<str>>| value.as_deref().map(|value| (name, value.to_owned()));
-        let job = Some(("job", "systemd-journal".to_owned()));
-        let pairs = [job, pair("unit", unit), pair("transport", transport)];
-        Self { labels: Labels::from_pairs(pairs.into_iter().flatten()), at_ns: i64::MIN, text: String::new() }
+    fn new((unit, transport): &Key, labels: &BTreeMap<String, String>) -> Self {
+        let own = [
+            ("job", Some("systemd-journal")),
+            ("unit", unit.as_deref()),
+            ("transport", transport.as_deref()),
+        ];
+        let own = own.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        let configured = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let all: BTreeMap<&str, &str> = own.chain(configured).collect();
+        Self { labels: Labels::from_pairs(all), read_ns: i64::MIN, given_ns: i64::MIN, text: String::new() }
     }
 }

@@ -2,7 +2,7 @@
 //! each is read once the one before it was read to its end, so that lines keep their order over rotations, where the
 //! file that is written to gets another name and keeps its identity.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,14 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::api::LogsStats;
 use super::chunks::Chunks;
-use super::format::{self, Bad, Cursor, Entry, Head, Next};
-use super::said::Fields;
+use super::copies::Copies;
+use super::format::{self, Bad, Head};
+use super::tracked::{Means, More, Of, Tracked};
 use crate::event::Event;
 
-/// Entries read of a file before it is another one's turn.
-const TURN: usize = 1_024;
-/// Bytes that a turn may have read when it takes no further entry.
-const TURN_BYTES: u64 = 4 << 20;
 /// Files that wait for their turn open, so that they may be deleted meanwhile.
 const OPEN: usize = 128;
 /// A folder that was changed so lately may be changed once more without a change of its time.
@@ -34,10 +31,14 @@ const GONE: Duration = Duration::from_secs(600);
 const LOST: Duration = Duration::from_secs(24 * 3600);
 
 /// What it is told once.
-pub(super) struct Settings {
+pub(crate) struct Settings {
     pub folders: Vec<PathBuf>,
     /// Units whose entries are wanted; empty: all entries.
     pub units: Vec<String>,
+    /// Labels of all lines.
+    pub labels: BTreeMap<String, String>,
+    /// Whether a folder is one in memory, which journald moves to disk.
+    pub in_memory: fn(&Path) -> bool,
     pub max_line: usize,
     /// How long what is not written to its end is waited for.
     pub linger: Duration,
@@ -48,34 +49,12 @@ pub(super) struct Settings {
     pub checkpoints: HashMap<FileId, u64>,
 }
 
-/// One file.
-struct Tracked {
-    id: FileId,
-    path: PathBuf,
-    series: (PathBuf, String),
-    begun_us: u64,
-    /// Bytes of it that count, at least.
-    size: u64,
-    /// Nothing is added any more.
-    last: bool,
-    disk: Option<File>,
-    cursor: Cursor,
-    fields: Fields,
-    /// Behind what was read.
-    at: u64,
-    /// It was read to its end, or as far as it can be.
-    ended: bool,
-    gone: Option<Instant>,
-    /// Since when something cannot be read that may become readable.
-    trouble: Option<Instant>,
-    told: bool,
-}
-
 /// All files.
 pub(super) struct Follow {
     settings: Settings,
     stats: Arc<LogsStats>,
     chunks: Chunks,
+    copies: Copies,
     files: Vec<Tracked>,
     /// Folders, and when each was changed.
     seen: Vec<(PathBuf, Option<SystemTime>)>,
@@ -91,8 +70,11 @@ pub(super) struct Follow {
 impl Follow {
     pub(super) fn new(settings: Settings, stats: Arc<LogsStats>) -> Self {
         let now = Instant::now();
+        let stored = settings.checkpoints.iter().map(|(file, at)| (*file, *at));
+        let boots = stored.filter(|(file, _)| format::is_of_boot(*file));
         Self {
-            chunks: Chunks::new(Arc::clone(&stats), settings.max_line),
+            chunks: Chunks::new(Arc::clone(&stats), settings.max_line, settings.labels.clone()),
+            copies: Copies::new(boots),
             stats,
             files: Vec::new(),
             seen: Vec::new(),
@@ -115,8 +97,8 @@ impl Follow {
         let mut busy = HashSet::new();
         let mut n = 0;
         while n < self.files.len() {
-            if !self.files[n].ended && busy.insert(self.files[n].series.clone()) {
-                let is_newest = !self.files[n + 1..].iter().any(|next| next.series == self.files[n].series);
+            if !self.files[n].ended && busy.insert(self.files[n].of.clone()) {
+                let is_newest = !self.files[n + 1..].iter().any(|next| next.of == self.files[n].of);
                 more |= self.turn(n, is_newest, &mut out);
             }
             for event in out.drain(..) {
@@ -181,7 +163,8 @@ impl Follow {
                 file.last = true;
             }
         }
-        self.files.sort_by_key(|file| file.begun_us);
+        // The one that is written to comes last, whatever the clock was when it was begun.
+        self.files.sort_by_key(|file| (!file.last, file.begun_us));
     }
 
     /// Files of a folder, and of the machines' folders in it. Whether it could not be listed though it is there.
@@ -203,7 +186,7 @@ impl Follow {
                 return true;
             }
         };
-        let mut blind = false;
+        let (mut blind, in_memory) = (false, (self.settings.in_memory)(folder));
         for entry in entries {
             let Ok(entry) = entry else {
                 blind = true;
@@ -214,7 +197,8 @@ impl Follow {
             if outer && is_machine(&name) {
                 blind |= self.list(&path, false, found, out);
             } else if let Some(stem) = stem(&name) {
-                match self.find(&path, stem, is_last(&name), out) {
+                let of = Of { folder: folder.to_owned(), writer: stem.to_owned(), in_memory };
+                match self.find(&path, of, is_last(&name), out) {
                     Ok(id) => found.extend(id),
                     Err(bad) => {
                         if self.refused.len() < 1_024 && self.refused.insert(path.clone()) {
@@ -229,13 +213,7 @@ impl Follow {
     }
 
     /// The file under a name.
-    fn find(
-        &mut self,
-        path: &Path,
-        stem: &str,
-        last: bool,
-        out: &mut Vec<Event>,
-    ) -> Result<Option<FileId>, Bad> {
+    fn find(&mut self, path: &Path, of: Of, last: bool, out: &mut Vec<Event>) -> Result<Option<FileId>, Bad> {
         let disk = match File::open(path) {
             Ok(disk) => disk,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -262,23 +240,8 @@ impl Follow {
             self.chunks.mark(head.id, at, out);
         }
         let waiting = self.files.iter().filter(|file| file.disk.is_some()).count();
-        let mut file = Tracked {
-            id: head.id,
-            series: (path.parent().unwrap_or(path).to_owned(), stem.to_owned()),
-            path: path.to_owned(),
-            begun_us: u64::MAX,
-            size: head.tail,
-            last,
-            disk: (waiting < OPEN).then_some(disk),
-            cursor: Cursor::default(),
-            fields: Fields::default(),
-            at,
-            ended: false,
-            gone: None,
-            trouble: None,
-            told: false,
-        };
-        file.begun(&head);
+        let mut file = Tracked::new(path.to_owned(), of, &head, at);
+        (file.last, file.disk) = (last, (waiting < OPEN).then_some(disk));
         self.files.push(file);
         Ok(Some(head.id))
     }
@@ -286,12 +249,15 @@ impl Follow {
     /// Reads a part of a file; whether there is more.
     fn turn(&mut self, n: usize, is_newest: bool, out: &mut Vec<Event>) -> bool {
         let file = &mut self.files[n];
-        let read = file.read(&self.settings, &self.stats, &mut self.chunks, out);
+        let Settings { units, linger, .. } = &self.settings;
+        let (chunks, copies) = (&mut self.chunks, &mut self.copies);
+        let mut means = Means { stats: &self.stats, units, linger: *linger, chunks, copies };
+        let read = file.read(&mut means, out);
         self.chunks.flush(out);
         match read {
             Ok(More::Yes) => true,
             Ok(More::No) => {
-                if file.last || !is_newest {
+                if file.last {
                     file.end();
                 }
                 // The next one of the series.
@@ -312,105 +278,11 @@ impl Follow {
     }
 }
 
-/// What a turn leaves behind.
-enum More {
-    Yes,
-    No,
-    /// Something that is being written, perhaps.
-    Wait,
-}
-
-impl Tracked {
-    fn read(
-        &mut self,
-        settings: &Settings,
-        stats: &LogsStats,
-        chunks: &mut Chunks,
-        out: &mut Vec<Event>,
-    ) -> Result<More, Bad> {
-        let disk = match self.disk.take() {
-            Some(disk) => disk,
-            None => File::open(&self.path)?,
-        };
-        let disk = &*self.disk.insert(disk);
-        let Some(head) = Head::read(disk)? else { return Ok(More::No) };
-        if head.id != self.id {
-            // Under this name lies another file by now: the next look finds this one by its new name.
-            self.disk = None;
-            return Ok(More::Wait);
-        }
-        self.last |= head.archived;
-        self.size = head.tail;
-        let begun = self.at;
-        for _ in 0..TURN {
-            let entry = match self.cursor.next(disk, &head, self.at) {
-                Ok(Next::End) => return Ok(More::No),
-                Ok(Next::Entry(at)) => Entry::read(disk, &head, at),
-                Err(bad) => Err(bad),
-            };
-            let said = entry.and_then(|entry| Ok((self.fields.said(disk, &head, &entry)?, entry.end)));
-            match said {
-                Ok((said, end)) => {
-                    let span = FileSpan { file: self.id, start: self.at, end };
-                    if let Some(why) = &said.unread {
-                        LogsStats::add(&stats.journal_unreadable, 1);
-                        if !std::mem::replace(&mut self.told, true) {
-                            let path = self.path.display();
-                            tracing::warn!(%path, why, "fields of a journal's file are left out, and counted");
-                        }
-                    }
-                    let is_wanted = |unit: &Arc<str>| settings.units.iter().any(|wanted| **wanted == **unit);
-                    if settings.units.is_empty() || said.unit.as_ref().is_some_and(is_wanted) {
-                        chunks.take(span, said, out);
-                    } else {
-                        chunks.cover(span, out);
-                    }
-                    self.at = end;
-                }
-                Err(bad @ (Bad::Damaged(_) | Bad::Broken(_))) => {
-                    let since = *self.trouble.get_or_insert_with(Instant::now);
-                    if !self.last && since.elapsed() < settings.linger {
-                        return Ok(More::Wait);
-                    }
-                    LogsStats::add(&stats.journal_damaged, 1);
-                    if matches!(bad, Bad::Broken(_)) {
-                        return Err(bad);
-                    }
-                    if !std::mem::replace(&mut self.told, true) {
-                        tracing::warn!(path = %self.path.display(), error = %bad, "a journal's file is damaged: what can be read of it is");
-                    }
-                }
-                Err(bad) => return Err(bad),
-            }
-            self.trouble = None;
-            self.cursor.pass();
-            if self.at.saturating_sub(begun) >= TURN_BYTES {
-                break;
-            }
-        }
-        Ok(More::Yes)
-    }
-
-    /// When its first entry was written, once there is one; one without is the newest.
-    fn begun(&mut self, head: &Head) {
-        if head.begun_us != 0 {
-            self.begun_us = head.begun_us;
-        }
-    }
-
-    /// Nothing more is read of it.
-    fn end(&mut self) {
-        self.ended = true;
-        self.disk = None;
-        self.cursor = Cursor::default();
-        self.fields = Fields::default();
-    }
-
-    fn tell(&mut self, bad: &Bad) {
-        if !std::mem::replace(&mut self.told, true) {
-            tracing::warn!(path = %self.path.display(), error = %bad, "a journal's file is read no further");
-        }
-    }
+/// Whether a folder is gone with the next start of the machine.
+pub(crate) fn is_in_memory(folder: &Path) -> bool {
+    const TMPFS: i64 = 0x0102_1994;
+    const RAMFS: i64 = 0x8584_58f6;
+    rustix::fs::statfs(folder).is_ok_and(|fs| matches!(fs.f_type, TMPFS | RAMFS))
 }
 
 /// When a folder was last changed.
@@ -436,8 +308,6 @@ fn is_last(name: &str) -> bool {
 }
 
 /// What files of lines are not concerned with, and the other way round.
-pub(in crate::logs) fn part(
-    checkpoints: &HashMap<FileId, u64>,
-) -> (HashMap<FileId, u64>, HashMap<FileId, u64>) {
+pub(crate) fn part(checkpoints: &HashMap<FileId, u64>) -> (HashMap<FileId, u64>, HashMap<FileId, u64>) {
     checkpoints.iter().partition(|(file, _)| format::is_of_journal(**file))
 }

@@ -10,8 +10,10 @@ use std::os::unix::fs::FileExt;
 
 use ao_proto::model::FileId;
 
-/// Largest object that is taken, packed or not.
-const OBJECT: u64 = 64 << 20;
+/// Largest field that is taken, packed or not.
+const FIELD: u64 = 16 << 20;
+/// What zstd may have to remember at most, as a power of two: journald packs no more at once than it has a field.
+const WINDOW: u32 = 24;
 /// Fields of an entry at most (journal-file.h, `ENTRY_FIELD_COUNT_MAX`).
 const FIELDS: u64 = 1_024;
 /// Items of an array read at a time.
@@ -32,6 +34,9 @@ const ENTRY_ARRAY: u8 = 6;
 
 /// The beginning of every identity of a journal's file, which no hash of another file's first line has.
 const MARK: [u8; 6] = *b"jrnl:\0";
+
+/// The same of a boot: how far its entries in memory were read (see `copies`).
+pub(super) const BOOT_MARK: [u8; 6] = *b"jrnb:\0";
 
 /// Bytes at positions.
 pub(super) trait ReadAt {
@@ -135,8 +140,13 @@ fn identity(id: &[u8]) -> FileId {
 }
 
 /// Whether this is a journal's file, and not one of lines.
-pub(in crate::logs) fn is_of_journal(id: FileId) -> bool {
-    id.0.starts_with(&MARK)
+pub(crate) fn is_of_journal(id: FileId) -> bool {
+    id.0.starts_with(&MARK) || is_of_boot(id)
+}
+
+/// Whether this is a boot.
+pub(super) fn is_of_boot(id: FileId) -> bool {
+    id.0.starts_with(&BOOT_MARK)
 }
 
 /// Where reading has come in the chain of arrays of all entries.
@@ -240,6 +250,9 @@ impl Cursor {
 pub(super) struct Entry {
     /// Microseconds since 1970.
     pub at_us: u64,
+    /// Which boot of the machine it is of, and microseconds since then.
+    pub boot: [u8; 16],
+    pub boot_us: u64,
     /// Where it ends.
     pub end: u64,
     /// Where its data lie.
@@ -258,10 +271,13 @@ impl Entry {
         }
         let mut bytes = vec![0; (64 + count * item) as usize];
         exact(file, &mut bytes, at)?;
-        let at_us = u64_at(&bytes, 24);
+        let (at_us, boot_us) = (u64_at(&bytes, 24), u64_at(&bytes, 32));
+        let mut boot = [0; 16];
+        boot.copy_from_slice(&bytes[40..56]);
         // Of 16 bytes the first half says where, the other is a hash.
         let data = bytes[64..].chunks_exact(item as usize).map(|item| number(&item[..item.len().min(8)]));
-        Ok(Self { at_us, end: at.saturating_add(size.next_multiple_of(8)), data: data.collect() })
+        let end = at.saturating_add(size.next_multiple_of(8));
+        Ok(Self { at_us, boot, boot_us, end, data: data.collect() })
     }
 }
 
@@ -284,6 +300,9 @@ pub(super) fn field(
     if flags & 7 == 0 && !is_wanted(known) {
         return Ok(None);
     }
+    if size > FIELD {
+        return Err(LARGE);
+    }
     let rest = (size - begin) as usize;
     let mut payload = known[..known.len().min(rest)].to_vec();
     if payload.len() < rest {
@@ -293,18 +312,23 @@ pub(super) fn field(
     }
     let payload = match flags & 7 {
         0 => payload,
-        4 => {
-            let mut out = Vec::new();
-            let read =
-                zstd::Decoder::new(&payload[..]).and_then(|zstd| zstd.take(OBJECT).read_to_end(&mut out));
-            read.map_err(|_| Bad::Damaged("a field that is packed with zstd cannot be unpacked"))?;
-            out
-        }
+        4 => unpack_zstd(&payload).map_err(|_| DAMAGED_ZSTD)?,
         2 => unpack_lz4(&payload)?,
         1 => return Err(Bad::Packed("a field is packed with xz, which is not read here")),
         _ => return Err(Bad::Damaged("a field is packed in two ways at once")),
     };
     Ok(is_wanted(&payload).then_some(payload))
+}
+
+const DAMAGED_ZSTD: Bad = Bad::Damaged("a field that is packed with zstd cannot be unpacked");
+const LARGE: Bad = Bad::Packed("a field is larger than 16 MiB, which is not read");
+
+fn unpack_zstd(payload: &[u8]) -> io::Result<Vec<u8>> {
+    let mut zstd = zstd::Decoder::new(payload)?;
+    zstd.window_log_max(WINDOW)?;
+    let mut out = Vec::new();
+    zstd.take(FIELD).read_to_end(&mut out)?;
+    Ok(out)
 }
 
 /// The size of what it holds, 8 bytes, then one block.
@@ -313,7 +337,7 @@ fn unpack_lz4(payload: &[u8]) -> Result<Vec<u8>, Bad> {
     let (size, block) = payload.split_at_checked(8).ok_or(DAMAGED)?;
     let size = u64_at(size, 0);
     // No byte of a block stands for more than 255.
-    if size > OBJECT || size > block.len() as u64 * 255 + 64 {
+    if size > FIELD || size > block.len() as u64 * 255 + 64 {
         return Err(DAMAGED);
     }
     let mut out = vec![0; size as usize];
@@ -335,8 +359,8 @@ fn checked(file: &impl ReadAt, first: &[u8], at: u64, kind: u8, least: u64) -> R
         return Err(Bad::Damaged("an object is not what it should be"));
     }
     let size = u64_at(first, 8);
-    let is_inside = || Ok::<_, Bad>(at.checked_add(size).is_some_and(|end| end <= file.len().unwrap_or(0)));
-    if !(least..=OBJECT).contains(&size) || !is_inside()? {
+    let is_inside = || at.checked_add(size).is_some_and(|end| end <= file.len().unwrap_or(0));
+    if size < least || !is_inside() {
         return Err(Bad::Damaged("an object is larger than there is room"));
     }
     Ok((size, first[1]))

@@ -4,7 +4,7 @@ use super::format::{Bad, Cursor, Entry, Head, Next};
 use super::said::Fields;
 
 /// Any bytes as a journal's file: positions grow, entries lie within it.
-pub(super) fn file(data: &[u8]) -> usize {
+pub(crate) fn file(data: &[u8]) -> usize {
     let Ok(Some(head)) = Head::read(&data) else { return 0 };
     let (mut cursor, mut fields, mut at, mut entries) = (Cursor::default(), Fields::default(), 0, 0);
     loop {

@@ -1,5 +1,6 @@
 //! The journal's files, written as journald does, through to chunks.
 
+mod real;
 mod writer;
 
 use std::collections::HashMap;
@@ -12,9 +13,11 @@ use proptest::prelude::*;
 use tokio_util::sync::CancellationToken;
 
 use self::writer::{Form, Pack, START_US, Writer};
+use super::super::{Memory, run_journal};
 use super::*;
-use crate::event::{Event, LogChunk};
+use crate::event::{Event, Line, LogChunk};
 
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const MACHINE: &str = "0123456789abcdef0123456789abcdef";
 
 /// A folder of journals, and one who reads them; what was handed over counts as stored.
@@ -49,10 +52,17 @@ impl Rig {
         self.dir.path().join(MACHINE).join(name)
     }
 
+    /// journald's folder in memory, which nothing but its name tells from others here.
+    fn memory(&self, name: &str) -> PathBuf {
+        self.dir.path().join("memory").join(MACHINE).join(name)
+    }
+
     fn start(&self) -> Follow {
         let settings = Settings {
-            folders: vec![self.dir.path().to_owned()],
+            folders: vec![self.dir.path().to_owned(), self.dir.path().join("memory")],
+            in_memory: |folder| folder.iter().any(|name| name == "memory"),
             units: self.units.clone(),
+            labels: BTreeMap::new(),
             max_line: self.max_line,
             linger: self.linger,
             rescan: Duration::ZERO,
@@ -78,7 +88,8 @@ impl Rig {
                     if span.start != span.end || !chunk.lines.is_empty() {
                         assert_eq!(before.unwrap_or(0), span.start, "{chunk:?}");
                     }
-                    assert!(chunk.lines.iter().all(|line| u64::from(line.end) <= span.end - span.start));
+                    let is_inside = |line: &Line| u64::from(line.end) <= span.end - span.start;
+                    assert!(span.start == span.end || chunk.lines.iter().all(is_inside));
                     self.chunks.push(chunk);
                 }
                 Event::Forget(file) => self.forgotten.push(file),
@@ -201,6 +212,54 @@ fn growth_rotation_restart() {
     }
 }
 
+/// Scenario: entries in memory, of which all, some or none are read when journald writes all of them to disk, behind those
+/// of the boot before, deletes them in memory and goes on; the reader goes on as well, or is killed before and begun anew.
+/// Guarantees: every entry once, in order; copies are counted.
+#[test]
+fn moved_to_disk() {
+    for (read, killed) in [(40, false), (40, true), (25, false), (25, true), (0, false), (0, true)] {
+        let mut rig = Rig::new();
+        let mut disk = Writer::new(Form::Compact, 1);
+        for n in 0..10 {
+            disk.say(n + 100, "a.service", &n.to_string());
+        }
+        disk.save(&rig.path("system.journal"));
+        let mut follow = rig.start();
+        rig.read(&mut follow);
+        let mut memory = Writer::new(Form::Compact, 2);
+        (memory.boot, disk.boot) = (2, 2);
+        let path = rig.memory("system.journal");
+        for n in 10..50 {
+            if n == 10 + read {
+                memory.save(&path);
+                rig.read(&mut follow);
+            }
+            // Some of one time.
+            memory.say(n / 3, "a.service", &n.to_string());
+        }
+        memory.save(&path);
+        if read == 40 {
+            rig.read(&mut follow);
+        }
+        for n in 10..50 {
+            disk.say(n / 3, "a.service", &n.to_string());
+        }
+        fs::remove_file(&path).unwrap();
+        for n in 50..60 {
+            disk.say(n, "a.service", &n.to_string());
+        }
+        disk.save(&rig.path("system.journal"));
+        if killed {
+            follow = rig.start();
+        }
+        rig.read(&mut follow);
+        let expect: Vec<String> = (0..60).map(|n| n.to_string()).collect();
+        assert_eq!(rig.lines(), expect, "{read} {killed}");
+        let copies = rig.stats.journal_copies.load(std::sync::atomic::Ordering::Relaxed);
+        assert!(copies >= read && copies <= 40, "{copies} of {read}");
+    }
+}
+
 /// Scenario: an item of an array that the header does not count yet; one that it counts and that is not there; an entry
 /// that is half written, in a file that is written to.
 /// Guarantees: nothing of them is read before it is whole, and nothing behind it is lost.
@@ -304,27 +363,31 @@ fn choices() {
     assert!(lines.iter().all(|line| line.len() <= 1_024));
 }
 
-/// Scenario: the source beside files of a syslog daemon, and without.
-/// Guarantees: it reads the journal only where they are not; it ends with the context.
+/// Scenario: the source beside files of a syslog daemon, beside one that none has written to for long, and without.
+/// Guarantees: it reads the journal only where there is no such daemon; it ends with the context.
 #[tokio::test]
 async fn beside_syslog() {
-    for (file, lines) in [("syslog", 0), ("other", 1)] {
+    for (file, days, lines) in [("syslog", 0, 0), ("auth.log.1", 1, 0), ("messages", 3, 1), ("other", 0, 1)] {
         let rig = Rig::new();
         let mut writer = Writer::new(Form::Compact, 1);
         writer.say(0, "a.service", "text");
         writer.save(&rig.path("system.journal"));
-        fs::write(rig.dir.path().join(file), "").unwrap();
-        let journal = Config { folders: Some(vec![rig.dir.path().to_owned()]), units: Vec::new() };
+        let written = fs::File::create(rig.dir.path().join(file)).unwrap();
+        written.set_modified(written.metadata().unwrap().modified().unwrap() - DAY * days).unwrap();
+        let labels = [("job", "host"), ("site", "lab")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        let journal = Config { folders: Some(vec![rig.dir.path().to_owned()]), units: Vec::new(), labels };
         let config =
             super::super::Config { host: Some(rig.dir.path().to_owned()), journal, ..Default::default() };
         let (events, mut inbox) = tokio::sync::mpsc::channel(8);
         let directives = tokio::sync::watch::channel(Arc::default()).1;
         let shutdown = CancellationToken::new();
         let ctx = Context { events, directives, node: Arc::default(), shutdown: shutdown.clone() };
-        let task = tokio::spawn(run(config, ctx, Memory::default(), Arc::clone(&rig.stats)));
+        let task = tokio::spawn(run_journal(config, ctx, Memory::default(), Arc::clone(&rig.stats)));
         if lines > 0 {
             let event = tokio::time::timeout(Duration::from_secs(30), inbox.recv()).await.unwrap();
-            assert!(matches!(event, Some(Event::Logs(chunk)) if chunk.text == "text"));
+            let Some(Event::Logs(chunk)) = event else { panic!("{event:?}") };
+            let expect = r#"{job="host", site="lab", transport="stdout", unit="a.service"}"#;
+            assert_eq!((&*chunk.text, chunk.labels.to_string().as_str()), ("text", expect));
         }
         shutdown.cancel();
         task.await.unwrap().unwrap();

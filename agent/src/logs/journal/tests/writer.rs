@@ -23,6 +23,8 @@ pub(super) enum Pack {
 pub(super) struct Writer {
     pub(super) bytes: Vec<u8>,
     form: Form,
+    /// Which boot of the machine entries are of.
+    pub(super) boot: u8,
     data: HashMap<Vec<u8>, u64>,
     /// The newest array: where, items, of these used.
     array: (u64, u64, u64),
@@ -42,7 +44,7 @@ impl Writer {
         bytes[24..40].copy_from_slice(&[id; 16]);
         bytes[88] = HEADER.to_le_bytes()[0];
         bytes[89] = HEADER.to_le_bytes()[1];
-        Self { bytes, form, data: HashMap::new(), array: (0, 0, 0), entries: 0, at: Vec::new() }
+        Self { bytes, form, boot: 1, data: HashMap::new(), array: (0, 0, 0), entries: 0, at: Vec::new() }
     }
 
     pub(super) fn put(&mut self, at: u64, number: u64) {
@@ -96,6 +98,8 @@ impl Writer {
         let data: Vec<u64> = fields.iter().map(|text| self.field(text, pack(text))).collect();
         let mut body = vec![0; 48];
         body[8..16].copy_from_slice(&at_us.to_le_bytes());
+        body[16..24].copy_from_slice(&(at_us - START_US).to_le_bytes());
+        body[24..40].copy_from_slice(&[self.boot; 16]);
         for at in data {
             match self.form {
                 Form::Compact => body.extend((at as u32).to_le_bytes()),
