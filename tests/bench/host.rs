@@ -115,7 +115,7 @@ fn quiet(folder: &Path, admin: &str, otlp: &str) -> String {
     let pods = folder.join("pods");
     format!(
         "admin: {{listen: \"{admin}\"}}\naggregator: {{addresses: [\"http://127.0.0.1:9\"], retry: 1h}}\n\
-         otlp: {{grpc: \"{otlp}\"}}\nlogs: {{pods: {pods:?}, docker: null, host: null}}\nlatency: {{targets: []}}\npath: {{targets: []}}\n\
+         otlp: {{grpc: \"{otlp}\"}}\nlogs: {{pods: {pods:?}, docker: null, host: null, journal: {{folders: null}}}}\nlatency: {{targets: []}}\npath: {{targets: []}}\n\
          containers: {{enabled: false}}\ncollectors: {{interval: 1s}}\n"
     )
 }

@@ -153,7 +153,7 @@ impl Stack {
         let tls = self.tls.clone().unwrap_or_else(|| format!("{{bootstrap_file: {bootstrap:?}}}"));
         let yaml = format!(
             "cluster: test\nadmin: {{listen: \"{}\"}}\naggregator: {{addresses: [\"{scheme}://{}\"], retry: 500ms, tls: {tls}}}\n\
-             otlp: {{grpc: \"{}\"}}\nlogs: {{{}pods: {:?}, docker: null, host: null, files: [{{path: {:?}}}]}}\n{more}\n",
+             otlp: {{grpc: \"{}\"}}\nlogs: {{{}pods: {:?}, docker: null, host: null, journal: {{folders: null}}, files: [{{path: {:?}}}]}}\n{more}\n",
             self.admin,
             self.uplink.unwrap_or(self.ingest),
             self.otlp,
