@@ -13,6 +13,7 @@
 //! | `packet.rs` | building and parsing the packets (no I/O) |
 //! | `crafted.rs` | UDP and TCP probes, whole with their IP headers (no I/O) |
 //! | `extension.rs` | MPLS labels behind an ICMP error (no I/O) |
+//! | `filter.rs` | what raw sockets are not woken for (no I/O) |
 //! | `control.rs` | control messages and socket addresses as bytes (no I/O) |
 //! | `sys.rs` | the system calls, the one place with `unsafe` |
 //! | `datagram.rs` | UDP datagrams, and how long each lay in the socket |
@@ -32,6 +33,7 @@ mod slots;
 
 mod control;
 mod datagram;
+mod filter;
 mod socket;
 mod sys;
 mod tcp;

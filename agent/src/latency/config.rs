@@ -1,5 +1,6 @@
 //! The section `latency`.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ao_common::units::Span;
@@ -23,6 +24,8 @@ pub struct Config {
     pub size: u16,
     /// Type of service (IPv4) or traffic class (IPv6) of the pings.
     pub tos: u8,
+    /// Address to send from; left out, the system's choice for each target.
+    pub source: Option<IpAddr>,
     /// How often a target's metrics are handed on.
     pub export: Span,
     /// How often names are looked up again.
@@ -38,6 +41,7 @@ impl Default for Config {
             timeout: Span::secs(2),
             size: 56,
             tos: 0,
+            source: None,
             export: Span::secs(15),
             resolve: Span::secs(60),
         }

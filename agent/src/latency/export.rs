@@ -4,6 +4,7 @@ use ao_proto::model::MetricType::{Counter, Gauge, Histogram};
 
 use crate::event::MetricSet;
 
+use super::config::Config;
 use super::target::{BOUNDS, Target};
 
 /// The ledger's source.
@@ -11,13 +12,14 @@ pub(super) const SOURCE: &str = "latency";
 const JOB: &str = "smokeping";
 
 /// All series of a target, zeroes too: a series that appears only with its first event hides that event.
-pub(super) fn metrics(target: &Target, tos: u8, at_ms: i64) -> MetricSet {
+pub(super) fn metrics(target: &Target, config: &Config, at_ms: i64) -> MetricSet {
     let mut set = empty(&target.spec.host, at_ms);
     let ip = target.address.map(|address| address.to_string()).unwrap_or_default();
-    let tos = tos.to_string();
+    let tos = config.tos.to_string();
+    let source = config.source.map(|address| address.to_string()).unwrap_or_default();
     let mut labels: Vec<(&str, &str)> =
         target.spec.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    labels.extend([("host", target.spec.host.as_str()), ("ip", &ip), ("source", ""), ("tos", &tos)]);
+    labels.extend([("host", target.spec.host.as_str()), ("ip", &ip), ("source", &source), ("tos", &tos)]);
     let counts = &target.counts;
 
     let one = |set: &mut MetricSet, name, kind, help, value| {

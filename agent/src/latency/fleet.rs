@@ -11,7 +11,7 @@ use super::config::Config;
 use super::export;
 use super::target::Target;
 use crate::event::MetricSet;
-use crate::net::{Agenda, Probe, Report, ResolveError, TargetSpec, Way};
+use crate::net::{Agenda, Probe, Report, ResolveError, TargetSpec};
 
 /// What a lookup gave.
 type Found = Result<IpAddr, ResolveError>;
@@ -107,7 +107,7 @@ impl Fleet {
             Task::Resolve => Some(Due::Resolve(id, target.spec.host.clone(), target.address)),
             Task::Export => {
                 self.agenda.add(now + self.config.export.0.max(Duration::from_secs(1)), (id, Task::Export));
-                Some(Due::Export(export::metrics(target, self.config.tos, now_ms())))
+                Some(Due::Export(export::metrics(target, &self.config, now_ms())))
             }
             Task::Ping | Task::Again => {
                 if matches!(task, Task::Ping) {
@@ -120,13 +120,12 @@ impl Fleet {
                     return None;
                 };
                 Some(Due::Ping(Probe {
-                    dest,
-                    ttl: None,
+                    source: self.config.source,
                     tos: self.config.tos,
                     size: self.config.size,
                     timeout: self.config.timeout.0,
                     key: id,
-                    way: Way::default(),
+                    ..Probe::to(dest)
                 }))
             }
         }
@@ -175,6 +174,6 @@ impl Fleet {
 
     /// The newest figures of all targets, for the agent's end.
     pub(super) fn last(&self) -> impl Iterator<Item = MetricSet> {
-        self.targets.values().map(|target| export::metrics(target, self.config.tos, now_ms()))
+        self.targets.values().map(|target| export::metrics(target, &self.config, now_ms()))
     }
 }

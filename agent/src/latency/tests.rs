@@ -118,7 +118,7 @@ async fn schedule() {
         match fleet.due(now) {
             Some(Due::Ping(probe)) => {
                 pings += 1;
-                fleet.report(Report { key: probe.key, outcome: Outcome::Timeout });
+                fleet.report(Report { key: probe.key, outcome: Outcome::Timeout, gap: None });
             }
             Some(Due::Resolve(id, host, _)) => {
                 let known = now >= start + Duration::from_secs(1800);

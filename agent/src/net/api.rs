@@ -19,6 +19,8 @@ pub struct Probe {
     pub tos: u8,
     /// Payload bytes behind the ICMP header; fewer than the prober's own mark are rounded up to it.
     pub size: u16,
+    /// Address to send from, one of this machine's; `None` for the system's choice.
+    pub source: Option<IpAddr>,
     /// How long an answer counts.
     pub timeout: Duration,
     /// The client's own number for it, given back in the report.
@@ -103,6 +105,14 @@ impl Labels {
     }
 }
 
+impl Probe {
+    /// One with 56 bytes of payload, as every ping has, and two seconds for its answer; the rest is the system's choice.
+    pub fn to(dest: IpAddr) -> Self {
+        let timeout = Duration::from_secs(2);
+        Self { dest, ttl: None, tos: 0, size: 56, source: None, timeout, key: 0, way: Way::default() }
+    }
+}
+
 /// What became of a probe.
 #[derive(Debug)]
 pub struct Report {
@@ -110,6 +120,9 @@ pub struct Report {
     pub key: u64,
     /// See [`Outcome`].
     pub outcome: Outcome,
+    /// How far this process was behind the kernel: from handing the probe over to its send stamp, or from the answer's
+    /// receive stamp to its being read, the longer one. `None` without stamps.
+    pub gap: Option<Duration>,
 }
 
 /// All but [`Outcome::Duplicate`] are final: each probe gets exactly one of those.
@@ -216,17 +229,20 @@ pub struct Counted {
     pub receive_errors: AtomicU64,
     /// Packets that the kernel dropped because the receive buffer was full.
     pub overflow: AtomicU64,
+    /// Answers during whose way the wall clock was set: timed by the monotonic clock instead of the kernel's stamps.
+    pub clock_steps: AtomicU64,
 }
 
 impl Counted {
     /// (name, value) of each, for metrics.
-    pub fn snapshot(&self) -> [(&'static str, u64); 5] {
+    pub fn snapshot(&self) -> [(&'static str, u64); 6] {
         [
             ("late", &self.late),
             ("duplicate", &self.duplicates),
             ("foreign", &self.foreign),
             ("receive_error", &self.receive_errors),
             ("overflow", &self.overflow),
+            ("clock_step", &self.clock_steps),
         ]
         .map(|(name, counter)| (name, counter.load(Ordering::Relaxed)))
     }

@@ -3,6 +3,7 @@
 //! A control message is `len: usize, level: i32, kind: i32`, then data, each padded to the size of `usize`
 //! (include/linux/socket.h, `struct cmsghdr`). Parsing never fails: what is cut off or unknown is left out.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const WORD: usize = size_of::<usize>();
@@ -92,10 +93,39 @@ fn extended(data: &[u8]) -> Option<Extended> {
 
 /// Appends a control message that holds one C `int`.
 pub(super) fn put_int(buffer: &mut Vec<u8>, level: i32, kind: i32, value: i32) {
-    buffer.extend_from_slice(&(HEAD + 4).to_ne_bytes());
+    put(buffer, level, kind, &value.to_ne_bytes());
+}
+
+/// Appends the address to send from: `struct in_pktinfo` or `struct in6_pktinfo` (ip(7), ipv6(7)).
+///
+/// # Errors
+/// Where the two addresses are of different families.
+pub(super) fn put_source(buffer: &mut Vec<u8>, dest: IpAddr, source: IpAddr) -> io::Result<()> {
+    match (dest, source) {
+        (IpAddr::V4(_), IpAddr::V4(source)) => {
+            let mut data = [0; 12];
+            data[4..8].copy_from_slice(&source.octets());
+            put(buffer, libc::SOL_IP, libc::IP_PKTINFO, &data);
+            Ok(())
+        }
+        (IpAddr::V6(_), IpAddr::V6(source)) => {
+            let mut data = [0; 20];
+            data[..16].copy_from_slice(&source.octets());
+            put(buffer, libc::SOL_IPV6, libc::IPV6_PKTINFO, &data);
+            Ok(())
+        }
+        _ => Err(io::Error::new(
+            io::ErrorKind::AddrNotAvailable,
+            format!("the source address {source} is of the other address family"),
+        )),
+    }
+}
+
+fn put(buffer: &mut Vec<u8>, level: i32, kind: i32, data: &[u8]) {
+    buffer.extend_from_slice(&(HEAD + data.len()).to_ne_bytes());
     buffer.extend_from_slice(&level.to_ne_bytes());
     buffer.extend_from_slice(&kind.to_ne_bytes());
-    buffer.extend_from_slice(&value.to_ne_bytes());
+    buffer.extend_from_slice(data);
     buffer.resize(buffer.len().next_multiple_of(WORD), 0);
 }
 

@@ -8,6 +8,7 @@
 use std::net::IpAddr;
 
 use super::api::Way;
+use super::filter::step;
 use super::packet::{self, Echo, Fault, HEADER, Heard, sum};
 
 /// The source port of flow 0; the others follow. Above the ports that Linux gives away by itself, and the same after a
@@ -172,13 +173,9 @@ fn number(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().map(|pair| u16::from_be_bytes(*pair))
 }
 
-/// A classic BPF program as the kernel takes it (linux/filter.h, `struct sock_filter`): it keeps a raw TCP socket from
+/// A program that keeps a raw TCP socket from
 /// waking for any segment that is not to one of our ports.
 pub(super) fn filter(v6: bool) -> Vec<[u8; 8]> {
-    let step = |code: u16, yes: u8, no: u8, k: u32| {
-        let ([c0, c1], [k0, k1, k2, k3]) = (code.to_ne_bytes(), k.to_ne_bytes());
-        [c0, c1, yes, no, k0, k1, k2, k3]
-    };
     let mut program = Vec::new();
     if v6 {
         // The destination port; IPv6 packets come without their header.

@@ -1,11 +1,10 @@
 //! The one task behind a [`Prober`](super::Prober): sends what clients ask for, reads what comes, times out the rest.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ao_common::clock::kernel_ns;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -13,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::{Counted, Mode, Outcome, Probe, Report, SendError, Way};
 use super::crafted;
-use super::slots::{Incoming, Sent, Slots, Verdict};
+use super::slots::{Incoming, Moment, Sent, Slots, Verdict};
 use super::socket::{Kind, Look, Queue, Received, Socket};
 use super::tcp;
 
@@ -171,13 +170,13 @@ struct Table {
 
 impl Table {
     fn refuse(&self, Request { probe, permit }: Request, error: SendError) {
-        permit.send(Report { key: probe.key, outcome: Outcome::NotSent(error) });
+        permit.send(Report { key: probe.key, outcome: Outcome::NotSent(error), gap: None });
     }
 
     fn send(&mut self, request: Request, socket: Option<&mut Socket>) {
         let Request { probe, permit } = request;
         let end = |permit: mpsc::OwnedPermit<Report>, error| {
-            permit.send(Report { key: probe.key, outcome: Outcome::NotSent(error) });
+            permit.send(Report { key: probe.key, outcome: Outcome::NotSent(error), gap: None });
         };
         let Some(socket) = socket else { return end(permit, SendError::NoSocket(probe.dest)) };
         // 0 is no number for a crafted packet.
@@ -185,7 +184,7 @@ impl Table {
         let Some(sequence) = taken else { return end(permit, SendError::Full(probe.dest)) };
         let token = crafted::token(probe.way, rand::random());
         let attempt = |socket: &mut Socket| {
-            let sent = Sent { at: Instant::now(), wall_ns: kernel_ns(), stamp_ns: None };
+            let sent = Sent { by: Moment::now(), stamp_ns: None };
             socket.send(&probe, sequence, token).map(|()| sent)
         };
         let sent = attempt(socket).or_else(|_| {
@@ -220,9 +219,7 @@ impl Table {
         while failures < FAILURES {
             match socket.receive(queue, look) {
                 Ok(Some((received, overflow))) => {
-                    if let Some(dropped) = overflow {
-                        self.counted.overflow.fetch_max(dropped.into(), Ordering::Relaxed);
-                    }
+                    self.counted.overflow.fetch_add(overflow, Ordering::Relaxed);
                     match received {
                         Received::Stamp { sequence, stamp_ns } => self.slots.stamp(sequence, stamp_ns),
                         Received::Foreign => Counted::add(&self.counted.foreign),
@@ -246,13 +243,16 @@ impl Table {
     }
 
     fn hear(&mut self, incoming: &Incoming) {
-        match self.slots.hear(incoming, Instant::now()) {
+        let verdict = self.slots.hear(incoming, Moment::now());
+        self.counted.clock_steps.fetch_add(self.slots.take_steps(), Ordering::Relaxed);
+        match verdict {
             Verdict::Final(sequence, outcome) => self.finish(sequence, outcome),
             Verdict::Duplicate(sequence) => {
                 Counted::add(&self.counted.duplicates);
                 if let Some(Owner::Done(client, key)) = self.slots.owner(sequence) {
                     // A client that is behind misses the note, not the count above.
-                    let _behind = client.try_send(Report { key: *key, outcome: Outcome::Duplicate });
+                    let _behind =
+                        client.try_send(Report { key: *key, outcome: Outcome::Duplicate, gap: None });
                 }
             }
             Verdict::Late => Counted::add(&self.counted.late),
@@ -261,9 +261,10 @@ impl Table {
     }
 
     fn finish(&mut self, sequence: u16, outcome: Outcome) {
+        let gap = self.slots.gap(sequence);
         let Some(owner) = self.slots.owner(sequence) else { return };
         if let Owner::Waiting(permit, key) = std::mem::replace(owner, Owner::Gone) {
-            *owner = Owner::Done(permit.send(Report { key, outcome }), key);
+            *owner = Owner::Done(permit.send(Report { key, outcome, gap }), key);
         }
     }
 }
@@ -282,13 +283,15 @@ impl Connects {
         let index = self.port.get(&probe.dest).copied().unwrap_or(0);
         let port = (!ports.is_empty()).then(|| ports[index % ports.len()]);
         let (Some(port), true) = (port, self.running.len() < CONNECTS) else {
-            permit.send(Report { key: probe.key, outcome: Outcome::NotSent(SendError::Full(probe.dest)) });
+            let outcome = Outcome::NotSent(SendError::Full(probe.dest));
+            permit.send(Report { key: probe.key, outcome, gap: None });
             return;
         };
         self.running.spawn(async move {
-            let outcome = tcp::round_trip(probe.dest, port, probe.timeout).await;
+            let outcome =
+                tcp::round_trip(SocketAddr::new(probe.dest, port), probe.source, probe.timeout).await;
             let silent = matches!(outcome, Outcome::Timeout | Outcome::Unreachable { .. });
-            permit.send(Report { key: probe.key, outcome });
+            permit.send(Report { key: probe.key, outcome, gap: None });
             (probe.dest, index, silent)
         });
     }

@@ -136,6 +136,11 @@ impl Client {
         self.requests.send(Request { probe, permit }).await.map_err(|_| Stopped)
     }
 
+    /// A report that is there.
+    pub fn try_recv(&mut self) -> Option<Report> {
+        self.reports.try_recv().ok()
+    }
+
     /// The next report. `None` is never given while the client lives; after [`Stopped`] it waits for ever.
     pub async fn recv(&mut self) -> Option<Report> {
         self.reports.recv().await

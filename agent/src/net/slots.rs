@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ao_common::clock::kernel_ns;
 use tokio::time::Instant;
 
 use super::agenda::Agenda;
@@ -19,12 +20,22 @@ const LINGER: Duration = Duration::from_secs(5);
 /// Sequence numbers tried before all are held to be under way.
 const TRIES: usize = 256;
 
+/// The two clocks are read one after the other; a longer way between them (the process was not running) is tried again.
+const APART: Duration = Duration::from_micros(20);
+const ATTEMPTS: usize = 4;
+
+/// Wall and monotonic clock may differ by so much over a round trip without a step, and by this share of it: the wall
+/// clock is slewed, at most by 500 in a million as NTP does it.
+const STEP: Duration = Duration::from_micros(100);
+const SLEW: u32 = 1000;
+
 /// Probes by sequence number; `T` is whoever waits for the outcome.
 pub(super) struct Slots<T> {
     slots: HashMap<u16, Slot<T>>,
     agenda: Agenda<(u16, u64)>,
     next: u16,
     born: u64,
+    steps: u64,
 }
 
 struct Slot<T> {
@@ -35,6 +46,7 @@ struct Slot<T> {
     sent: Sent,
     state: State,
     born: u64,
+    gap: Option<Duration>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,15 +56,46 @@ enum State {
     TimedOut,
 }
 
-/// When a probe left, by three clocks.
+/// A moment by two clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// Monotonic.
+    pub(super) at: Instant,
+    /// Nanoseconds since 1970: the clock of the kernel's stamps.
+    pub(super) wall_ns: i64,
+}
+
+impl Moment {
+    pub(super) fn now() -> Self {
+        let mut now = Self { at: Instant::now(), wall_ns: kernel_ns() };
+        for _ in 1..ATTEMPTS {
+            let after = Instant::now();
+            if after.duration_since(now.at) <= APART {
+                break;
+            }
+            now = Self { at: after, wall_ns: kernel_ns() };
+        }
+        now
+    }
+}
+
+/// When a probe left.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
-    /// Just before the send call, monotonic.
-    pub(super) at: Instant,
-    /// The same moment, nanoseconds since 1970: the clock of the kernel's stamps.
-    pub(super) wall_ns: i64,
+    /// Just before the send call.
+    pub(super) by: Moment,
     /// The kernel's stamp, once it is read.
     pub(super) stamp_ns: Option<i64>,
+}
+
+/// A round trip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Measured {
+    rtt: Duration,
+    /// See [`Report::gap`](super::api::Report::gap).
+    gap: Option<Duration>,
+    /// The wall clock was set meanwhile.
+    stepped: bool,
 }
 
 /// An answer as it came from a socket.
@@ -88,7 +131,7 @@ pub(super) enum Verdict {
 impl<T> Default for Slots<T> {
     fn default() -> Self {
         // A random start: answers to an earlier run of the agent meet other numbers.
-        Self { slots: HashMap::new(), agenda: Agenda::default(), next: rand::random(), born: 0 }
+        Self { slots: HashMap::new(), agenda: Agenda::default(), next: rand::random(), born: 0, steps: 0 }
     }
 }
 
@@ -117,16 +160,16 @@ impl<T> Slots<T> {
     ) {
         self.born += 1;
         let born = self.born;
-        let slot = Slot { owner, dest, token, timeout, sent, state: State::Waiting, born };
+        let slot = Slot { owner, dest, token, timeout, sent, state: State::Waiting, born, gap: None };
         self.slots.insert(sequence, slot);
-        self.agenda.add(sent.at + timeout, (sequence, born));
+        self.agenda.add(sent.by.at + timeout, (sequence, born));
     }
 
     /// The kernel has told when a probe left. A stamp from before the send call belongs to another packet, or the clock
     /// was set meanwhile: it is not used.
     pub(super) fn stamp(&mut self, sequence: u16, stamp_ns: i64) {
         if let Some(slot) = self.slots.get_mut(&sequence)
-            && stamp_ns >= slot.sent.wall_ns
+            && stamp_ns >= slot.sent.by.wall_ns
             && slot.sent.stamp_ns.is_none()
         {
             slot.sent.stamp_ns = Some(stamp_ns);
@@ -136,6 +179,16 @@ impl<T> Slots<T> {
     /// Who waits, or waited, for this probe.
     pub(super) fn owner(&mut self, sequence: u16) -> Option<&mut T> {
         self.slots.get_mut(&sequence).map(|slot| &mut slot.owner)
+    }
+
+    /// See [`Report::gap`](super::api::Report::gap), of a probe that was answered.
+    pub(super) fn gap(&self, sequence: u16) -> Option<Duration> {
+        self.slots.get(&sequence).and_then(|slot| slot.gap)
+    }
+
+    /// How often the wall clock was found set since the last call.
+    pub(super) fn take_steps(&mut self) -> u64 {
+        std::mem::take(&mut self.steps)
     }
 
     /// Whether the kernel's send stamp is still missing.
@@ -149,7 +202,7 @@ impl<T> Slots<T> {
     }
 
     /// Judges an answer.
-    pub(super) fn hear(&mut self, incoming: &Incoming, now: Instant) -> Verdict {
+    pub(super) fn hear(&mut self, incoming: &Incoming, now: Moment) -> Verdict {
         let Some(sequence) = self.find(incoming) else { return Verdict::Foreign };
         let Some(slot) = self.slots.get_mut(&sequence) else { return Verdict::Foreign };
         match slot.state {
@@ -157,7 +210,9 @@ impl<T> Slots<T> {
             State::Answered => return Verdict::Duplicate(sequence),
             State::Waiting => {}
         }
-        let rtt = round_trip(&slot.sent, incoming.stamp_ns, now);
+        let Measured { rtt, gap, stepped } = measure(&slot.sent, incoming.stamp_ns, now);
+        slot.gap = gap;
+        self.steps += u64::from(stepped);
         if rtt > slot.timeout {
             // The timer has not been served yet; the packet's own times decide.
             slot.state = State::TimedOut;
@@ -208,7 +263,7 @@ impl<T> Slots<T> {
         while let Some((sequence, born)) = self.agenda.due(now) {
             // A number may have been given again meanwhile.
             let Some(slot) = self.slots.get_mut(&sequence).filter(|slot| slot.born == born) else { continue };
-            let forget = slot.sent.at + slot.timeout + LINGER;
+            let forget = slot.sent.by.at + slot.timeout + LINGER;
             if slot.state == State::Waiting {
                 due.push(sequence);
             } else if now >= forget {
@@ -239,14 +294,23 @@ impl<T> Slots<T> {
 }
 
 /// From send to receive. The kernel's stamps do not know of our own scheduling, so they go first; but they are of the
-/// wall clock, which may be set: a difference below zero or above what the monotonic clock allows is not used.
-fn round_trip(sent: &Sent, received_ns: Option<i64>, now: Instant) -> Duration {
-    let elapsed = now.saturating_duration_since(sent.at);
-    let stamps = received_ns
-        .and_then(|received| u64::try_from(received - sent.stamp_ns.unwrap_or(sent.wall_ns)).ok())
-        .map(Duration::from_nanos)
+/// wall clock, which may be set. Where it has moved by another time than the monotonic one, or a difference is below
+/// zero or above what the monotonic clock allows, they are not used.
+fn measure(sent: &Sent, received_ns: Option<i64>, now: Moment) -> Measured {
+    let elapsed = now.at.saturating_duration_since(sent.by.at);
+    let since = |from: i64, to: i64| u64::try_from(to.saturating_sub(from)).ok().map(Duration::from_nanos);
+    let stepped =
+        since(sent.by.wall_ns, now.wall_ns).is_none_or(|wall| wall.abs_diff(elapsed) > STEP + elapsed / SLEW);
+    let stamped = received_ns
+        .filter(|_| !stepped)
+        .and_then(|received| since(sent.stamp_ns.unwrap_or(sent.by.wall_ns), received))
         .filter(|stamped| *stamped <= elapsed);
-    stamps.unwrap_or(elapsed)
+    let behind = |received| {
+        let to_send = sent.stamp_ns.and_then(|stamp| since(sent.by.wall_ns, stamp)).unwrap_or_default();
+        since(received, now.wall_ns).unwrap_or_default().max(to_send)
+    };
+    let gap = stamped.and(received_ns).map(behind);
+    Measured { rtt: stamped.unwrap_or(elapsed), gap, stepped }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, socket_with};
 use tokio::io::Interest;
@@ -12,6 +13,7 @@ use super::api::{Labels, Probe, Way};
 use super::control::{self, ADDRESS, Control};
 use super::crafted::{self, Craft};
 use super::extension;
+use super::filter;
 use super::packet::{self, Fault, Heard};
 use super::slots::Incoming;
 use super::sys;
@@ -60,6 +62,8 @@ pub(super) struct Socket {
     sequences: Box<[(u32, u16)]>,
     packet: Vec<u8>,
     control: Vec<u8>,
+    /// Datagrams dropped for want of room, as the kernel last told.
+    dropped: AtomicU32,
 }
 
 /// The two queues of a socket.
@@ -119,6 +123,12 @@ impl Socket {
             }
         }
         configure(&fd, kind, v6, buffer)?;
+        if kind == Kind::Raw
+            && let Err(error) = attach(&fd, &filter::echoes(v6, id))
+        {
+            // What it would have kept away is read, and found to be foreign.
+            tracing::debug!(%error, "no packet filter on a probe socket");
+        }
         Ok(Self {
             fd: sys::watch(fd, interest(kind))?,
             kind,
@@ -129,12 +139,13 @@ impl Socket {
             sequences: vec![(0, 0); STAMPS].into(),
             packet: Vec::new(),
             control: Vec::new(),
+            dropped: AtomicU32::new(0),
         })
     }
 
     /// Sends a probe.
     pub(super) fn send(&mut self, probe: &Probe, sequence: u16, token: u64) -> io::Result<()> {
-        let Probe { dest, ttl, tos, size, way, .. } = *probe;
+        let Probe { dest, ttl, tos, size, source, way, .. } = *probe;
         let Way::Echo { flow } = way else { return self.send_crafted(probe, sequence, token) };
         let checksum = packet::flow_of(dest).wrapping_add(u16::from(flow).wrapping_mul(0x1f31));
         packet::build(self.v6, self.id, sequence, token, checksum, size, &mut self.packet);
@@ -150,14 +161,18 @@ impl Socket {
         if tos != 0 {
             control::put_int(&mut self.control, level, class, tos.into());
         }
+        if let Some(source) = source {
+            control::put_source(&mut self.control, dest, source)?;
+        }
         let port = if self.kind == Kind::Udp { UDP_PORT } else { 0 };
         self.transmit(SocketAddr::new(dest, port), sequence)
     }
 
     fn send_crafted(&mut self, probe: &Probe, sequence: u16, token: u64) -> io::Result<()> {
-        let Probe { dest, way, size, ttl, tos, .. } = *probe;
+        let Probe { dest, way, size, ttl, tos, source, .. } = *probe;
         let ttl = ttl.unwrap_or(64);
-        let craft = Craft { source: source_of(dest)?, dest, way, sequence, token, size, ttl, tos };
+        let source = source.map_or_else(|| source_of(dest), Ok)?;
+        let craft = Craft { source, dest, way, sequence, token, size, ttl, tos };
         crafted::build(&craft, &mut self.packet);
         self.control.clear();
         // The port of a raw socket's address is a protocol, or 0 (net/ipv6/raw.c).
@@ -199,8 +214,9 @@ impl Socket {
         matches!(self.kind, Kind::Ping | Kind::Udp)
     }
 
-    /// Receives from a queue; `None` when it is empty.
-    pub(super) fn receive(&self, queue: Queue, look: Look) -> io::Result<Option<(Received, Option<u32>)>> {
+    /// Receives from a queue, and tells how many packets were dropped for want of room since the last time; `None` when
+    /// it is empty.
+    pub(super) fn receive(&self, queue: Queue, look: Look) -> io::Result<Option<(Received, u64)>> {
         let (mut data, mut name, mut control) = ([0; PACKET], [0; ADDRESS], [0; 512]);
         let errors = queue == Queue::Errors;
         let mut call = |fd: &OwnedFd| sys::receive(fd.as_fd(), errors, &mut data, &mut name, &mut control);
@@ -218,7 +234,10 @@ impl Socket {
         let from = control::address(&name[..filled.name]).map(|address| address.ip());
         let data = &data[..filled.data];
         let received = if errors { self.read_error(data, from, &told) } else { self.read(data, from, &told) };
-        Ok(Some((received.unwrap_or(Received::Foreign), told.overflow)))
+        // The kernel's count begins at 0 with the socket and wraps.
+        let overflow =
+            told.overflow.map_or(0, |now| now.wrapping_sub(self.dropped.swap(now, Ordering::Relaxed)));
+        Ok(Some((received.unwrap_or(Received::Foreign), overflow.into())))
     }
 
     fn read(&self, data: &[u8], from: Option<IpAddr>, told: &Control) -> Option<Received> {

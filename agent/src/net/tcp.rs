@@ -1,20 +1,20 @@
-//! A round trip by TCP connect, for machines on which ICMP is denied. A refusal (RST) is an answer as good as an
+//! A round trip by TCP connect, for targets that are to be probed so and for machines on which ICMP is denied. A refusal (RST) is an answer as good as an
 //! accepted connection: both are made by the destination's kernel.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
 use super::api::{Outcome, SendError};
 
-/// Connects, and closes at once.
-pub(super) async fn round_trip(dest: IpAddr, port: u16, timeout: Duration) -> Outcome {
-    let start = Instant::now();
+/// Connects from `source`, where one is given, and closes at once.
+pub(super) async fn round_trip(to: SocketAddr, source: Option<IpAddr>, timeout: Duration) -> Outcome {
+    let (start, dest) = (Instant::now(), to.ip());
     // Times are those of this process: up to its scheduling too long.
-    match timeout_at(start + timeout, TcpStream::connect(SocketAddr::new(dest, port))).await {
+    match timeout_at(start + timeout, connect(to, source)).await {
         Err(_) => Outcome::Timeout,
         Ok(Ok(_)) => Outcome::Reply { rtt: start.elapsed(), ttl: None },
         Ok(Err(error)) => match error.kind() {
@@ -29,6 +29,14 @@ pub(super) async fn round_trip(dest: IpAddr, port: u16, timeout: Duration) -> Ou
     }
 }
 
+async fn connect(to: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+    let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    if let Some(source) = source {
+        socket.bind(SocketAddr::new(source, 0))?;
+    }
+    socket.connect(to).await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,7 +48,7 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         for listener in [Some(listener), None] {
-            let outcome = round_trip(address.ip(), address.port(), Duration::from_secs(5)).await;
+            let outcome = round_trip(address, None, Duration::from_secs(5)).await;
             assert!(
                 matches!(outcome, Outcome::Reply { rtt, .. } if rtt < Duration::from_secs(5)),
                 "{outcome:?}"

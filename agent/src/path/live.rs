@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until};
 use super::budget::Budget;
 use super::config::Config;
 use super::strategy::{Network, Seen};
-use crate::net::{Client, Outcome, Probe, Stopped, Way};
+use crate::net::{Client, Outcome, Probe, Stopped};
 
 /// How long a probe waits for its router's budget before it is left out of the pass.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -44,13 +44,12 @@ impl Network for Live<'_> {
         };
         sleep_until(at).await;
         let probe = Probe {
-            dest: self.dest,
             ttl: Some(ttl),
             tos: self.config.tos,
             size: self.config.size,
             timeout: self.config.timeout.0,
             key: self.pass << 8 | u64::from(ttl),
-            way: Way::default(),
+            ..Probe::to(self.dest)
         };
         if let Err(Stopped) = self.client.send(probe).await {
             self.ready.push_back((ttl, Seen::Silent));

@@ -96,8 +96,7 @@ async fn awake() {
         let dest = target.parse().unwrap();
         let timeout = Duration::from_millis(300);
         loop {
-            let probe =
-                net::Probe { dest, ttl: None, tos: 0, size: 56, timeout, key: 0, way: net::Way::default() };
+            let probe = net::Probe { timeout, ..net::Probe::to(dest) };
             client.send(probe).await.unwrap();
             match client.recv().await.unwrap().outcome {
                 net::Outcome::Reply { .. } => break,
@@ -184,15 +183,8 @@ async fn inside_flows() {
         for n in [1, 1, 1, 1].into_iter().chain(2..24) {
             let dest = IpAddr::from([10, 78, 0, n]);
             let timeout = Duration::from_millis(100);
-            let probe = net::Probe {
-                dest,
-                ttl: Some(2),
-                tos: 0,
-                size: 36,
-                timeout,
-                key: u64::from(n),
-                way: net::Way::default(),
-            };
+            let probe =
+                net::Probe { ttl: Some(2), size: 36, timeout, key: u64::from(n), ..net::Probe::to(dest) };
             client.send(probe).await.unwrap();
             if let net::Outcome::Expired { from, .. } = client.recv().await.unwrap().outcome {
                 ways.entry(dest).or_default().insert(from);
