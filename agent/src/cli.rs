@@ -32,6 +32,8 @@ pub enum Command {
     Collect(crate::collect::Args),
     /// Prints what the pipeline makes of log lines, for those who write its stages.
     Tail(crate::tail::Args),
+    /// Pings hosts like fping.
+    Ping(crate::ping::Args),
     /// Turns another tool's configuration into ours.
     #[command(subcommand)]
     Convert(crate::convert::Args),

@@ -6,6 +6,7 @@
 //! | `wire` | bytes and time per sample and per log line |
 //! | `logs` | log lines: CPU, memory, bytes on the wire |
 //! | `pipeline` | what the real processes cost |
+//! | `icmp` | how right, dear and lossy the pinger is, beside fping and smokeping_prober |
 //! | `host` | what reading the host costs, beside node_exporter |
 //! | `container` | what reading 2,000 cgroups costs |
 //! | `lanes` | how a backlog drains beside new data |
@@ -18,6 +19,7 @@ mod api;
 mod container;
 mod drain;
 mod host;
+mod icmp;
 mod lanes;
 mod logs;
 mod pipeline;
@@ -36,6 +38,7 @@ const FAMILIES: &[Family] = &[
     Family { name: "logs", run: logs::run },
     Family { name: "pipeline", run: pipeline::run },
     Family { name: "host", run: host::run },
+    Family { name: "icmp", run: icmp::run },
     Family { name: "lanes", run: lanes::run },
     Family { name: "container", run: container::run },
     Family { name: "drain", run: drain::run },
@@ -47,10 +50,19 @@ struct Cli {
     /// Run this family alone.
     #[arg(long, value_name = "FAMILY")]
     only: Option<String>,
+    /// What this process does for a measurement of another one.
+    #[arg(long, hide = true)]
+    role: Option<String>,
+    /// For that.
+    #[arg(long, hide = true, default_value = "")]
+    argument: String,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
     let cli = Cli::parse();
+    if let Some(role) = &cli.role {
+        return icmp::role(role, &cli.argument);
+    }
     let chosen = |family: &&Family| cli.only.as_deref().is_none_or(|only| only == family.name);
     let families: Vec<&Family> = FAMILIES.iter().filter(chosen).collect();
     if families.is_empty() {
