@@ -48,3 +48,7 @@ pub use datagram::{Datagram, source_towards};
 pub use prober::{Client, Config, OpenError, Prober, Stopped};
 pub use resolve::{GATEWAY, ResolveError, default_gateway, resolve};
 pub use target::TargetSpec;
+pub use tcp::{connect, round_trip as connect_round_trip};
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ao_common::clock::kernel_ns;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::agenda::Agenda;
 use super::api::{Labels, Outcome};
@@ -16,6 +16,9 @@ use super::packet::{Echo, Fault, Heard};
 
 /// How long after a probe's deadline its answers are still recognised.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// Ends that are due within this time are served together: being woken for each would cost more than the ping.
+const TICK: Duration = Duration::from_millis(5);
 
 /// Sequence numbers tried before all are held to be under way.
 const TRIES: usize = 256;
@@ -36,6 +39,8 @@ pub(super) struct Slots<T> {
     next: u16,
     born: u64,
     steps: u64,
+    /// When [`Slots::due`] was last asked.
+    served: Instant,
 }
 
 struct Slot<T> {
@@ -131,7 +136,14 @@ pub(super) enum Verdict {
 impl<T> Default for Slots<T> {
     fn default() -> Self {
         // A random start: answers to an earlier run of the agent meet other numbers.
-        Self { slots: HashMap::new(), agenda: Agenda::default(), next: rand::random(), born: 0, steps: 0 }
+        Self {
+            slots: HashMap::new(),
+            agenda: Agenda::default(),
+            next: rand::random(),
+            born: 0,
+            steps: 0,
+            served: Instant::now(),
+        }
     }
 }
 
@@ -259,6 +271,7 @@ impl<T> Slots<T> {
     /// The probes whose time is up and that have no answer yet; what lies in the sockets may still hold one. Forgets
     /// those that ended long ago.
     pub(super) fn due(&mut self, now: Instant) -> Vec<u16> {
+        self.served = now;
         let mut due = Vec::new();
         while let Some((sequence, born)) = self.agenda.due(now) {
             // A number may have been given again meanwhile.
@@ -289,7 +302,10 @@ impl<T> Slots<T> {
 
     /// When [`Slots::due`] has something to do.
     pub(super) async fn wait(&self) {
-        self.agenda.wait().await;
+        match self.agenda.next() {
+            Some(at) => sleep_until(at.max(self.served + TICK)).await,
+            None => std::future::pending().await,
+        }
     }
 }
 

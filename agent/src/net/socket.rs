@@ -358,13 +358,13 @@ fn configure(fd: &OwnedFd, kind: Kind, v6: bool, buffer: usize) -> io::Result<()
 }
 
 /// Send stamps come by the error queue with the number of the send call; receive stamps with the packet
-/// (Documentation/networking/timestamping.rst). Switching on sets that number to 0.
-fn timestamps(fd: &impl AsFd, on: bool) -> io::Result<()> {
-    let flags = libc::SOF_TIMESTAMPING_TX_SOFTWARE
-        | libc::SOF_TIMESTAMPING_RX_SOFTWARE
-        | libc::SOF_TIMESTAMPING_SOFTWARE
+/// (Documentation/networking/timestamping.rst). Switching the numbers on sets them to 0; receive stamps stay on, since the
+/// kernel takes a moment to begin with them again.
+fn timestamps(fd: &impl AsFd, numbered: bool) -> io::Result<()> {
+    let received = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
+    let sent = libc::SOF_TIMESTAMPING_TX_SOFTWARE
         | libc::SOF_TIMESTAMPING_OPT_ID
         | libc::SOF_TIMESTAMPING_OPT_TSONLY;
-    let value = if on { flags } else { 0 };
+    let value = if numbered { received | sent } else { received };
     sys::set_option(fd.as_fd(), libc::SOL_SOCKET, libc::SO_TIMESTAMPING, &value.to_ne_bytes())
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::api::{Outcome, SendError};
 
 /// Connects from `source`, where one is given, and closes at once.
-pub(super) async fn round_trip(to: SocketAddr, source: Option<IpAddr>, timeout: Duration) -> Outcome {
+pub async fn round_trip(to: SocketAddr, source: Option<IpAddr>, timeout: Duration) -> Outcome {
     let (start, dest) = (Instant::now(), to.ip());
     // Times are those of this process: up to its scheduling too long.
     match timeout_at(start + timeout, connect(to, source)).await {
@@ -29,7 +29,11 @@ pub(super) async fn round_trip(to: SocketAddr, source: Option<IpAddr>, timeout: 
     }
 }
 
-async fn connect(to: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
+/// Connects, from `source` where one is given.
+///
+/// # Errors
+/// The system's reason.
+pub async fn connect(to: SocketAddr, source: Option<IpAddr>) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     if let Some(source) = source {
         socket.bind(SocketAddr::new(source, 0))?;
