@@ -37,6 +37,8 @@ pub enum Command {
     /// Turns another tool's configuration into ours.
     #[command(subcommand)]
     Convert(crate::convert::Args),
+    /// Prints the alerts of the section latency as rules for Prometheus, whose alerts Alertmanager takes.
+    Alerts,
     /// Records the host's metrics at an interval, for benchmarks.
     Record(crate::record::Args),
     /// Shows what lies in the spool, or makes a damaged one clean.

@@ -103,6 +103,7 @@ impl Config {
             );
         }
         self.collectors.collectors(None).map_err(|error| error.to_string())?;
+        self.latency.check()?;
         self.logs.check().map_err(|error| error.to_string())?;
         self.otlp.check()?;
         self.containers.check()?;

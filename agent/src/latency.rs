@@ -1,36 +1,47 @@
-//! Round trips to targets, as smokeping_prober gives them.
+//! Round trips to targets: Smokeping's rounds and alerts, under smokeping_prober's names.
 //!
 //! | file | room |
 //! |---|---|
-//! | `config.rs` | the section `latency` |
+//! | `config.rs` | the section `latency`, and the tree of its groups |
 //! | `fleet.rs` | all targets: which is due for what (no I/O) |
-//! | `target.rs` | one target: its counts and its round |
+//! | `target.rs` | one target: its counts, its round, its alerts |
+//! | `probe.rs` | what is asked of a target: ICMP, TCP, UDP, DNS, HTTP |
 //! | `round.rs` | the raw round trips of a round, median and loss |
-//! | `export.rs` | the metrics of one target |
+//! | `doubt.rs` | what the prober thinks of its own figures |
+//! | `alert.rs` | alerts in Smokeping's language |
+//! | `export.rs` | the metrics of one target, and the log event of an alert |
 //!
 //! Pings are spread evenly over the round, each target with its own random phase: bursts would find cold caches and
 //! meet each other (what they then measure is the prober).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::event::Event;
-use crate::net::{self, Prober, TargetSpec};
+use crate::net::{self, Prober};
+
+pub mod alert;
 
 mod config;
 mod fleet;
 
+mod probe;
 mod target;
 
+mod doubt;
 mod export;
 mod round;
 
-pub use config::Config;
+pub use config::{Config, Group};
+pub use doubt::Doubt;
+pub use probe::{Dns, Http, Kind};
 pub use round::Round;
 
+use doubt::Witness;
 use fleet::{Due, Fleet};
 
 /// Pings under way and reports unread at most; beyond it pings are put off.
@@ -39,45 +50,70 @@ const WINDOW: usize = 8192;
 /// Lookups at once: the resolver is asked in turn, not by a thousand tasks.
 const LOOKUPS: usize = 16;
 
+/// Questions to services at once; each holds a file descriptor.
+const ASKS: usize = 256;
+
+/// Steps before reports are looked at again.
+const BATCH: usize = 256;
+
 /// Pings until shutdown.
 pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
     let mut client = prober.client(WINDOW);
     let mut directives = ctx.directives.clone();
     let mut lookups = JoinSet::new();
-    let wanted = TargetSpec::merge(&config.targets, &directives.borrow_and_update().latency);
+    let mut asks = JoinSet::new();
+    let mut witness = Witness::new(&ctx.node.roots.proc);
+    let dropped = || prober.counted().overflow.load(Ordering::Relaxed);
     let mut fleet = Fleet::new(config);
+    let wanted = fleet.plans(&directives.borrow_and_update().latency);
     fleet.apply(wanted, Instant::now());
-    loop {
-        for removed in fleet.removed() {
-            if ctx.events.send(Event::Metrics(removed)).await.is_err() {
+    'run: loop {
+        for event in fleet.events() {
+            if ctx.events.send(event).await.is_err() {
                 return;
             }
         }
         tokio::select! {
             biased;
             () = ctx.shutdown.cancelled() => break,
-            Some(report) = client.recv() => fleet.report(report),
+            Some(report) = client.recv() => {
+                let now = witness.look(dropped());
+                fleet.report(&report, now);
+                for _ in 1..BATCH {
+                    let Some(report) = client.try_recv() else { break };
+                    fleet.report(&report, now);
+                }
+            }
+            Some(Ok(report)) = asks.join_next() => fleet.report(&report, witness.look(dropped())),
             Some(Ok((id, found))) = lookups.join_next() => fleet.resolved(id, found, Instant::now()),
             Ok(()) = directives.changed() => {
-                let wanted = TargetSpec::merge(fleet.configured(), &directives.borrow_and_update().latency);
+                let wanted = fleet.plans(&directives.borrow_and_update().latency);
                 fleet.apply(wanted, Instant::now());
             }
-            () = fleet.wait() => match fleet.due(Instant::now()) {
-                Some(Due::Ping(probe)) => match client.try_send(probe) {
-                    Ok(true) => {}
-                    Ok(false) => fleet.put_off(probe.key, Instant::now()),
-                    Err(net::Stopped) => break,
-                },
-                Some(Due::Resolve(id, ..)) if lookups.len() >= LOOKUPS => fleet.resolve_later(id, Instant::now()),
-                Some(Due::Resolve(id, host, current)) => {
-                    let proc = ctx.node.roots.proc.clone();
-                    lookups.spawn(async move { (id, net::resolve(&host, &proc, current).await) });
+            () = fleet.wait() => for _ in 0..BATCH {
+                match fleet.due(Instant::now()) {
+                    Some(Due::Ping(probe)) => match client.try_send(probe) {
+                        Ok(true) => {}
+                        Ok(false) => fleet.put_off(probe.key, Instant::now()),
+                        Err(net::Stopped) => break 'run,
+                    },
+                    Some(Due::Ask(ask)) if asks.len() >= ASKS => fleet.put_off(ask.key, Instant::now()),
+                    Some(Due::Ask(ask)) => {
+                        asks.spawn(probe::ask(ask));
+                    }
+                    Some(Due::Resolve(id, ..)) if lookups.len() >= LOOKUPS => {
+                        fleet.resolve_later(id, Instant::now());
+                    }
+                    Some(Due::Resolve(id, host, current)) => {
+                        let proc = ctx.node.roots.proc.clone();
+                        lookups.spawn(async move { (id, net::resolve(&host, &proc, current).await) });
+                    }
+                    Some(Due::Export(set)) => match ctx.events.send(Event::Metrics(set)).await {
+                        Ok(()) => {}
+                        Err(_) => return,
+                    },
+                    None => break,
                 }
-                Some(Due::Export(set)) => match ctx.events.send(Event::Metrics(set)).await {
-                    Ok(()) => {}
-                    Err(_) => return,
-                },
-                None => {}
             },
         }
     }

@@ -1,9 +1,10 @@
 //! The agent's process: arguments, configuration, runtime, exit code (2 for a bad configuration).
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use ao_agent::cli::{Cli, Command};
-use ao_agent::{app, collect, config::Config, convert, ping, record, spool, tail};
+use ao_agent::{app, collect, config::Config, convert, latency, ping, record, spool, tail};
 use ao_common::{shutdown, telemetry};
 use clap::Parser;
 
@@ -57,6 +58,12 @@ fn main() -> ExitCode {
             Some(Command::Convert(args)) => {
                 let out = std::io::stdout().lock();
                 convert::run(&args, out).map_err(|e| e.to_string())
+            }
+            Some(Command::Alerts) => {
+                let rules = latency::alert::rules(&config.latency.alerts);
+                std::io::stdout()
+                    .write_all(rules.as_bytes())
+                    .map_err(|e| format!("cannot write the rules: {e}"))
             }
             // Has ended above, with its own codes.
             Some(Command::Ping(_)) => Ok(()),

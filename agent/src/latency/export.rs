@@ -1,10 +1,18 @@
-//! The metrics of one target: smokeping_prober's names, labels and buckets, and the newest round's figures.
+//! The metrics of one target: smokeping_prober's names, labels and buckets, and the newest round's figures; and the
+//! log event of an alert.
 
+use std::time::Duration;
+
+use ao_common::clock;
+use ao_proto::model::Labels;
 use ao_proto::model::MetricType::{Counter, Gauge, Histogram};
 
-use crate::event::MetricSet;
+use crate::event::{Line, LogChunk, MetricSet};
 
-use super::config::Config;
+use super::alert::{Alert, Told};
+use super::config::{Config, Plan};
+use super::doubt::Doubt;
+use super::round::Round;
 use super::target::{BOUNDS, Target};
 
 /// The ledger's source.
@@ -13,13 +21,14 @@ const JOB: &str = "smokeping";
 
 /// All series of a target, zeroes too: a series that appears only with its first event hides that event.
 pub(super) fn metrics(target: &Target, config: &Config, at_ms: i64) -> MetricSet {
-    let mut set = empty(&target.spec.host, at_ms);
+    let plan = &target.plan;
+    let mut set = empty(plan, at_ms);
     let ip = target.address.map(|address| address.to_string()).unwrap_or_default();
-    let tos = config.tos.to_string();
-    let source = config.source.map(|address| address.to_string()).unwrap_or_default();
+    let tos = plan.tos.to_string();
+    let source = plan.source.map(|address| address.to_string()).unwrap_or_default();
     let mut labels: Vec<(&str, &str)> =
-        target.spec.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-    labels.extend([("host", target.spec.host.as_str()), ("ip", &ip), ("source", &source), ("tos", &tos)]);
+        plan.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    labels.extend([("host", plan.host.as_str()), ("ip", &ip), ("source", &source), ("tos", &tos)]);
     let counts = &target.counts;
 
     let one = |set: &mut MetricSet, name, kind, help, value| {
@@ -55,6 +64,14 @@ pub(super) fn metrics(target: &Target, config: &Config, at_ms: i64) -> MetricSet
         counts.ttl.map_or(0.0, f64::from),
     );
 
+    one(
+        &mut set,
+        "ao_latency_starved_rounds_total",
+        Counter,
+        "Rounds in which the prober had not the time or the room that it needs",
+        counts.starved as f64,
+    );
+
     let durations =
         set.family("smokeping_response_duration_seconds", Histogram, "Ping round trip times in seconds");
     let mut total = 0;
@@ -68,6 +85,10 @@ pub(super) fn metrics(target: &Target, config: &Config, at_ms: i64) -> MetricSet
     set.push_suffixed(durations, "_count", &labels, total as f64);
 
     if let Some(round) = &target.round {
+        doubt(&mut set, &labels, &round.doubt);
+        if config.distribution {
+            pings(&mut set, &mut labels, plan, round);
+        }
         let loss = set.family(
             "ao_latency_round_loss_ratio",
             Gauge,
@@ -87,13 +108,93 @@ pub(super) fn metrics(target: &Target, config: &Config, at_ms: i64) -> MetricSet
             labels.pop();
         }
     }
+    for (name, state) in &target.alerts {
+        labels.push(("alert", name));
+        let family = set.family("ao_latency_alert", Gauge, "Whether an alert holds");
+        set.push(family, &labels, f64::from(u8::from(state.raised)));
+        let family = set.family("ao_latency_alerts_total", Counter, "How often an alert began to hold");
+        set.push(family, &labels, state.raises as f64);
+        labels.pop();
+    }
     set
 }
 
+/// What there is to say against the newest round.
+fn doubt(set: &mut MetricSet, labels: &[(&str, &str)], doubt: &Doubt) {
+    let mut put = |name, help, value| {
+        let family = set.family(name, Gauge, help);
+        set.push(family, labels, value);
+    };
+    put(
+        "ao_latency_round_gap_seconds",
+        "Longest time that the prober was behind the kernel or its schedule in the newest round",
+        doubt.gap.as_secs_f64(),
+    );
+    put(
+        "ao_latency_round_dropped",
+        "Answers that were dropped for want of room in the newest round, to whichever target",
+        doubt.dropped as f64,
+    );
+    put(
+        "ao_latency_round_starved",
+        "Whether the prober was starved in the newest round, so that it raises no alert",
+        f64::from(u8::from(doubt.starved)),
+    );
+    if let Some(pressure) = doubt.pressure {
+        let help = "Share of the newest round in which some task waited for a processor";
+        put("ao_latency_round_pressure_ratio", help, pressure);
+    }
+}
+
+/// Every round trip of the newest round by rank, the shortest first; those that were lost are no numbers.
+fn pings<'a>(set: &mut MetricSet, labels: &mut Vec<(&'a str, &'a str)>, plan: &Plan, round: &Round) {
+    let help = "Round trip times of the newest round, each, by rank from the shortest on";
+    let family = set.family("ao_latency_round_ping_seconds", Gauge, help);
+    let shared = set.share(labels);
+    for rank in 0..(plan.pings as usize).max(round.rtts.len()) {
+        let value = round.rtts.get(rank).map_or(f64::NAN, Duration::as_secs_f64);
+        set.push_shared(family, &shared, &[("ping", &(rank + 1).to_string())], value);
+    }
+}
+
+/// An alert's beginning or end as one line of JSON.
+pub(super) fn event(target: &Target, name: &str, alert: &Alert, told: Told) -> LogChunk {
+    let plan = &target.plan;
+    let round = target.round.as_ref();
+    let text = serde_json::json!({
+        "event": "latency_alert",
+        "alert": name,
+        "state": if told == Told::Raised { "raised" } else { "cleared" },
+        "type": alert.kind,
+        "pattern": alert.pattern,
+        "comment": alert.comment,
+        "priority": alert.priority,
+        "target": plan.host,
+        "group": plan.labels.get("group"),
+        "probe": plan.probe.label().unwrap_or_else(|| "icmp".to_owned()),
+        "address": target.address,
+        "loss_percent": round.map(|round| round.loss() * 100.0),
+        "median_ms": round.and_then(Round::median).map(|rtt| rtt.as_secs_f64() * 1_000.0),
+    })
+    .to_string();
+    let at_ns = clock::now_ns();
+    let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
+    LogChunk {
+        source: SOURCE,
+        labels: Labels::from_pairs([("job", JOB), ("target", &plan.host)]),
+        pod: None,
+        file: None,
+        bytes: text.len() as u64,
+        lines: vec![Line { at_ns, len, ..Line::default() }],
+        text,
+        dropped: Vec::new(),
+    }
+}
+
 /// A set without samples: the end of all series of a target.
-pub(super) fn empty(host: &str, at_ms: i64) -> MetricSet {
+pub(super) fn empty(plan: &Plan, at_ms: i64) -> MetricSet {
     let mut set = MetricSet::new(SOURCE, JOB, at_ms);
-    set.group = host.to_owned();
-    set.instance = Some(host.to_owned());
+    set.group.clone_from(&plan.id);
+    set.instance = Some(plan.host.clone());
     set
 }

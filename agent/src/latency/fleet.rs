@@ -5,16 +5,22 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ao_common::clock::now_ms;
-use tokio::time::Instant;
+use ao_proto::v1;
+use tokio::time::{Instant, sleep_until};
 
-use super::config::Config;
+use super::config::{Config, Plan};
+use super::doubt::Mark;
 use super::export;
+use super::probe::{Ask, Kind};
 use super::target::Target;
-use crate::event::MetricSet;
-use crate::net::{Agenda, Probe, Report, ResolveError, TargetSpec};
+use crate::event::{Event, MetricSet};
+use crate::net::{Agenda, Probe, Report, ResolveError};
 
 /// What a lookup gave.
 type Found = Result<IpAddr, ResolveError>;
+
+/// Things that are due within this time are done together: each time that this process is woken costs more than a ping.
+const TICK: Duration = Duration::from_millis(5);
 
 /// How long a ping is put off when the prober's queues are full.
 const PUT_OFF: Duration = Duration::from_millis(20);
@@ -30,6 +36,8 @@ const RETRY: Duration = Duration::from_secs(10);
 pub(super) enum Due {
     /// Send this.
     Ping(Probe),
+    /// Ask a service.
+    Ask(Ask),
     /// Look up this target's host, which has this address so far.
     Resolve(u64, String, Option<IpAddr>),
     /// Hand this on.
@@ -50,83 +58,99 @@ pub(super) struct Fleet {
     config: Config,
     targets: HashMap<u64, Target>,
     agenda: Agenda<(u64, Task)>,
-    removed: Vec<MetricSet>,
+    events: Vec<Event>,
     next_id: u64,
+    /// When [`Fleet::due`] was last asked.
+    served: Instant,
 }
 
 impl Fleet {
     pub(super) fn new(config: Config) -> Self {
-        Self { config, targets: HashMap::new(), agenda: Agenda::default(), removed: Vec::new(), next_id: 0 }
+        Self {
+            config,
+            targets: HashMap::new(),
+            agenda: Agenda::default(),
+            events: Vec::new(),
+            next_id: 0,
+            served: Instant::now(),
+        }
     }
 
-    pub(super) fn configured(&self) -> &[TargetSpec] {
-        &self.config.targets
+    /// The targets that the configuration and the aggregator want.
+    pub(super) fn plans(&self, directed: &[v1::Target]) -> Vec<Plan> {
+        self.config.plans(directed)
     }
 
     /// Makes the targets be `wanted`; those that stay keep their counts and their phase.
-    pub(super) fn apply(&mut self, mut wanted: Vec<TargetSpec>, now: Instant) {
-        let removed = &mut self.removed;
-        self.targets.retain(|_, target| match wanted.iter().position(|spec| *spec == target.spec) {
-            Some(at) => {
-                wanted.swap_remove(at);
-                true
+    pub(super) fn apply(&mut self, wanted: Vec<Plan>, now: Instant) {
+        let mut wanted: HashMap<String, Plan> =
+            wanted.into_iter().map(|plan| (plan.id.clone(), plan)).collect();
+        let events = &mut self.events;
+        self.targets.retain(|_, target| {
+            if wanted.get(&target.plan.id) == Some(&target.plan) {
+                wanted.remove(&target.plan.id);
+                return true;
             }
-            None => {
-                removed.push(export::empty(&target.spec.host, now_ms()));
-                false
-            }
+            events.push(Event::Metrics(export::empty(&target.plan, now_ms())));
+            false
         });
-        for spec in wanted {
+        for plan in wanted.into_values() {
             self.next_id += 1;
             let id = self.next_id;
-            self.targets.insert(id, Target::new(spec));
             // A random phase, so that neither the pings nor the exports of many targets (and nodes) fall together.
             // The lookup goes first, the first export soon: a board that waits for the first round looks broken.
-            let start = now + self.config.period().mul_f64(rand::random());
+            let start = now + plan.period().mul_f64(rand::random());
+            self.targets.insert(id, Target::new(plan, &self.config));
             self.agenda.add(now, (id, Task::Resolve));
             self.agenda.add(start, (id, Task::Ping));
             self.agenda.add(start + self.config.export.0.min(Duration::from_secs(5)), (id, Task::Export));
         }
     }
 
-    /// The ends of targets that [`Fleet::apply`] has taken out; to be handed on.
-    pub(super) fn removed(&mut self) -> Vec<MetricSet> {
-        std::mem::take(&mut self.removed)
+    /// The ends of targets that [`Fleet::apply`] has taken out, and what alerts say; to be handed on.
+    pub(super) fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
     }
 
     pub(super) async fn wait(&self) {
-        self.agenda.wait().await;
+        match self.agenda.next() {
+            Some(at) => sleep_until(at.max(self.served + TICK)).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// The next step that is due, if any.
     pub(super) fn due(&mut self, now: Instant) -> Option<Due> {
-        let (id, task) = self.agenda.due(now)?;
-        // A target that is gone leaves its entries behind.
-        let target = self.targets.get_mut(&id)?;
-        match task {
-            Task::Resolve => Some(Due::Resolve(id, target.spec.host.clone(), target.address)),
-            Task::Export => {
-                self.agenda.add(now + self.config.export.0.max(Duration::from_secs(1)), (id, Task::Export));
-                Some(Due::Export(export::metrics(target, &self.config, now_ms())))
-            }
-            Task::Ping | Task::Again => {
-                if matches!(task, Task::Ping) {
-                    self.agenda.add(now + self.config.period(), (id, Task::Ping));
+        self.served = now;
+        loop {
+            let planned = self.agenda.next()?;
+            let (id, task) = self.agenda.due(now)?;
+            // A target that is gone leaves its entries behind.
+            let Some(target) = self.targets.get_mut(&id) else { continue };
+            match task {
+                Task::Resolve => return Some(Due::Resolve(id, target.plan.host.clone(), target.address)),
+                Task::Export => {
+                    let again = self.config.export.0.max(Duration::from_secs(1));
+                    self.agenda.add(now + again, (id, Task::Export));
+                    return Some(Due::Export(export::metrics(target, &self.config, now_ms())));
                 }
-                let Some(dest) = target.address else {
-                    if target.unresolved_told {
-                        target.counts.send_errors += 1;
+                Task::Ping | Task::Again => {
+                    if matches!(task, Task::Ping) {
+                        // From the planned time on: else every delay of this process would stretch the round. Where
+                        // it was away for longer than a period, the pings of that time are left out.
+                        let period = target.plan.period();
+                        let next = planned + period;
+                        self.agenda.add(if next > now { next } else { now + period }, (id, Task::Ping));
                     }
-                    return None;
-                };
-                Some(Due::Ping(Probe {
-                    source: self.config.source,
-                    tos: self.config.tos,
-                    size: self.config.size,
-                    timeout: self.config.timeout.0,
-                    key: id,
-                    ..Probe::to(dest)
-                }))
+                    target.filling.late(now.saturating_duration_since(planned));
+                    let Some(dest) = target.address else {
+                        if target.unresolved_told {
+                            target.counts.send_errors += 1;
+                        }
+                        continue;
+                    };
+                    return Some(step(target, dest, id));
+                }
             }
         }
     }
@@ -134,7 +158,7 @@ impl Fleet {
     /// The prober was busy: the ping comes a little later.
     pub(super) fn put_off(&mut self, id: u64, now: Instant) {
         // Its regular successor is on the agenda; where that one comes soon, it will do.
-        if self.config.period() > PUT_OFF * 2 {
+        if self.targets.get(&id).is_some_and(|target| target.plan.period() > PUT_OFF * 2) {
             self.agenda.add(now + PUT_OFF, (id, Task::Again));
         }
     }
@@ -150,14 +174,14 @@ impl Fleet {
         let again = match found {
             Ok(address) => {
                 if target.address.replace(address).is_some_and(|before| before != address) {
-                    tracing::info!(target_host = target.spec.host, %address, "the address of a target has changed");
+                    tracing::info!(target_host = target.plan.host, %address, "the address of a target has changed");
                 }
                 target.unresolved_told = false;
                 self.config.resolve.0.max(RETRY)
             }
             Err(error) => {
                 if !std::mem::replace(&mut target.unresolved_told, true) {
-                    tracing::warn!(target_host = target.spec.host, %error, "a target has no address");
+                    tracing::warn!(target_host = target.plan.host, %error, "a target has no address");
                 }
                 RETRY
             }
@@ -165,15 +189,42 @@ impl Fleet {
         self.agenda.add(now + again, (id, Task::Resolve));
     }
 
-    /// A ping has ended.
-    pub(super) fn report(&mut self, report: Report) {
-        if let Some(target) = self.targets.get_mut(&report.key) {
-            target.report(&report.outcome, self.config.pings);
+    /// A ping has ended, in this state of the machine.
+    pub(super) fn report(&mut self, report: &Report, now: Mark) {
+        let Some(target) = self.targets.get_mut(&report.key) else { return };
+        if !target.report(report, now, self.config.starved.0) {
+            return;
+        }
+        for (name, alert, told) in target.judge(&self.config) {
+            self.events.push(Event::Logs(export::event(target, name, alert, told)));
         }
     }
 
     /// The newest figures of all targets, for the agent's end.
     pub(super) fn last(&self) -> impl Iterator<Item = MetricSet> {
         self.targets.values().map(|target| export::metrics(target, &self.config, now_ms()))
+    }
+}
+
+fn step(target: &Target, dest: IpAddr, id: u64) -> Due {
+    let Plan { probe, source, tos, size, timeout, host, .. } = &target.plan;
+    match probe {
+        Kind::Icmp => Due::Ping(Probe {
+            source: *source,
+            tos: *tos,
+            size: *size,
+            timeout: *timeout,
+            key: id,
+            ..Probe::to(dest)
+        }),
+        kind => Due::Ask(Ask {
+            kind: kind.clone(),
+            dest,
+            host: host.clone(),
+            source: *source,
+            size: *size,
+            timeout: *timeout,
+            key: id,
+        }),
     }
 }

@@ -1,14 +1,18 @@
-//! The raw round trips of one round: what the smoke graph draws.
+//! The raw round trips of one round: what the smoke graph draws, and what there is to say against them.
 
 use std::time::Duration;
 
+use super::doubt::{Doubt, Mark};
+
 /// A finished round.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Round {
     /// Of the answered pings, shortest first.
     pub rtts: Vec<Duration>,
     /// Pings without an answer, those that could not be sent among them.
     pub lost: u32,
+    /// The prober's own state meanwhile.
+    pub doubt: Doubt,
 }
 
 impl Round {
@@ -27,27 +31,63 @@ impl Round {
 /// A round being filled.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Filling {
-    round: Round,
+    rtts: Vec<Duration>,
+    lost: u32,
+    begin: Option<Mark>,
+    gap: Duration,
+    unstamped: bool,
+}
+
+/// The end of one ping.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    /// `None` for a loss.
+    pub(super) rtt: Option<Duration>,
+    /// See [`crate::net::Report::gap`].
+    pub(super) gap: Option<Duration>,
 }
 
 impl Filling {
-    /// Adds a ping's end; gives the round when that was its last.
-    pub(super) fn add(&mut self, rtt: Option<Duration>, pings: u32) -> Option<Round> {
-        match rtt {
-            Some(rtt) => self.round.rtts.push(rtt),
-            None => self.round.lost += 1,
+    /// This process was so late with a ping.
+    pub(super) fn late(&mut self, by: Duration) {
+        self.gap = self.gap.max(by);
+    }
+
+    /// Adds a ping's end; gives the round when that was its last. `limit`: see [`Doubt::between`].
+    pub(super) fn add(&mut self, end: End, pings: u32, now: Mark, limit: Duration) -> Option<Round> {
+        let begin = *self.begin.get_or_insert(now);
+        self.gap = self.gap.max(end.gap.unwrap_or_default());
+        match end.rtt {
+            Some(rtt) => {
+                self.rtts.push(rtt);
+                self.unstamped |= end.gap.is_none();
+            }
+            None => self.lost += 1,
         }
-        if self.round.rtts.len() + (self.round.lost as usize) < pings as usize {
+        if self.rtts.len() + (self.lost as usize) < pings as usize {
             return None;
         }
-        self.round.rtts.sort_unstable();
-        Some(std::mem::take(&mut self.round))
+        let done = std::mem::take(self);
+        // The next one begins where this one ends.
+        self.begin = Some(now);
+        let mut rtts = done.rtts;
+        rtts.sort_unstable();
+        let doubt = Doubt::between(&begin, &now, done.gap, !done.unstamped, limit);
+        Some(Round { rtts, lost: done.lost, doubt })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::Instant;
+
     use super::*;
+
+    const LIMIT: Duration = Duration::from_millis(100);
+
+    fn mark(dropped: u64) -> Mark {
+        Mark { at: Instant::now(), stalled_us: None, dropped }
+    }
 
     /// Scenario: rounds of answers (milliseconds) and losses.
     /// Guarantees: sorted, the upper median of those answered, loss as a share; all lost has no median.
@@ -64,11 +104,52 @@ mod tests {
             let mut done = None;
             for ping in pings {
                 assert_eq!(done, None);
-                done = filling.add(ping.map(Duration::from_millis), pings.len() as u32);
+                let end = End { rtt: ping.map(Duration::from_millis), gap: Some(Duration::ZERO) };
+                done = filling.add(end, pings.len() as u32, mark(0), LIMIT);
             }
             let round = done.unwrap();
             assert!(round.rtts.is_sorted());
             assert_eq!((round.median(), round.loss()), (median.map(Duration::from_millis), loss));
+            assert!(!round.doubt.starved);
         }
+    }
+
+    /// Scenario: a round with a ping that was sent late, one with an answer that was read late, one in which the socket
+    /// dropped answers, and a good one behind each.
+    /// Guarantees: only the bad ones are starved.
+    #[test]
+    fn starved() {
+        let ms = Duration::from_millis;
+        let mut filling = Filling::default();
+        let mut dropped = 0;
+        for (late, gap, lost_answers, starved) in [
+            (0, 1, 0, false),
+            (150, 1, 0, true),
+            (0, 1, 0, false),
+            (0, 150, 0, true),
+            (0, 1, 0, false),
+            (0, 1, 3, true),
+            (0, 1, 0, false),
+        ] {
+            let end = |gap| End { rtt: Some(ms(1)), gap: Some(gap) };
+            assert_eq!(filling.add(end(ms(0)), 2, mark(dropped), LIMIT), None);
+            filling.late(ms(late));
+            dropped += lost_answers;
+            let round = filling.add(end(ms(gap)), 2, mark(dropped), LIMIT).unwrap();
+            assert_eq!((round.doubt.starved, round.doubt.dropped), (starved, lost_answers), "{round:?}");
+        }
+    }
+
+    /// Scenario: the number of pings is made larger and smaller while a round is under way.
+    /// Guarantees: each round has as many as are wanted at its end; nothing is lost or counted twice.
+    #[test]
+    fn other_numbers() {
+        let mut filling = Filling::default();
+        let mut rounds = Vec::new();
+        for (n, pings) in [2, 2, 5, 5, 5, 5, 5, 3, 3, 3, 1, 1].into_iter().enumerate() {
+            let end = End { rtt: Some(Duration::from_millis(n as u64)), gap: None };
+            rounds.extend(filling.add(end, pings, mark(0), LIMIT));
+        }
+        assert_eq!(rounds.iter().map(|round| round.rtts.len()).collect::<Vec<_>>(), [2, 5, 3, 1, 1]);
     }
 }

@@ -1,11 +1,14 @@
-//! One target: its address, counts and round.
+//! One target: its address, counts, round and alerts.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use crate::net::{Outcome, TargetSpec};
+use crate::net::{Outcome, Report};
 
-use super::round::{Filling, Round};
+use super::alert::{Alert, History, State, Told};
+use super::config::{Config, Plan};
+use super::doubt::Mark;
+use super::round::{End, Filling, Round};
 
 /// Bounds of smokeping_prober's histogram in seconds, 5e-05 * 2^k, written as Prometheus' Go client writes them: the
 /// text is the `le` label, and boards select by it.
@@ -20,7 +23,7 @@ const FIRST: Duration = Duration::from_micros(50);
 /// A target and what is known of it.
 #[derive(Debug)]
 pub(super) struct Target {
-    pub(super) spec: TargetSpec,
+    pub(super) plan: Plan,
     pub(super) address: Option<IpAddr>,
     /// Whether the failure to find the address has been told.
     pub(super) unresolved_told: bool,
@@ -30,6 +33,9 @@ pub(super) struct Target {
     pub(super) filling: Filling,
     /// The newest finished round.
     pub(super) round: Option<Round>,
+    /// By name.
+    pub(super) alerts: Vec<(String, State)>,
+    history: History,
 }
 
 /// Counters since the start.
@@ -43,33 +49,42 @@ pub(super) struct Counts {
     /// Answers by bucket, the last one beyond all bounds.
     pub(super) buckets: [u64; 21],
     pub(super) sum: Duration,
+    /// Rounds in which the prober was starved.
+    pub(super) starved: u64,
 }
 
 impl Target {
-    pub(super) fn new(spec: TargetSpec) -> Self {
+    pub(super) fn new(plan: Plan, config: &Config) -> Self {
+        let alerts = plan.raise.iter().filter(|name| config.alerts.contains_key(*name));
+        let alerts: Vec<_> = alerts.map(|name| (name.clone(), State::default())).collect();
+        // And the start before all rounds.
+        let length = alerts.iter().filter_map(|(name, _)| config.alerts.get(name)).map(Alert::length).max();
+        let history = History::new(length.unwrap_or(0) + 1);
         Self {
-            spec,
+            plan,
             address: None,
             unresolved_told: false,
             unsent_told: false,
             counts: Counts::default(),
             filling: Filling::default(),
             round: None,
+            alerts,
+            history,
         }
     }
 
-    /// Takes the end of a ping, or a duplicate.
-    pub(super) fn report(&mut self, outcome: &Outcome, pings: u32) {
+    /// Takes the end of a ping, or a duplicate; true at the end of a round. `starved`: how late is too late.
+    pub(super) fn report(&mut self, report: &Report, now: Mark, starved: Duration) -> bool {
         let counts = &mut self.counts;
-        let rtt = match outcome {
+        let rtt = match &report.outcome {
             Outcome::Duplicate => {
                 counts.duplicates += 1;
-                return;
+                return false;
             }
             Outcome::NotSent(error) => {
                 counts.send_errors += 1;
                 if !std::mem::replace(&mut self.unsent_told, true) {
-                    tracing::warn!(target_host = self.spec.host, %error, "pings are not sent");
+                    tracing::warn!(target_host = self.plan.host, %error, "pings are not sent");
                 }
                 None
             }
@@ -86,9 +101,29 @@ impl Target {
                 None
             }
         };
-        if let Some(round) = self.filling.add(rtt, pings) {
-            self.round = Some(round);
+        let end = End { rtt, gap: report.gap };
+        let Some(round) = self.filling.add(end, self.plan.pings, now, starved) else { return false };
+        self.counts.starved += u64::from(round.doubt.starved);
+        self.round = Some(round);
+        true
+    }
+
+    /// What is to be told behind a round, by name: nothing behind one that is no evidence.
+    pub(super) fn judge<'a>(&mut self, config: &'a Config) -> Vec<(&'a str, &'a Alert, Told)> {
+        let Some(round) = self.round.as_ref().filter(|round| !round.doubt.starved) else { return Vec::new() };
+        self.history.push(round.loss() * 100.0, round.median().map(|median| median.as_secs_f64()));
+        let mut told = Vec::new();
+        for (name, state) in &mut self.alerts {
+            let Some((name, alert)) = config.alerts.get_key_value(name) else { continue };
+            told.extend(state.step(alert, &self.history).map(|told| (name.as_str(), alert, told)));
         }
+        // Of those that begin only the most important one is told; those without a priority always are.
+        let raised = told.iter().filter(|(.., told)| *told == Told::Raised);
+        let first = raised.filter_map(|(_, alert, _)| alert.priority).min();
+        told.retain(|(_, alert, told)| {
+            *told == Told::Cleared || alert.priority.is_none_or(|priority| Some(priority) == first)
+        });
+        told
     }
 }
 
@@ -116,9 +151,11 @@ mod tests {
     /// Guarantees: only answers and losses are requests; what was not sent is a send error.
     #[test]
     fn counting() {
-        let mut target = Target::new("a".into());
+        let config = Config { targets: vec!["a".into()], pings: 4, ..Config::default() };
+        let mut target = Target::new(config.plans(&[]).remove(0), &config);
         let rtt = Duration::from_millis(1);
         let from = IpAddr::from([10, 0, 0, 1]);
+        let now = Mark { at: tokio::time::Instant::now(), stalled_us: None, dropped: 0 };
         for outcome in [
             Outcome::Reply { rtt, ttl: Some(61) },
             Outcome::Timeout,
@@ -126,11 +163,12 @@ mod tests {
             Outcome::NotSent(crate::net::SendError::NoSocket(from)),
             Outcome::Duplicate,
         ] {
-            target.report(&outcome, 4);
+            target.report(&Report { key: 0, outcome, gap: None }, now, Duration::from_secs(1));
         }
         let counts = &target.counts;
         assert_eq!((counts.requests, counts.send_errors, counts.duplicates), (3, 1, 1));
         assert_eq!((counts.ttl, counts.buckets.iter().sum::<u64>(), counts.sum), (Some(61), 1, rtt));
-        assert_eq!(target.round, Some(Round { rtts: vec![rtt], lost: 3 }));
+        let round = target.round.unwrap();
+        assert_eq!((round.rtts, round.lost), (vec![rtt], 3));
     }
 }

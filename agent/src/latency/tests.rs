@@ -21,6 +21,11 @@ fn context() -> (Context, mpsc::Receiver<Event>, watch::Sender<Arc<Directives>>)
     (ctx, received, directed)
 }
 
+/// A machine that has time.
+fn quiet(at: Instant) -> doubt::Mark {
+    doubt::Mark { at, stalled_us: Some(0), dropped: 0 }
+}
+
 fn value(set: &MetricSet, series: &str) -> Option<f64> {
     set.exposition().lines().find_map(|line| line.strip_prefix(series)?.trim().parse().ok())
 }
@@ -107,9 +112,10 @@ async fn directives_apply() {
 #[tokio::test(start_paused = true)]
 async fn schedule() {
     let config = Config::default();
+    let config = Config { targets: (0..50).map(|n| format!("t{n}").as_str().into()).collect(), ..config };
     let mut fleet = Fleet::new(config);
     let start = Instant::now();
-    fleet.apply((0..50).map(|n| TargetSpec::from(format!("t{n}").as_str())).collect(), start);
+    fleet.apply(fleet.plans(&[]), start);
     let mut pings = 0;
     let mut errors = 0.0;
     while Instant::now() < start + Duration::from_secs(3600) {
@@ -118,7 +124,7 @@ async fn schedule() {
         match fleet.due(now) {
             Some(Due::Ping(probe)) => {
                 pings += 1;
-                fleet.report(Report { key: probe.key, outcome: Outcome::Timeout, gap: None });
+                fleet.report(&Report { key: probe.key, outcome: Outcome::Timeout, gap: None }, quiet(now));
             }
             Some(Due::Resolve(id, host, _)) => {
                 let known = now >= start + Duration::from_secs(1800);
@@ -130,10 +136,209 @@ async fn schedule() {
                 let total = "smokeping_send_errors_total{host=\"t7\",ip=\"\",source=\"\",tos=\"0\"}";
                 errors = value(&set, total).unwrap_or(errors);
             }
+            Some(Due::Ask(ask)) => panic!("{ask:?}"),
             None => {}
         }
     }
     // 20 a minute for 30 minutes, to each of 50; the lookup that succeeds comes up to 10 s after the half hour.
     assert!((29_500..=30_050).contains(&pings), "{pings}");
     assert!((590.0..=605.0).contains(&errors), "{errors}");
+}
+
+/// Scenario: an alert of three rounds with loss, on a target that loses one ping in each round; then none; then the same
+/// while the prober is starved.
+/// Guarantees: a metric and one log event at the beginning and at the end; a starved round raises nothing.
+#[tokio::test(start_paused = true)]
+async fn alerts() {
+    let yaml = "{targets: [10.0.0.1], interval: 2s, pings: 2, raise: [someloss], alerts: {someloss: {type: loss, \
+                pattern: '>0%,>0%,>0%', edgetrigger: true, comment: three in a row}}}";
+    let config: Config = serde_yaml_ng::from_str(yaml).unwrap();
+    config.check().unwrap();
+    let mut fleet = Fleet::new(config);
+    fleet.apply(fleet.plans(&[]), Instant::now());
+    let (mut pings, mut told, mut raised, mut rounds) = (0, Vec::new(), Vec::new(), Vec::new());
+    // Rounds: 4 with loss, 2 without, 4 with loss while answers are dropped.
+    while pings < 20 {
+        fleet.wait().await;
+        let now = Instant::now();
+        match fleet.due(now) {
+            Some(Due::Resolve(id, host, _)) => fleet.resolved(id, Ok(host.parse().unwrap()), now),
+            Some(Due::Ping(probe)) => {
+                let (round, first) = (pings / 2, pings % 2 == 0);
+                pings += 1;
+                let lost = first && !(4..6).contains(&round);
+                let rtt = Duration::from_millis(3);
+                let outcome = if lost { Outcome::Timeout } else { Outcome::Reply { rtt, ttl: None } };
+                let dropped = if round < 6 { 0 } else { pings };
+                let report = Report { key: probe.key, outcome, gap: Some(Duration::ZERO) };
+                fleet.report(&report, doubt::Mark { dropped, ..quiet(now) });
+                if !first {
+                    rounds.push(round);
+                }
+            }
+            Some(Due::Export(_)) | None => {}
+            Some(other) => panic!("{other:?}"),
+        }
+        for event in fleet.events() {
+            let Event::Logs(chunk) = event else { panic!("{event:?}") };
+            let line: serde_json::Value = serde_json::from_str(&chunk.text).unwrap();
+            told.push((rounds.len(), line["state"].as_str().unwrap().to_owned()));
+            assert_eq!((&line["alert"], &line["comment"]), (&"someloss".into(), &"three in a row".into()));
+        }
+        let set = fleet.last().next().unwrap();
+        let series =
+            "ao_latency_alert{host=\"10.0.0.1\",ip=\"10.0.0.1\",source=\"\",tos=\"0\",alert=\"someloss\"}";
+        if raised.len() < rounds.len() {
+            raised.push(value(&set, series).unwrap());
+        }
+        if rounds.len() == 10 {
+            let labels = "{host=\"10.0.0.1\",ip=\"10.0.0.1\",source=\"\",tos=\"0\"}";
+            assert_eq!(value(&set, &format!("ao_latency_round_starved{labels}")), Some(1.0));
+            assert_eq!(value(&set, &format!("ao_latency_starved_rounds_total{labels}")), Some(4.0));
+        }
+    }
+    assert_eq!(told, [(3, "raised".to_owned()), (5, "cleared".to_owned())]);
+    assert_eq!(raised, [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+}
+
+/// Scenario: 10,000 targets at a ping a second each, for ten seconds; then the machine sleeps for a minute.
+/// Guarantees: each has its pings, evenly over the second; after the sleep one each, not sixty, and the round is starved.
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_targets() {
+    let targets =
+        (0..10_000_u32).map(|n| std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string().as_str().into());
+    let config = Config { targets: targets.collect(), interval: Span::secs(20), ..Config::default() };
+    let mut fleet = Fleet::new(config);
+    let start = Instant::now();
+    fleet.apply(fleet.plans(&[]), start);
+    let by_tick = std::cell::RefCell::new(std::collections::BTreeMap::<u128, u32>::new());
+    let run = |fleet: &mut Fleet, now: Instant| {
+        let mut pings = 0_u32;
+        while let Some(due) = fleet.due(now) {
+            match due {
+                Due::Resolve(id, host, _) => fleet.resolved(id, Ok(host.parse().unwrap()), now),
+                Due::Ping(probe) => {
+                    pings += 1;
+                    let outcome = Outcome::Reply { rtt: Duration::from_millis(1), ttl: None };
+                    fleet.report(&Report { key: probe.key, outcome, gap: Some(Duration::ZERO) }, quiet(now));
+                }
+                _ => {}
+            }
+        }
+        *by_tick.borrow_mut().entry((now - start).as_millis() / 100).or_default() += pings;
+        pings
+    };
+    let mut pings = 0;
+    while Instant::now() < start + Duration::from_secs(10) {
+        fleet.wait().await;
+        pings += run(&mut fleet, Instant::now());
+    }
+    assert!((99_000..=100_500).contains(&pings), "{pings}");
+    tokio::time::advance(Duration::from_secs(60)).await;
+    let woken = run(&mut fleet, Instant::now());
+    assert!((9_900..=10_100).contains(&woken), "{woken}");
+    // A tenth of a second has a tenth of the pings, but for chance.
+    let even =
+        by_tick.borrow().iter().filter(|(tick, _)| **tick < 99).all(|(_, n)| (800..=1_200).contains(n));
+    assert!(even, "{by_tick:?}");
+    let late = fleet.last().filter(|set| set.exposition().contains("ao_latency_round_starved")).count();
+    assert_eq!(late, 0, "no round has ended");
+    while Instant::now() < start + Duration::from_secs(85) {
+        fleet.wait().await;
+        run(&mut fleet, Instant::now());
+    }
+    let starved = |set: &MetricSet| {
+        set.exposition().lines().any(|l| l.starts_with("ao_latency_round_starved{") && l.ends_with(" 1"))
+    };
+    assert_eq!(fleet.last().filter(starved).count(), 10_000);
+}
+
+/// Scenario: a tree of groups as people write it, with an aggregator that names one host more and one that is there.
+/// Guarantees: members inherit, labels add up, a group's host is not pinged twice.
+#[test]
+fn tree() {
+    let yaml = "
+targets: [gateway]
+pings: 10
+labels: {}
+";
+    assert!(serde_yaml_ng::from_str::<Config>(yaml).is_err(), "the section itself has no labels");
+    let yaml = "
+targets: [gateway]
+pings: 10
+groups:
+  - name: europe
+    labels: {region: eu}
+    timeout: 1s
+    targets: [{host: 192.0.2.1, labels: {name: hub}}]
+    groups:
+      - name: web
+        probe: {http: {port: 8080, path: /healthz}}
+        interval: 300s
+        targets: [192.0.2.1, www.example]
+      - {name: dns, pings: 5, tos: 184, source: 192.0.2.9, probe: {dns: {query: example.org}}, targets: [192.0.2.53]}
+";
+    let config: Config = serde_yaml_ng::from_str(yaml).unwrap();
+    config.check().unwrap();
+    let directed =
+        ["192.0.2.53", "192.0.2.77"].map(|host| Target { host: host.into(), ..Default::default() });
+    let plans = config.plans(&directed);
+    let shown: Vec<String> = plans
+        .iter()
+        .map(|p| {
+            format!(
+                "{} {:?} {:?} {}/{:?} {:?} {}",
+                p.id,
+                p.labels,
+                p.probe.label(),
+                p.pings,
+                p.interval,
+                p.timeout,
+                p.tos
+            )
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            r#"europe/192.0.2.1#hub {"group": "europe", "name": "hub", "region": "eu"} None 10/60s 1s 0"#,
+            r#"europe/web/192.0.2.1 {"group": "europe/web", "probe": "http:8080/healthz", "region": "eu"} Some("http:8080/healthz") 10/300s 1s 0"#,
+            r#"europe/web/www.example {"group": "europe/web", "probe": "http:8080/healthz", "region": "eu"} Some("http:8080/healthz") 10/300s 1s 0"#,
+            r#"europe/dns/192.0.2.53 {"group": "europe/dns", "probe": "dns:example.org", "region": "eu"} Some("dns:example.org") 5/60s 1s 184"#,
+            "192.0.2.77 {} None 10/60s 2s 0",
+            "gateway {} None 10/60s 2s 0",
+        ]
+    );
+}
+
+/// Scenario: sections with a mistake.
+/// Guarantees: each is refused, and the words name the place.
+#[test]
+fn mistakes() {
+    let refuse = |yaml: &str| match serde_yaml_ng::from_str::<Config>(yaml) {
+        Ok(config) => config.check().unwrap_err(),
+        Err(error) => error.to_string(),
+    };
+    for (yaml, word) in [
+        ("{raise: [x]}", "\"x\""),
+        ("{pings: 0}", "pings"),
+        ("{groups: [{name: ''}]}", "name"),
+        ("{groups: [{name: a/b}]}", "slashes"),
+        ("{groups: [{name: a, groups: [{name: b, raise: [y]}]}]}", "[a].groups[b].raise"),
+        ("{groups: [{name: a, pings: 2000}]}", "2000"),
+        ("{alerts: {x: {type: loss, pattern: '>0'}}}", ">0"),
+        ("{alerts: {x: {type: rtt, pattern: '>10%'}}}", ">10%"),
+        ("{alerts: {x: {type: speed, pattern: '>10'}}}", "speed"),
+        ("{alerts: {x: {type: matcher, pattern: 'CheckLoss(l=>1)'}}}", "x=>"),
+        ("{alerts: {x: {type: matcher, pattern: 'Nothing(l=>1)'}}}", "Nothing"),
+        ("{probe: ping}", "icmp"),
+        ("{probe: {tcp: {port: 0}}}", "icmp"),
+        ("{probe: {tcp: {port: 1}, udp: {port: 1}}}", "one of"),
+        ("{probe: {dns: {query: example.org, record: WHAT}}}", "WHAT"),
+        ("{probe: {http: {path: healthz}}}", "healthz"),
+        ("{probe: {http: {method: 'GET / HTTP/1.1\r\nX'}}}", "method"),
+    ] {
+        let why = refuse(yaml);
+        assert!(why.contains(word), "{yaml}: {why}");
+    }
 }
