@@ -4,12 +4,14 @@
 //! |---|---|
 //! | `promtail` | Promtail's files, labels and stages |
 //! | `relabel` | its rules for the labels of pods |
+//! | `smokeping` | Smokeping's targets, probes and alerts |
 
 mod promtail;
 mod relabel;
+mod smokeping;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -19,6 +21,11 @@ pub enum Args {
     /// Prints the sections `logs`, `enrich` and `pipeline` that do what a Promtail configuration does.
     Promtail {
         /// Its YAML file.
+        file: PathBuf,
+    },
+    /// Prints the section `latency` that does what a Smokeping configuration does.
+    Smokeping {
+        /// Its file, or that of its targets alone.
         file: PathBuf,
     },
 }
@@ -35,10 +42,12 @@ pub enum ConvertError {
         source: io::Error,
     },
     /// It is not what it should be.
-    #[error("{} is no configuration of Promtail: {why}", path.display())]
+    #[error("{} is no configuration of {whose}: {why}", path.display())]
     Form {
         /// The file.
         path: PathBuf,
+        /// The other tool.
+        whose: &'static str,
         /// Why.
         why: String,
     },
@@ -55,10 +64,19 @@ pub enum ConvertError {
 /// # Errors
 /// See [`ConvertError`]; what can be converted is printed all the same.
 pub fn run(args: &Args, mut out: impl Write) -> Result<(), ConvertError> {
-    let Args::Promtail { file } = args;
+    let (Args::Promtail { file } | Args::Smokeping { file }) = args;
     let text =
         std::fs::read_to_string(file).map_err(|source| ConvertError::Read { path: file.clone(), source })?;
-    let made = promtail::convert(&text).map_err(|why| ConvertError::Form { path: file.clone(), why })?;
+    let (whose, made) = match args {
+        Args::Promtail { .. } => ("Promtail", promtail::convert(&text)),
+        Args::Smokeping { .. } => {
+            // Files that it includes lie where it says, or beside it.
+            let beside = |path: &Path| file.parent().unwrap_or(Path::new("")).join(path);
+            let open = |path: &Path| std::fs::read_to_string(beside(path)).ok();
+            ("Smokeping", smokeping::convert(&text, &open))
+        }
+    };
+    let made = made.map_err(|why| ConvertError::Form { path: file.clone(), whose, why })?;
     out.write_all(made.text.as_bytes())?;
     out.flush()?;
     if made.missing > 0 { Err(ConvertError::Parts(made.missing)) } else { Ok(()) }
