@@ -5,25 +5,28 @@
 //! |---|---|
 //! | `args` | the options |
 //! | `plan` | which ping when, and whose turn it is (no I/O) |
+//! | `error` | why it ends, and its exit codes |
 //! | `tally` | what became of one host's pings (no I/O) |
 //! | `printer` | lines and JSON, as fping writes them |
 
 mod args;
+mod error;
 mod plan;
 mod printer;
 mod tally;
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
-use thiserror::Error;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub use args::Args;
+pub use error::{PingError, exit};
 
-use crate::net::{self, Client, OpenError, Outcome, Probe, Prober, Report};
+use crate::net::{self, Client, Outcome, Probe, Prober, Report};
 use plan::Plan;
 use printer::Printer;
 use tally::Tally;
@@ -31,57 +34,11 @@ use tally::Tally;
 /// Lookups at once.
 const LOOKUPS: usize = 16;
 
+/// The kernel begins to stamp what it receives a moment after it is asked to (net/core/dev.c, `netstamp_work`).
+const WARM: Duration = Duration::from_millis(10);
+
 /// Pings without a report read at most; beyond it they wait.
 const WINDOW: usize = 32_768;
-
-/// fping's exit codes (fping(8)).
-pub mod exit {
-    /// All hosts answered.
-    pub const ALL: u8 = 0;
-    /// Some did not.
-    pub const SOME: u8 = 1;
-    /// A name has no address.
-    pub const NO_ADDRESS: u8 = 2;
-    /// The command line is wrong.
-    pub const USAGE: u8 = 3;
-    /// The system refuses.
-    pub const SYSTEM: u8 = 4;
-}
-
-/// Why nothing was pinged.
-#[derive(Debug, Error)]
-pub enum PingError {
-    /// The options contradict each other or are out of range.
-    #[error("{0}")]
-    Usage(String),
-    /// The list of hosts.
-    #[error("cannot read the hosts from {file}: {source}")]
-    Hosts {
-        /// Its file.
-        file: String,
-        /// Why.
-        source: io::Error,
-    },
-    /// No way to probe.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The prober has ended.
-    #[error(transparent)]
-    Stopped(#[from] net::Stopped),
-    /// The output is closed.
-    #[error("cannot write the results: {0}")]
-    Write(#[from] io::Error),
-}
-
-impl PingError {
-    /// What the process ends with.
-    pub fn code(&self) -> u8 {
-        match self {
-            Self::Usage(_) => exit::USAGE,
-            _ => exit::SYSTEM,
-        }
-    }
-}
 
 /// Pings until all is known or the shutdown; results go to `out`, summaries and complaints to `err`, as with fping.
 /// Gives the exit code.
@@ -123,6 +80,7 @@ pub async fn run(
     for (name, why) in &unknown {
         printer.unknown(name, why)?;
     }
+    sleep(WARM).await;
     let plan = Plan::new(&args, hosts.len());
     let mut run = Run { args, hosts, client, plan, printer, begin: Instant::now(), other: 0 };
     run.pings(&shutdown).await?;

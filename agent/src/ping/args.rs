@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::net::Mode;
 
-use super::PingError;
+use super::error::PingError;
 
 /// The most payload that an IPv4 packet holds behind its own and ICMP's header.
 const MOST_SIZE: u16 = 65_507;

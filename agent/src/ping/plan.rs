@@ -37,7 +37,8 @@ impl Ping {
 
 /// The schedule.
 pub(super) struct Plan {
-    agenda: Agenda<Ping>,
+    /// With whether it was given out before and could not be handed over.
+    agenda: Agenda<(Ping, bool)>,
     /// When the next ping may be sent at the earliest.
     slot: Instant,
     interval: Duration,
@@ -55,7 +56,7 @@ impl Plan {
         let now = Instant::now();
         let mut agenda = Agenda::default();
         for host in 0..hosts {
-            agenda.add(now, Ping { host, number: 0 });
+            agenda.add(now, (Ping { host, number: 0 }, false));
         }
         Self {
             agenda,
@@ -86,14 +87,15 @@ impl Plan {
             return None;
         }
         let when = self.next()?;
-        let ping = self.agenda.due(now)?;
+        let (ping, again) = self.agenda.due(now)?;
         // The slots keep to the clock, not to when this process was woken: else each wake-up would slow down the rest.
         self.slot = self.slot.max(now.checked_sub(CATCH_UP).unwrap_or(now)) + self.interval;
         self.under_way += 1;
         if let Some(pings) = self.pings
             && ping.number + 1 < pings
+            && !again
         {
-            self.agenda.add(when + self.period, Ping { number: ping.number + 1, ..ping });
+            self.agenda.add(when + self.period, (Ping { number: ping.number + 1, ..ping }, false));
         }
         Some(ping)
     }
@@ -101,7 +103,7 @@ impl Plan {
     /// A ping of [`Plan::due`] could not be handed over.
     pub(super) fn again(&mut self, ping: Ping, now: Instant) {
         self.under_way -= 1;
-        self.agenda.add(now + LATER, ping);
+        self.agenda.add(now + LATER, (ping, true));
     }
 
     /// How long the answer to a host's ping of that number counts.
@@ -120,7 +122,7 @@ impl Plan {
             return false;
         }
         if !answered && ping.number < self.retries {
-            self.agenda.add(now, Ping { number: ping.number + 1, ..ping });
+            self.agenda.add(now, (Ping { number: ping.number + 1, ..ping }, false));
             return false;
         }
         true

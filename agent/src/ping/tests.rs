@@ -1,7 +1,5 @@
 //! The command as a whole against this machine's loopback, and its schedule and lines by themselves.
 
-use std::time::Duration;
-
 use clap::Parser as _;
 
 use super::*;
@@ -155,6 +153,29 @@ async fn schedule() {
     }
     assert_eq!(sent, [(0, 0, 0), (10, 1, 0), (20, 2, 0), (50, 0, 1), (60, 1, 1), (70, 2, 1)]);
     assert_eq!(plan.under_way(), 6);
+}
+
+/// Scenario: the prober's queue is full at each second attempt.
+/// Guarantees: each ping is sent once, none is left out and none doubled.
+#[tokio::test(start_paused = true)]
+async fn put_off() {
+    let mut plan = Plan::new(&args("-c3 -i1 -p20 a b c d").unwrap(), 4);
+    let (mut sent, mut full) = (Vec::new(), false);
+    while let Some(next) = plan.next() {
+        sleep_until(next).await;
+        while let Some(ping) = plan.due(Instant::now()) {
+            full = !full;
+            if full {
+                plan.again(ping, Instant::now());
+            } else {
+                sent.push((ping.host, ping.number));
+            }
+        }
+    }
+    sent.sort_unstable();
+    let expected: Vec<(usize, u32)> =
+        (0..4).flat_map(|host| (0..3).map(move |number| (host, number))).collect();
+    assert_eq!((sent, plan.under_way()), (expected, 12));
 }
 
 /// Scenario: a host that never answers is asked whether it is there, with two retries.

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+mod pings;
 mod world;
 
 use world::{BLACKHOLE, Change, SERVER, SERVER6, World};
@@ -67,6 +68,20 @@ fn flows_stay() {
     world::within("flows_stay", &[Change::ThroughBoth]);
 }
 
+/// Scenario: `ao-agent ping` and fping with the same options, to hosts that answer, that are silent, and that are none.
+/// Guarantees: the same lines but for the figures, and the same exit codes.
+#[test]
+fn pings_like_fping() {
+    world::within("pings_like_fping", &[]);
+}
+
+/// Scenario: the interface goes down and comes back, and so does the address that is sent from.
+/// Guarantees: meanwhile pings are not sent, which is told, and not lost; afterwards they are answered again.
+#[test]
+fn interface_goes() {
+    world::within("interface_goes", &[]);
+}
+
 /// Scenario: started again by [`world::within`] inside its namespace, with the case to run.
 /// Guarantees: what that case does; nothing where none is named.
 #[test]
@@ -81,6 +96,8 @@ fn inner() {
             "unreachable_path" => inside_unreachable().await,
             "path_changes" => inside_changes().await,
             "flows_stay" => inside_flows().await,
+            "pings_like_fping" => pings::beside_fping(),
+            "interface_goes" => pings::interface_goes().await,
             "latency_and_loss" => inside_latency().await,
             other => panic!("no case {other}"),
         }
