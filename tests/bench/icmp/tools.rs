@@ -265,15 +265,18 @@ fn list(folder: &Path, name: &str, targets: &[Ipv4Addr]) -> Result<PathBuf, Box<
     Ok(file)
 }
 
+/// A target, and the round trip of each of its pings, microseconds; `None` where it was lost.
+type Line = (Ipv4Addr, Vec<Option<f64>>);
+
 /// fping's line: host : 0.034 0.035 -
-fn words(line: &str) -> Result<(Ipv4Addr, Vec<Option<f64>>), Box<dyn Error>> {
+fn words(line: &str) -> Result<Line, Box<dyn Error>> {
     let (host, rtts) = line.split_once(" : ").ok_or_else(|| format!("fping says: {line}"))?;
     let rtts = rtts.split_whitespace().map(|ms| ms.parse().ok().map(|ms: f64| ms * 1_000.0)).collect();
     Ok((host.trim().parse()?, rtts))
 }
 
 /// Ours: {"vSum": {"host": ..., "values": [...]}}
-fn json(line: &str) -> Result<(Ipv4Addr, Vec<Option<f64>>), Box<dyn Error>> {
+fn json(line: &str) -> Result<Line, Box<dyn Error>> {
     let read: serde_json::Value = serde_json::from_str(line)?;
     let sum = &read["vSum"];
     let host = sum["host"].as_str().ok_or_else(|| format!("no host in {line}"))?;
