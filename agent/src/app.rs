@@ -83,7 +83,7 @@ const SOURCES: [(&str, Run); 10] = [
     }),
     ("latency", |c, s, ctx| wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone())))),
     ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone())))),
-    ("mesh", |c, _, ctx| wait(mesh::run(c.mesh.clone(), ctx))),
+    ("mesh", |c, s, ctx| wait(mesh::run(c.mesh.clone(), ctx, s.prober.clone()))),
     ("otlp", |c, s, ctx| wait(otlp::run(c.otlp.clone(), ctx, s.registry.clone()))),
     ("canary", |_, s, ctx| wait(canary::run(ctx, s.canaries.subscribe()))),
     ("own", |_, s, ctx| wait(own::run(ctx, s.registry.clone(), s.prober.clone(), s.line_metrics.clone()))),

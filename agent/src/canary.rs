@@ -11,15 +11,11 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use ao_proto::model::{Labels, MetricType};
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, span::SpanKind};
-use prost::Message;
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 use crate::context::{Context, Node};
 use crate::event::{Event, LogChunk, MetricSet, SpanChunk};
+use crate::spans::{self, OwnTrace};
 
 /// The ledger's source.
 const SOURCE: &str = "canary";
@@ -90,37 +86,10 @@ fn line(token: &str, now: Duration) -> LogChunk {
 }
 
 fn span(token: &str, trace_id: [u8; 16], now: Duration, node: &Node) -> SpanChunk {
-    let attribute = |key: &str, value: &str| KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) }),
-        ..KeyValue::default()
-    };
-    let at_ns = now.as_nanos() as u64;
-    // Not zero, which is no span's id (opentelemetry-proto, trace.proto).
-    let span_id = u64::from_be_bytes(trace_id[..8].try_into().unwrap_or_default()).max(1);
-    let span = Span {
-        trace_id: trace_id.to_vec(),
-        span_id: span_id.to_be_bytes().to_vec(),
-        name: "canary".to_owned(),
-        kind: SpanKind::Internal.into(),
-        start_time_unix_nano: at_ns,
-        end_time_unix_nano: at_ns + 1_000_000,
-        attributes: vec![attribute("token", token)],
-        ..Span::default()
-    };
-    let resource = Resource {
-        attributes: vec![
-            attribute("service.name", JOB),
-            attribute("k8s.node.name", &node.name),
-            attribute("k8s.cluster.name", &node.cluster),
-        ],
-        ..Resource::default()
-    };
-    let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
-    let resource_spans =
-        vec![ResourceSpans { resource: Some(resource), scope_spans, ..ResourceSpans::default() }];
-    let request = ExportTraceServiceRequest { resource_spans }.encode_to_vec().into();
-    SpanChunk { source: SOURCE, spans: 1, times_ns: (at_ns as i64, at_ns as i64), request, stored: None }
+    let at_ns = now.as_nanos() as i64;
+    let mut trace = OwnTrace::new(u128::from_be_bytes(trace_id));
+    trace.add(None, "canary", (at_ns, at_ns + 1_000_000), vec![spans::text("token", token)]);
+    trace.finish(SOURCE, JOB, node)
 }
 
 #[cfg(test)]
@@ -129,6 +98,9 @@ mod tests {
 
     use tokio::sync::{broadcast, mpsc, watch};
     use tokio_util::sync::CancellationToken;
+
+    use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+    use prost::Message;
 
     use super::*;
 

@@ -22,6 +22,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("glob", logs::fuzzing::glob),
     ("packet", net::fuzzing::packet),
     ("mesh_packet", mesh::fuzzing::packet),
+    ("mesh_look", mesh::fuzzing::look),
     ("mesh_connection", mesh::fuzzing::connection),
     ("otlp_spans", otlp::fuzzing::spans),
     ("exposition", families),

@@ -49,3 +49,4 @@ pub mod net;
 mod netlink;
 mod rounds;
 mod severity;
+mod spans;

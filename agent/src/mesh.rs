@@ -15,6 +15,7 @@
 //! | `mtu.rs` | the search for the path's MTU (no I/O) |
 //! | `tcp.rs` | what TCP has seen on the way to the peers |
 //! | `export.rs` | metrics and events |
+//! | `flight.rs` | the flight recorder: both ends are looked at when a way gets worse |
 //! | `fuzzing.rs` | doors for the fuzz targets |
 
 mod config;
@@ -35,11 +36,14 @@ mod tcp;
 
 mod export;
 
+mod flight;
+
 pub(crate) mod fuzzing;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ao_common::clock;
@@ -51,9 +55,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 pub use config::Config;
 
 use crate::context::Context;
-use crate::net::Datagram;
+use crate::event::Event;
+use crate::net::{Datagram, Prober};
+use flight::{Flown, Looks};
 use flows::Flows;
 use grid::{Due, Grid};
+
+/// Ways that are looked at at a time: a peer that dies is seen by many, and each needs but one look.
+const FLIGHTS: usize = 4;
 
 /// How often questions that wait are looked through.
 const EXPIRE: Duration = Duration::from_millis(100);
@@ -80,7 +89,7 @@ pub enum MeshError {
 ///
 /// # Errors
 /// Where the echo's port cannot be had.
-pub async fn run(config: Config, ctx: Context) -> Result<(), MeshError> {
+pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) -> Result<(), MeshError> {
     if !config.enabled {
         ctx.shutdown.cancelled().await;
         return Ok(());
@@ -94,6 +103,7 @@ pub async fn run(config: Config, ctx: Context) -> Result<(), MeshError> {
     let (seen, towards) = watch::channel(HashMap::new());
     helpers.spawn(tcp::follow(config.export.0, looked_for, seen));
     let mut answers = false;
+    let (mut flights, mut recorded) = (JoinSet::new(), Vec::new());
     let mut expiry = interval(EXPIRE);
     expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut packet = Vec::new();
@@ -105,7 +115,8 @@ pub async fn run(config: Config, ctx: Context) -> Result<(), MeshError> {
                 let told = directives.borrow_and_update().clone();
                 if !answers && !told.askers.is_empty() {
                     let Some(socket) = bind(config.port, &ctx).await? else { return Ok(()) };
-                    helpers.spawn(echo::answer(socket, ctx.directives.clone()));
+                    let looks = Looks::new(Arc::clone(&prober), ctx.node.roots.proc.clone());
+                    helpers.spawn(echo::answer(socket, ctx.directives.clone(), looks));
                     answers = true;
                 }
                 flows.come_from(told.address.parse().ok());
@@ -113,6 +124,7 @@ pub async fn run(config: Config, ctx: Context) -> Result<(), MeshError> {
                 peers.send_replace(grid.addresses());
             }
             Some(answer) = flows.next() => grid.answered(&answer),
+            Some(Ok((cell, flown))) = flights.join_next() => landed(&mut grid, cell, flown, &mut recorded),
             _ = expiry.tick(), if grid.is_busy() => grid.expire(clock::boot_ns()),
             () = grid.wait() => match grid.due(Instant::now(), |place, towards| flows.port(place, towards)) {
                 Some(Due::Ask(question)) => {
@@ -128,11 +140,35 @@ pub async fn run(config: Config, ctx: Context) -> Result<(), MeshError> {
                 None => {}
             },
         }
-        for event in grid.events() {
+        for (cell, peer, trouble) in grid.troubles() {
+            if flights.len() < FLIGHTS {
+                let own = directives.borrow().address.parse().ok();
+                let (node, prober, usual) = (Arc::clone(&ctx.node), Arc::clone(&prober), config.interval.0);
+                let flight = flight::fly(node, prober, own, peer, trouble, usual);
+                flights.spawn(async move { (cell, flight.await) });
+            } else {
+                grid.judged(cell, "not_recorded");
+            }
+        }
+        for event in grid.events().into_iter().chain(recorded.drain(..)) {
             // The batcher is gone only when the agent stops.
             if ctx.events.send(event).await.is_err() {
                 return Ok(());
             }
+        }
+    }
+}
+
+/// A way was looked at.
+fn landed(grid: &mut Grid, cell: u64, flown: io::Result<Flown>, recorded: &mut Vec<Event>) {
+    match flown {
+        Ok(flown) => {
+            grid.judged(cell, flown.verdict);
+            recorded.extend(flown.events);
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a way that got worse cannot be looked at");
+            grid.judged(cell, "not_recorded");
         }
     }
 }

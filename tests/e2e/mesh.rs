@@ -5,8 +5,10 @@ use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use ao_tests::eventually::eventually;
-use ao_tests::prometheus::Prometheus;
+use ao_tests::loki::Loki;
+use ao_tests::prometheus::{Prometheus, get};
 use ao_tests::stack::Stack;
+use serde_json::Value;
 
 /// Nodes with their zones.
 const NODES: [(&str, &str); 3] = [("alpha", "ham"), ("beta", "ham"), ("gamma", "ber")];
@@ -56,14 +58,17 @@ async fn cells(prometheus: &Prometheus, query: &str) -> Result<Cells, String> {
 /// Scenario: three nodes of two zones at one aggregator; one of them is killed; another is told a zone anew.
 /// Guarantees: each measures both others: round trips by UDP and ICMP, clock offset within its bound (they share a
 /// clock), the loopback's MTU, no dead port, one-way delays only where both say that their clocks are synchronised; zones
-/// are labels; the killed one is lost to both others, within two rounds, and is still measured.
+/// are labels; the killed one is lost to both others, within two rounds, looked at by both, and is still measured.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_measure_each_other() {
     let mut stack = Stack::new();
     let prometheus = Prometheus::start(&stack.folder().join("prometheus")).await;
-    stack
-        .start_aggregator(&format!("{{prometheus: {{url: \"{}/api/v1/write\"}}}}", prometheus.url), "")
-        .await;
+    let loki = Loki::start().await;
+    let sinks = format!(
+        "{{prometheus: {{url: \"{}/api/v1/write\"}}, loki: {{url: \"{}/loki/api/v1/push\"}}}}",
+        prometheus.url, loki.url
+    );
+    stack.start_aggregator(&sinks, "").await;
     let mut agents = agents(&stack).await;
     let names: BTreeSet<(String, String)> = NODES
         .iter()
@@ -107,6 +112,43 @@ async fn nodes_measure_each_other() {
     let others =
         cells(&prometheus, "netmesh_echo_loss_ratio{peer!=\"gamma\", node!=\"gamma\"}").await.unwrap();
     assert!(others.len() == 2 && others.values().all(|loss| *loss == 0.0), "{others:?}");
+
+    // The flight recorder: one event each, and the trace that it names.
+    let events = eventually("two incidents", LONG, async || {
+        let lines = loki.lines("event=\"incident\"");
+        let events: Vec<Value> =
+            lines.iter().filter_map(|line| serde_json::from_str(&line.text).ok()).collect();
+        let of_gamma: Vec<Value> = events.into_iter().filter(|event| event["peer"] == "gamma").collect();
+        if of_gamma.len() == 2 { Ok(of_gamma) } else { Err(format!("{lines:?}")) }
+    })
+    .await;
+    for event in &events {
+        // Pings come through: this host answers them for all three.
+        assert_eq!(
+            (&event["trouble"], &event["verdict"]),
+            (&Value::from("loss"), &Value::from("receiver_host")),
+            "{event}"
+        );
+        assert_eq!(
+            (&event["echoes"], &event["echoes_lost"]),
+            (&Value::from(100), &Value::from(100)),
+            "{event}"
+        );
+        assert_eq!(event["forward"][0]["host"], address(2).to_string(), "{event}");
+        let url = format!("http://{}/api/v1/traces?id={}", stack.http, event["trace_id"].as_str().unwrap());
+        let spans = eventually("its trace", LONG, async || {
+            let (status, text) = get(&url).await?;
+            if status == 200 { Ok(text) } else { Err(text) }
+        })
+        .await;
+        for span in ["incident: loss", "path to the peer", "hop 1 127.0.7.3", "counters here"] {
+            assert!(spans.contains(span), "{span} in {spans}");
+        }
+    }
+    let verdicts = cells(&prometheus, "netmesh_incidents_total{verdict=\"receiver_host\", peer=\"gamma\"}")
+        .await
+        .unwrap();
+    assert!(verdicts.len() == 2 && verdicts.values().all(|count| *count == 1.0), "{verdicts:?}");
 
     // A restart of the aggregator changes nobody's peers: the nodes are known before they greet.
     stack.aggregator().kill();

@@ -65,6 +65,7 @@ const AGENT: &[(Layer, &[&str])] = &[
             "netlink",
             "rounds",
             "severity",
+            "spans",
         ],
     ),
 ];

@@ -1,5 +1,6 @@
 //! What is known of the way to one peer. No I/O.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -82,6 +83,33 @@ struct Filling {
     lost: u32,
 }
 
+/// What got worse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    Loss,
+    Latency,
+    DeadPorts,
+}
+
+impl Trouble {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Loss => "loss",
+            Self::Latency => "latency",
+            Self::DeadPorts => "dead_ports",
+        }
+    }
+}
+
+/// The newest echoes that are looked at for trouble, and those among them that must be lost.
+const RECENT: usize = 10;
+const RECENT_LOST: usize = 3;
+/// Medians of rounds that say what is usual.
+const USUAL: usize = 30;
+const USUAL_LEAST: usize = 3;
+/// A round trip that is more than twice the usual one counts where it is also so much longer.
+const JUMP_NS: i64 = 1_000_000;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Cell {
@@ -96,6 +124,13 @@ pub(super) struct Cell {
     baseline: Baseline,
     /// The newest echo came back: what is lost of other sizes is lost for its size.
     pub(super) is_there: bool,
+    /// By verdict.
+    pub(super) incidents: BTreeMap<&'static str, u64>,
+    /// Round trips of the newest echoes; `None` for one that was lost.
+    recent: VecDeque<Option<i64>>,
+    /// Medians of the rounds before.
+    usual: VecDeque<i64>,
+    in_trouble: bool,
 }
 
 impl Cell {
@@ -110,19 +145,58 @@ impl Cell {
             filling: Filling::default(),
             baseline: Baseline::default(),
             is_there: false,
+            incidents: BTreeMap::new(),
+            recent: VecDeque::new(),
+            usual: VecDeque::new(),
+            in_trouble: false,
         }
     }
 
-    /// An echo came back.
-    pub(super) fn echo(&mut self, echo: Echo) {
+    /// An echo came back; trouble, where that shows some.
+    pub(super) fn echo(&mut self, echo: Echo) -> Option<Trouble> {
         (self.asked, self.came, self.is_there) = (self.asked + 1, self.came + 1, true);
         self.filling.echoes.push(echo);
+        self.notice(Some(echo.rtt_ns()))
     }
 
-    /// None came in time.
-    pub(super) fn lost(&mut self) {
+    /// None came in time; trouble, where that shows some.
+    pub(super) fn lost(&mut self) -> Option<Trouble> {
         (self.asked, self.is_there) = (self.asked + 1, false);
         self.filling.lost += 1;
+        self.notice(None)
+    }
+
+    /// Trouble is said once, when it begins; it ends with as many good echoes in a row. A peer that was never reached is
+    /// no trouble of the way.
+    fn notice(&mut self, rtt_ns: Option<i64>) -> Option<Trouble> {
+        if self.recent.len() >= RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(rtt_ns);
+        if self.recent.len() < RECENT || self.came == 0 {
+            return None;
+        }
+        let lost = self.recent.iter().filter(|rtt| rtt.is_none()).count();
+        let mut rtts: Vec<i64> = self.recent.iter().copied().flatten().collect();
+        rtts.sort_unstable();
+        let mut usual: Vec<i64> = self.usual.iter().copied().collect();
+        usual.sort_unstable();
+        let middle = |sorted: &[i64]| sorted.get(sorted.len() / 2).copied();
+        let jumped = usual.len() >= USUAL_LEAST
+            && middle(&rtts)
+                .zip(middle(&usual))
+                .is_some_and(|(now, usual)| now > 2 * usual && now - usual > JUMP_NS);
+        let trouble = if lost >= RECENT_LOST {
+            Some(Trouble::Loss)
+        } else if jumped {
+            Some(Trouble::Latency)
+        } else {
+            None
+        };
+        if trouble.is_none() && lost == 0 {
+            self.in_trouble = false;
+        }
+        trouble.filter(|_| !std::mem::replace(&mut self.in_trouble, true))
     }
 
     /// Other source ports carry the echoes from now on: what was usual is that of another path.
@@ -139,6 +213,12 @@ impl Cell {
         let mut told = Told { lost, ..Told::default() };
         told.rtts = echoes.iter().map(|echo| Duration::from_nanos(echo.rtt_ns().unsigned_abs())).collect();
         told.rtts.sort_unstable();
+        if let Some(median) = told.rtts.get(told.rtts.len() / 2) {
+            if self.usual.len() >= USUAL {
+                self.usual.pop_front();
+            }
+            self.usual.push_back(i64::try_from(median.as_nanos()).unwrap_or(i64::MAX));
+        }
         if let Some(best) = echoes.iter().min_by_key(|echo| echo.rtt_ns()) {
             let clocks_ns = best.times.anchor_ns.saturating_sub(anchor_ns);
             let apart_ns = best.forward_ns().saturating_sub(best.backward_ns()) / 2;
@@ -223,5 +303,32 @@ mod tests {
         cell.round(1, 0, false);
         let told = cell.told.expect("a round");
         assert!(told.rtts.is_empty() && told.lost == 1 && told.offset.is_none() && told.change.is_none());
+    }
+
+    /// Scenario: good rounds; three echoes in ten are lost, for long; good again; a little slower; a jump of the round
+    /// trip; a peer that never answers.
+    /// Guarantees: trouble is said once for each, with what it is; what never worked is none.
+    #[test]
+    fn trouble_is_said_once() {
+        let mut cell = cell(false);
+        let mut now = 0;
+        let mut run = |cell: &mut Cell, count: u32, more_ns: i64, lost: u32| -> Vec<Trouble> {
+            let mut said = Vec::new();
+            for nth in 0..count {
+                now += 1_000_000_000;
+                said.extend(if nth % 10 < lost { cell.lost() } else { cell.echo(echo(now, more_ns)) });
+                if nth % 10 == 9 {
+                    cell.round(now, ANCHOR_NS, false);
+                }
+            }
+            said
+        };
+        assert_eq!(run(&mut cell, 100, 0, 2), []);
+        assert_eq!(run(&mut cell, 100, 0, 3), [Trouble::Loss]);
+        assert_eq!(run(&mut cell, 100, 0, 0), []);
+        assert_eq!(run(&mut cell, 100, 900_000, 0), [], "less than a millisecond more");
+        assert_eq!(run(&mut cell, 100, 3_000_000, 0), [Trouble::Latency]);
+        let mut silent = self::cell(false);
+        assert_eq!(run(&mut silent, 100, 0, 10), []);
     }
 }

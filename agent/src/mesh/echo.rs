@@ -7,13 +7,18 @@ use std::sync::Arc;
 use ao_common::clock;
 use ao_proto::v1::Directives;
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::flight::{LOOK, Look, Looks};
 use super::packet::{self, Packet, Times};
 use crate::net::Datagram;
 
 /// Questions of one asker that are answered in a second: a sweep, a search and an echo take a few.
 const RATE: u32 = 200;
+
+/// Looks that are being answered at a time.
+const LOOKS: usize = 8;
 
 /// Opens the echo's socket on all addresses.
 pub(super) fn open(port: u16) -> std::io::Result<Datagram> {
@@ -22,9 +27,12 @@ pub(super) fn open(port: u16) -> std::io::Result<Datagram> {
 }
 
 /// Answers until it is dropped.
-pub(super) async fn answer(socket: Datagram, mut directives: watch::Receiver<Arc<Directives>>) {
+pub(super) async fn answer(socket: Datagram, mut directives: watch::Receiver<Arc<Directives>>, looks: Looks) {
+    let socket = Arc::new(socket);
     let mut askers = Askers::default();
-    let mut buffer = [0; packet::LEN];
+    let mut buffer = [0; LOOK];
+    // They end with this.
+    let mut answering = JoinSet::new();
     loop {
         if directives.has_changed().unwrap_or(false) || askers.0.is_empty() {
             askers.become_those_of(&directives.borrow_and_update());
@@ -35,10 +43,17 @@ pub(super) async fn answer(socket: Datagram, mut directives: watch::Receiver<Arc
             continue;
         };
         let now_ns = clock::boot_ns();
-        let Some(Packet::Question { token }) = packet::read(&buffer[..arrival.len]) else { continue };
         if !askers.may_ask(arrival.from.ip(), Instant::now()) {
             continue;
         }
+        if let Some(look) = Look::read(&buffer[..arrival.len]) {
+            while answering.try_join_next().is_some() {}
+            if answering.len() < LOOKS {
+                answering.spawn(looks.clone().answer(Arc::clone(&socket), look, arrival.from));
+            }
+            continue;
+        }
+        let Some(Packet::Question { token }) = packet::read(&buffer[..arrival.len]) else { continue };
         let anchor_ns = clock::system_ns() - clock::boot_ns();
         let received_ns = now_ns - arrival.waited_ns;
         let times = Times { received_ns, answered_ns: clock::boot_ns(), anchor_ns };
@@ -72,7 +87,10 @@ impl Askers {
 mod tests {
     use std::time::Duration;
 
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::net::{self, Prober};
 
     /// Scenario: an asker, a stranger, an asker that floods; the list changes.
     /// Guarantees: askers alone are answered, each within its rate.
@@ -102,7 +120,9 @@ mod tests {
         let to = socket.local();
         let told = Directives { askers: vec!["127.0.0.1".to_owned()], ..Directives::default() };
         let (_sender, directives) = watch::channel(Arc::new(told));
-        let answering = tokio::spawn(answer(socket, directives));
+        let prober = Prober::start(&net::Config::default(), CancellationToken::new()).unwrap();
+        let looks = Looks::new(prober, "/proc".into());
+        let answering = tokio::spawn(answer(socket, directives, looks));
         let before = clock::boot_ns();
         let mut asked = Vec::new();
         packet::question(7, 300, &mut asked);

@@ -12,8 +12,8 @@ use super::tcp::Towards;
 use crate::event::{LogChunk, MetricSet};
 
 /// The ledger's source, and the job.
-const SOURCE: &str = "mesh";
-const JOB: &str = "netmesh";
+pub(super) const SOURCE: &str = "mesh";
+pub(super) const JOB: &str = "netmesh";
 
 /// All series of a peer.
 pub(super) fn metrics(cell: &Cell, config: &Config, tcp: Option<Towards>, at_ms: i64) -> MetricSet {
@@ -97,6 +97,10 @@ pub(super) fn metrics(cell: &Cell, config: &Config, tcp: Option<Towards>, at_ms:
     );
     let help = "Source ports of which no packet gets through while others do: one of several paths is bad";
     one.write("netmesh_ports_dead", Gauge, help, &[], cell.sweep.dead().count() as f64);
+    let help = "Times that the way got worse and was looked at, by who was to blame";
+    for (verdict, count) in &cell.incidents {
+        one.write("netmesh_incidents_total", Counter, help, &[("verdict", verdict)], *count as f64);
+    }
     if let Some(tcp) = tcp {
         let help = "Established TCP connections to the peer's address";
         one.write("netmesh_tcp_connections", Gauge, help, &[], tcp.connections as f64);

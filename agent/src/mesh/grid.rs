@@ -10,7 +10,7 @@ use ao_proto::v1;
 use tokio::time::Instant;
 
 use super::asker::{Asked, Asker, Purpose};
-use super::cell::{Cell, Echo, Peer};
+use super::cell::{Cell, Echo, Peer, Trouble};
 use super::config::Config;
 use super::export;
 use super::flows::Answer;
@@ -60,6 +60,8 @@ pub(super) struct Grid {
     agenda: Agenda<(u64, Task)>,
     asker: Asker,
     events: Vec<Event>,
+    /// Peers whose way has just got worse.
+    troubles: Vec<(u64, Peer, Trouble)>,
     next_id: u64,
 }
 
@@ -71,6 +73,7 @@ impl Grid {
             agenda: Agenda::default(),
             asker: Asker::default(),
             events: Vec::new(),
+            troubles: Vec::new(),
             next_id: 0,
         }
     }
@@ -119,6 +122,18 @@ impl Grid {
         std::mem::take(&mut self.events)
     }
 
+    /// Whose way has got worse since the last call.
+    pub(super) fn troubles(&mut self) -> Vec<(u64, Peer, Trouble)> {
+        std::mem::take(&mut self.troubles)
+    }
+
+    /// A way was looked at, with this verdict.
+    pub(super) fn judged(&mut self, cell: u64, verdict: &'static str) {
+        if let Some(cell) = self.cells.get_mut(&cell) {
+            *cell.incidents.entry(verdict).or_default() += 1;
+        }
+    }
+
     fn period(&self, task: Task) -> Duration {
         match task {
             Task::Echo | Task::Size => self.config.interval.0,
@@ -145,6 +160,9 @@ impl Grid {
                         let dead: Vec<u16> = cell.sweep.dead().map(|place| port_number(place, ip)).collect();
                         let event = export::ports_changed(&cell.peer, &dead, self.config.ports.into());
                         self.events.push(Event::Logs(event));
+                        if !dead.is_empty() {
+                            self.troubles.push((id, cell.peer.clone(), Trouble::DeadPorts));
+                        }
                     }
                     if canonical != cell.sweep.canonical() {
                         cell.moved();
@@ -205,7 +223,8 @@ impl Grid {
         match asked.purpose {
             Purpose::Echo => {
                 let (sent_ns, came_ns) = (asked.sent_ns, answer.came_ns.max(asked.sent_ns));
-                cell.echo(Echo { sent_ns, came_ns, times: answer.times });
+                let trouble = cell.echo(Echo { sent_ns, came_ns, times: answer.times });
+                self.troubles.extend(trouble.map(|trouble| (asked.cell, cell.peer.clone(), trouble)));
             }
             Purpose::Port(place) => cell.sweep.result(place, true),
             Purpose::Size(size) => {
@@ -225,7 +244,10 @@ impl Grid {
     fn lost(&mut self, asked: Asked) {
         let Some(cell) = self.cells.get_mut(&asked.cell) else { return };
         match asked.purpose {
-            Purpose::Echo => cell.lost(),
+            Purpose::Echo => {
+                let trouble = cell.lost();
+                self.troubles.extend(trouble.map(|trouble| (asked.cell, cell.peer.clone(), trouble)));
+            }
             Purpose::Port(place) => cell.sweep.result(place, false),
             Purpose::Size(size) if cell.is_there => {
                 let changed = cell.mtu.missed(size);

@@ -351,6 +351,11 @@ fn disk(put: &mut dyn FnMut(&str, &str, Vec<u8>)) {
     put("mesh_packet", "question", question.clone());
     put("mesh_packet", "answer", [&b"AOE1\x02\0\0\0"[..], &[7; 32]].concat());
     put("mesh_packet", "short", question[..20].to_vec());
+    let look = [&b"AOE1\x03\0\0\0"[..], &[7; 25], &[0; 1167]].concat();
+    put("mesh_look", "question", look);
+    let told = br#"{"counters":{"nic_errors":1,"cpu_pressure":2.5},"hops":[["10.0.0.1",5,5,123],[null,5,0,0],["fd00::1",5,9,1]]}"#;
+    put("mesh_look", "answer", [&b"AOE1\x04\0\0\0"[..], &[7; 8], told].concat());
+    put("mesh_look", "not-json", b"AOE1\x04\0\0\0\x07\x07\x07\x07\x07\x07\x07\x07{".to_vec());
     // struct inet_diag_msg of an IPv4 socket, and behind it an attribute of 4 bytes and one of struct tcp_info.
     let socket =
         [&[2, 1, 0, 0][..], &[9; 68], &[8, 0, 1, 0, 1, 2, 3, 4], &[244, 0, 2, 0], &[3; 240]].concat();

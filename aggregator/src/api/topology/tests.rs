@@ -120,7 +120,10 @@ fn no_false_aliases() {
         "",
         &[(1, "10.0.0.1", 0.1, 0.0), (2, "10.0.0.2", 0.2, 0.0), (3, "192.0.2.9", 0.3, 0.0)],
     );
-    assert_eq!(ids(&of(std::slice::from_ref(&one))), ["ip:10.0.0.1", "ip:10.0.0.2", "ip:192.0.2.9", "node:a"]);
+    assert_eq!(
+        ids(&of(std::slice::from_ref(&one))),
+        ["ip:10.0.0.1", "ip:10.0.0.2", "ip:192.0.2.9", "node:a"]
+    );
     let more = path(
         "b",
         "192.0.2.9",

@@ -1,0 +1,193 @@
+//! What a peer tells of its own end: asked for when trouble begins, and again when it has been looked at. The asker pads
+//! its question, so that no answer is larger than its question.
+//!
+//! ```text
+//! question: "AOE1", kind 3, three zeroes; token (8); incident (16); stage (1): 0 begin, 1 end; zeroes up to 1200 bytes
+//! answer:   "AOE1", kind 4, three zeroes; token (8); JSON
+//! ```
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::counters::Counters;
+use super::walk::{Hop, walk};
+use crate::net::{Datagram, Prober};
+
+/// Bytes of a question, and the most of an answer: they fit into every IPv6 path.
+pub(crate) const LOOK: usize = 1200;
+const HEAD: usize = 16;
+const QUESTION: &[u8; 8] = b"AOE1\x03\0\0\0";
+const ANSWER: &[u8; 8] = b"AOE1\x04\0\0\0";
+/// Looks that a node takes part in at a time.
+const MOST: usize = 8;
+/// A look that was begun and never ended is forgotten.
+const FORGET: Duration = Duration::from_secs(60);
+/// Rounds of the walk back.
+pub(super) const ROUNDS: u32 = 5;
+
+/// Begin or end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    Begin,
+    End,
+}
+
+/// A question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Look {
+    pub(crate) token: u64,
+    pub(crate) incident: u128,
+    pub(crate) stage: Stage,
+}
+
+/// What the peer tells at the end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct OtherEnd {
+    /// Since the beginning; `None` where it knows of none.
+    pub(super) counters: Option<Counters>,
+    /// The walk back to us.
+    pub(super) hops: Vec<Hop>,
+}
+
+impl Look {
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let mut out = QUESTION.to_vec();
+        out.extend_from_slice(&self.token.to_be_bytes());
+        out.extend_from_slice(&self.incident.to_be_bytes());
+        out.push(u8::from(self.stage == Stage::End));
+        out.resize(LOOK, 0);
+        out
+    }
+
+    /// `None` for anything else, and for a question that is shorter than an answer may be.
+    pub(crate) fn read(data: &[u8]) -> Option<Self> {
+        let rest = data.strip_prefix(QUESTION).filter(|_| data.len() >= LOOK)?;
+        let (token, rest) = rest.split_first_chunk()?;
+        let (incident, rest) = rest.split_first_chunk()?;
+        let stage = if rest.first() == Some(&0) { Stage::Begin } else { Stage::End };
+        Some(Self { token: u64::from_be_bytes(*token), incident: u128::from_be_bytes(*incident), stage })
+    }
+}
+
+impl OtherEnd {
+    /// An answer's bytes. Of a walk that is too long for it the near end is left out.
+    pub(crate) fn write(mut self, token: u64) -> Vec<u8> {
+        loop {
+            let text = serde_json::to_vec(&self).unwrap_or_default();
+            if text.len() + HEAD <= LOOK || self.hops.is_empty() {
+                return [&ANSWER[..], &token.to_be_bytes(), &text].concat();
+            }
+            self.hops.remove(0);
+        }
+    }
+
+    /// The token and what is told; `None` for anything else.
+    pub(crate) fn read(data: &[u8]) -> Option<(u64, Self)> {
+        let (token, text) = data.strip_prefix(ANSWER)?.split_first_chunk()?;
+        Some((u64::from_be_bytes(*token), serde_json::from_slice(text).ok()?))
+    }
+}
+
+/// Looks that others have begun here.
+#[derive(Clone)]
+pub(crate) struct Looks {
+    prober: Arc<Prober>,
+    proc: PathBuf,
+    begun: Arc<Mutex<HashMap<u128, Begun>>>,
+}
+
+struct Begun {
+    at: Instant,
+    before: Counters,
+    walk: JoinHandle<Vec<Hop>>,
+}
+
+impl Looks {
+    pub(crate) fn new(prober: Arc<Prober>, proc: PathBuf) -> Self {
+        Self { prober, proc, begun: Arc::default() }
+    }
+
+    /// Answers a question, when it has looked.
+    pub(crate) async fn answer(self, socket: Arc<Datagram>, look: Look, from: SocketAddr) {
+        let proc = self.proc.clone();
+        // It fails only where the runtime ends.
+        let Ok(now) = tokio::task::spawn_blocking(move || Counters::read(&proc)).await else { return };
+        let told = match look.stage {
+            Stage::Begin => {
+                self.begin(look.incident, from, now);
+                OtherEnd::default()
+            }
+            Stage::End => self.end(look.incident, &now).await,
+        };
+        // A full send buffer is loss like any other.
+        let _lost = socket.send(from, &told.write(look.token));
+    }
+
+    fn begin(&self, incident: u128, from: SocketAddr, before: Counters) {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        begun.retain(|_, look| {
+            let fresh = look.at.elapsed() < FORGET;
+            if !fresh {
+                look.walk.abort();
+            }
+            fresh
+        });
+        if begun.len() < MOST && !begun.contains_key(&incident) {
+            let prober = Arc::clone(&self.prober);
+            let walk = tokio::spawn(async move { walk(&prober, from.ip(), ROUNDS).await });
+            begun.insert(incident, Begun { at: Instant::now(), before, walk });
+        }
+    }
+
+    async fn end(&self, incident: u128, now: &Counters) -> OtherEnd {
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&incident);
+        let Some(Begun { before, walk, .. }) = begun else { return OtherEnd::default() };
+        let hops = if walk.is_finished() { walk.await.unwrap_or_default() } else { Vec::new() };
+        OtherEnd { counters: Some(now.since(&before)), hops }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Scenario: any question and any answer, of walks longer than fit.
+        /// Guarantees: they come back; no answer is larger than its question.
+        #[test]
+        fn round_trip(token: u64, incident: u128, end: bool, sent in prop::collection::vec(any::<[u8; 16]>(), 0..40)) {
+            let stage = if end { Stage::End } else { Stage::Begin };
+            let look = Look { token, incident, stage };
+            prop_assert_eq!(Look::read(&look.write()), Some(look));
+            prop_assert_eq!(Look::read(&look.write()[..LOOK - 1]), None);
+            let hop = |address: [u8; 16]| Hop { address: Some(address.into()), sent: 5, got: 3, best_us: 1_000_000 };
+            let told = OtherEnd { counters: Some(Counters::default()), hops: sent.iter().copied().map(hop).collect() };
+            let bytes = told.clone().write(token);
+            prop_assert!(bytes.len() <= LOOK);
+            let (again, read) = OtherEnd::read(&bytes).expect("an answer");
+            prop_assert_eq!(again, token);
+            prop_assert!(told.hops.ends_with(&read.hops) && read.counters == told.counters);
+            if sent.len() < 10 {
+                prop_assert_eq!(read, told);
+            }
+        }
+
+        /// Scenario: any bytes.
+        /// Guarantees: no panic.
+        #[test]
+        fn never_panics(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
+            let _any = (Look::read(&bytes), OtherEnd::read(&bytes));
+            let _any = OtherEnd::read(&[&ANSWER[..], &bytes].concat());
+        }
+    }
+}
