@@ -3,7 +3,8 @@
 //! The kernel maps 64 KiB around each page of code that is run for the first time (`do_fault_around`, mm/memory.c), and
 //! the linker scatters the sixth part of the program that a quiet agent ever runs over nearly all of it: 10 MiB of
 //! resident memory for 2 MiB of code. The list has a section's name on each line, without the hash that changes from
-//! release to release, as a pattern of the linker. A function that is missing costs up to 64 KiB, a name that is no
+//! release to release, as a pattern of the linker. What only the start runs comes first, apart from what is run again and
+//! again: its pages are given back (`footprint.rs`). A function that is missing costs up to 64 KiB, a name that is no
 //! function's any more nothing. Missing ones are those in which pages outside of `.text.resident` are first touched:
 //! `perf record -e page-faults:u -c 1 -d ao-agent ...`, `perf script -F addr,ip,sym`, where both numbers are the same.
 
@@ -21,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let mut script = "SECTIONS\n{\n  .text.resident :\n  {\n".to_owned();
-    for name in std::fs::read_to_string(LIST)?.lines() {
+    for name in std::fs::read_to_string(LIST)?.lines().filter(|line| !line.starts_with('#')) {
         // What the compiler takes for cold (the growing of a vector) has a prefix.
         writeln!(script, "    *(.text.{name} .text.unlikely.{name})")?;
     }

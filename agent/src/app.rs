@@ -23,6 +23,7 @@ use crate::clock::{self, ClockCollector};
 use crate::config::Config;
 use crate::context::{Context, Node};
 use crate::enrich::Enricher;
+use crate::footprint::AsInFiles;
 use crate::identity::{Identity, IdentityError};
 use crate::logs::LogsStats;
 use crate::logs::metrics::LogsCollector;
@@ -111,6 +112,9 @@ pub async fn run(
     log: Option<LogHandle>,
     shutdown: CancellationToken,
 ) -> Result<(), AppError> {
+    // The command line and the configuration have been read, and will not be again.
+    let files = AsInFiles::find();
+    files.forget();
     let health = Health::new();
     let metrics = Arc::new(Metrics::default());
     let doors = admin::bind(config.admin.listen, "the agent's admin server", "admin.listen").await?;
@@ -201,6 +205,7 @@ pub async fn run(
     out.spawn("directives", directives::keep(config.data_dir.clone(), held));
     out.spawn("admin", serve(doors, Admin { registry, health, log }, out_ends.clone()));
 
+    files.forget();
     watch_over(&mut sources, &mut middle, &mut out, &shutdown).await;
     info!("stopping: what is read goes to the spool, the spool goes on at the next start");
     sources_end.cancel();

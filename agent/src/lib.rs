@@ -43,6 +43,7 @@ pub mod clock;
 pub mod context;
 pub mod event;
 pub mod exposition;
+mod footprint;
 mod glob;
 pub mod metrics;
 pub mod net;

@@ -26,6 +26,7 @@ mod logins;
 mod message;
 mod templates;
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +89,8 @@ pub(crate) struct Rules {
     config: Config,
     metrics: Arc<LineMetrics>,
     families: Families,
-    logins: Option<Logins>,
+    /// Made with the first line: a host whose logs nobody reads needs none.
+    logins: LazyCell<Option<Logins>>,
     templates: Templates,
     /// By where their labels lie.
     streams: HashMap<usize, Stream>,
@@ -158,12 +160,12 @@ impl Rules {
             texts: counter(templates, "log_template_info", "The text of a template", MetricType::Gauge),
         };
         // The phrases are ours: they make an expression, which a test holds.
-        let logins = if failed_logins { Logins::new().ok() } else { None };
+        let logins: fn() -> _ = if failed_logins { || Logins::new().ok() } else { || None };
         Self {
             config,
             metrics: Arc::clone(metrics),
             families,
-            logins,
+            logins: LazyCell::new(logins),
             templates: Templates::new(most_templates),
             streams: HashMap::new(),
             by_labels: HashMap::new(),

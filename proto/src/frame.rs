@@ -7,9 +7,13 @@
 //!
 //! The payload is zstd, or, where its size is the header's `raw_bytes`, the raw bytes themselves.
 
+use std::io;
+
 use bytes::{Bytes, BytesMut};
 use prost::Message;
 use thiserror::Error;
+use zstd::bulk;
+use zstd::zstd_safe::CParameter;
 
 use crate::limits::{MAX_FILES, MAX_HEADER_BYTES, MAX_RAW_BYTES, MAX_RECORDS, MAX_SEALED_BYTES};
 use crate::v1::FrameHeader;
@@ -23,6 +27,9 @@ const ZSTD_LEVEL: i32 = 1;
 /// Small payloads are metrics, a few a minute: keyframes are 5 % smaller at level 3.
 const ZSTD_LEVEL_SMALL: i32 = 3;
 const SMALL: usize = 32 << 10;
+/// Base-2 logarithms of the entries of the level's two tables. Its own, 16 and 15, are 400 kB for 32 kB to look up, and make
+/// keyframes no byte smaller (measured on a host's 1,000 series).
+const TABLES_SMALL: [CParameter; 2] = [CParameter::HashLog(13), CParameter::ChainLog(12)];
 
 /// Why bytes are not a frame. The text names what is wrong; nothing was allocated beyond the limits.
 #[derive(Debug, Error, PartialEq, Eq, Clone)]
@@ -73,12 +80,20 @@ pub enum FrameError {
 /// Compresses a payload; the result goes into [`seal`]. A payload that zstd makes no smaller stays as it is: small
 /// metrics frames are so.
 pub fn compress(raw: &[u8]) -> Vec<u8> {
-    let level = if raw.len() <= SMALL { ZSTD_LEVEL_SMALL } else { ZSTD_LEVEL };
-    match zstd::bulk::compress(raw, level) {
+    let smaller = if raw.len() <= SMALL { compress_small(raw) } else { bulk::compress(raw, ZSTD_LEVEL) };
+    match smaller {
         Ok(smaller) if smaller.len() < raw.len() => smaller,
         // Compression into memory does not fail; if it did, nothing would be lost.
         Ok(_) | Err(_) => raw.to_vec(),
     }
+}
+
+fn compress_small(raw: &[u8]) -> io::Result<Vec<u8>> {
+    let mut compressor = bulk::Compressor::new(ZSTD_LEVEL_SMALL)?;
+    for table in TABLES_SMALL {
+        compressor.set_parameter(table)?;
+    }
+    compressor.compress(raw)
 }
 
 /// Puts header and compressed payload into the envelope.
@@ -145,8 +160,7 @@ impl Opened {
         if self.payload.len() == size {
             return Ok(self.payload.to_vec());
         }
-        let raw =
-            zstd::bulk::decompress(&self.payload, size).map_err(|e| FrameError::Payload(e.to_string()))?;
+        let raw = bulk::decompress(&self.payload, size).map_err(|e| FrameError::Payload(e.to_string()))?;
         if raw.len() != size {
             return Err(FrameError::Payload(format!("{} bytes instead of {size}", raw.len())));
         }

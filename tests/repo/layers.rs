@@ -59,6 +59,7 @@ const AGENT: &[(Layer, &[&str])] = &[
             "context",
             "event",
             "exposition",
+            "footprint",
             "glob",
             "metrics",
             "net",

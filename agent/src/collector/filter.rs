@@ -1,6 +1,6 @@
 //! Which devices, mount points or types a collector leaves out: a pattern to exclude or one to include.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 
 use super::api::BuildError;
@@ -41,7 +41,7 @@ impl Filter {
     /// Where both options are set, or one is no regular expression.
     pub(super) fn new(exclude: Pattern<'_>, include: Pattern<'_>, default: &str) -> Result<Self, BuildError> {
         let compile = |option, pattern: &str| {
-            if pattern.is_empty() { Ok(None) } else { compile(option, pattern).map(Some) }
+            if pattern.is_empty() { Ok(None) } else { compile(option, pattern, Names::EachRound).map(Some) }
         };
         match (exclude, include) {
             ((a, Some(_)), (b, Some(_))) => Err(BuildError::Both(a, b)),
@@ -59,12 +59,24 @@ impl Filter {
     }
 }
 
+/// How often a pattern is asked about a name.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Names {
+    EachRound,
+    /// The answer is remembered: the states of an automaton, up to 200 kB, need not be.
+    Once,
+}
+
 /// The regular expression that is an option's value.
 ///
 /// # Errors
 /// Where it is none.
-pub(super) fn compile(option: &'static str, pattern: &str) -> Result<Regex, BuildError> {
-    Regex::new(pattern).map_err(|why| {
+pub(super) fn compile(option: &'static str, pattern: &str, names: Names) -> Result<Regex, BuildError> {
+    let mut builder = RegexBuilder::new(pattern);
+    if names == Names::Once {
+        builder.dfa_size_limit(0);
+    }
+    builder.build().map_err(|why| {
         // The error draws the pattern over several lines; its last one says what is wrong.
         let why = why.to_string();
         let why = why.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();

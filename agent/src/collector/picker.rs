@@ -3,7 +3,7 @@
 use regex::Regex;
 
 use super::api::BuildError;
-use super::filter;
+use super::filter::{self, Names};
 
 /// The kernel writes its fields in the same order at each reading, so what the pattern says of the field at a place is
 /// remembered, with the metric's name and help: a round compares names, and neither matches nor allocates.
@@ -34,7 +34,7 @@ impl Picker {
         pattern: &str,
         before: (&'static str, &'static str),
     ) -> Result<Self, BuildError> {
-        Ok(Self { pattern: filter::compile(option, pattern)?, before, places: Vec::new() })
+        Ok(Self { pattern: filter::compile(option, pattern, Names::Once)?, before, places: Vec::new() })
     }
 
     /// Name and help of the metric for the field at a place (from 0, in the file's order), where it is wanted. The

@@ -1,5 +1,6 @@
 //! The system calls with control messages, for which there is no safe wrapper that knows timestamps and the
-//! error queue, and their file descriptor's registration with tokio. The only `unsafe` of the agent but for one call in `collector/timex.rs`; everything that reads or writes the bytes is safe code elsewhere.
+//! error queue, and their file descriptor's registration with tokio. The only `unsafe` of the agent but for one call in
+//! `collector/timex.rs` and one in `footprint.rs`; everything that reads or writes the bytes is safe code elsewhere.
 #![allow(unsafe_code)]
 
 use std::io;
