@@ -8,7 +8,7 @@
 //!
 //! | room | what it does |
 //! |---|---|
-//! | [`format`] | the bytes on disk |
+//! | [`mod@format`] | the bytes on disk |
 //! | [`said`] | what an entry says: message, time, labels, metadata |
 //! | [`chunks`] | lines into chunks with spans |
 //! | [`copies`] | entries that journald moved from memory to disk |
