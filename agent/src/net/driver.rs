@@ -76,9 +76,10 @@ impl Driver {
                     }
                     let own = [&mut self.v4, &mut self.v6].into_iter();
                     for socket in own.chain(&mut self.crafting.sent).flatten() {
-                        if socket.take_sent() {
-                            table.drain_errors(socket, Look::Now);
-                        }
+                        // Their stamps are there before the send call returns, but for slow devices: looking whether
+                        // there are more would be one call more for each ping.
+                        let sent = socket.take_sent();
+                        table.drain_queue(socket, Queue::Errors, Look::Now, sent);
                     }
                 }
             }
@@ -207,16 +208,18 @@ impl Table {
         if look == Look::Now || socket.answers_by_errors() {
             self.drain_errors(socket, look);
         }
-        self.drain_queue(socket, Queue::Data, look);
+        self.drain_queue(socket, Queue::Data, look, usize::MAX);
     }
 
     fn drain_errors(&mut self, socket: &Socket, look: Look) {
-        self.drain_queue(socket, Queue::Errors, look);
+        self.drain_queue(socket, Queue::Errors, look, usize::MAX);
     }
 
-    fn drain_queue(&mut self, socket: &Socket, queue: Queue, look: Look) {
-        let mut failures = 0;
-        while failures < FAILURES {
+    /// Reads up to `most` of what has come.
+    fn drain_queue(&mut self, socket: &Socket, queue: Queue, look: Look, most: usize) {
+        let (mut failures, mut read) = (0, 0);
+        while failures < FAILURES && read < most {
+            read += 1;
             match socket.receive(queue, look) {
                 Ok(Some((received, overflow))) => {
                     self.counted.overflow.fetch_add(overflow, Ordering::Relaxed);

@@ -55,7 +55,8 @@ pub(super) struct Socket {
     v6: bool,
     /// The ICMP id: random, or the kernel's choice for a ping socket.
     id: u16,
-    sent: bool,
+    /// Since they were last taken.
+    sent: usize,
     /// Send calls so far: the number under which the kernel reports a stamp.
     calls: u32,
     /// Send call (by remainder) to sequence number.
@@ -134,7 +135,7 @@ impl Socket {
             kind,
             v6,
             id,
-            sent: false,
+            sent: 0,
             calls: 0,
             sequences: vec![(0, 0); STAMPS].into(),
             packet: Vec::new(),
@@ -185,7 +186,7 @@ impl Socket {
             Ok(()) => {
                 self.sequences[self.calls as usize % STAMPS] = (self.calls, sequence);
                 self.calls = self.calls.wrapping_add(1);
-                self.sent = true;
+                self.sent += 1;
                 Ok(())
             }
             Err(error) => {
@@ -204,8 +205,8 @@ impl Socket {
         Ok(())
     }
 
-    /// Whether something was sent since the last call: then there are stamps to read.
-    pub(super) fn take_sent(&mut self) -> bool {
+    /// How many were sent since the last call: so many stamps there are to read.
+    pub(super) fn take_sent(&mut self) -> usize {
         std::mem::take(&mut self.sent)
     }
 
