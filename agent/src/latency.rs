@@ -16,9 +16,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use ao_common::clock::now_ms;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::context::Context;
 use crate::event::Event;
@@ -63,6 +65,8 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
     let mut lookups = JoinSet::new();
     let mut asks = JoinSet::new();
     let mut witness = Witness::new(&ctx.node.roots.proc);
+    let mut ticks = tokio::time::interval(config.export.0.max(Duration::from_secs(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let dropped = || prober.counted().overflow.load(Ordering::Relaxed);
     let mut fleet = Fleet::new(config);
     let wanted = fleet.plans(&directives.borrow_and_update().latency);
@@ -89,6 +93,12 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
             Ok(()) = directives.changed() => {
                 let wanted = fleet.plans(&directives.borrow_and_update().latency);
                 fleet.apply(wanted, Instant::now());
+            }
+            _ = ticks.tick() => {
+                let errors = prober.counted().receive_errors.load(Ordering::Relaxed);
+                if ctx.events.send(Event::Metrics(export::prober(errors, now_ms()))).await.is_err() {
+                    return;
+                }
             }
             () = fleet.wait() => for _ in 0..BATCH {
                 match fleet.due(Instant::now()) {

@@ -191,6 +191,18 @@ pub(super) fn event(target: &Target, name: &str, alert: &Alert, told: Told) -> L
     }
 }
 
+/// What belongs to no target.
+pub(super) fn prober(receive_errors: u64, at_ms: i64) -> MetricSet {
+    let mut set = MetricSet::new(SOURCE, JOB, at_ms);
+    set.one(
+        "smokeping_receive_errors_total",
+        Counter,
+        "Number of failures to receive answers, whichever target they are of",
+        receive_errors as f64,
+    );
+    set
+}
+
 /// A set without samples: the end of all series of a target.
 pub(super) fn empty(plan: &Plan, at_ms: i64) -> MetricSet {
     let mut set = MetricSet::new(SOURCE, JOB, at_ms);
