@@ -10,7 +10,7 @@ use super::*;
 /// A file of the fixtures, unpacked to where a machine has it; and the lines that `journalctl` says there are, as
 /// [`lines`] gives them.
 fn fixture(rig: &Rig, name: &str) -> Vec<Vec<String>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journal");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/journal");
     let packed = fs::read(folder.join(format!("{name}.journal.zst"))).unwrap();
     let path = rig.path("system.journal");
     fs::create_dir_all(path.parent().unwrap()).unwrap();
