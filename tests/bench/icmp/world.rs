@@ -10,6 +10,8 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use ao_tests::workspace::tool;
+
 /// The pingers' namespace, behind the world's name.
 pub(crate) const NEAR: &str = "near";
 /// The targets' one.
@@ -60,7 +62,7 @@ impl World {
         world._responder = Some(Children(vec![responder]));
         // The neighbours get to know each other, and the ways are warm.
         for _ in 0..50 {
-            let mut ping = world.command(NEAR, Path::new("fping"));
+            let mut ping = world.command(NEAR, &tool("fping"));
             ping.args(["-q", "-c1", "-t500", "10.80.0.1", "10.81.0.1"])
                 .stdout(Stdio::null())
                 .stderr(Stdio::null());
