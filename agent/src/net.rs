@@ -46,7 +46,7 @@ pub use agenda::Agenda;
 pub use api::{Capability, Counted, Label, Labels, Mode, Outcome, Probe, Report, SendError, Way};
 pub use datagram::{Datagram, source_towards};
 pub use prober::{Client, Config, OpenError, Prober, Stopped};
-pub use resolve::{GATEWAY, ResolveError, default_gateway, resolve};
+pub use resolve::{GATEWAY, ResolveError, default_gateway, name_of, resolve};
 pub use target::TargetSpec;
 pub use tcp::{connect, round_trip as connect_round_trip};
 

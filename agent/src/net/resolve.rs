@@ -2,8 +2,10 @@
 //! kernel's routing table.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+
+use super::{control, sys};
 
 /// The symbolic host that stands for the default gateway; 127.0.0.1 on a machine that has none.
 pub const GATEWAY: &str = "gateway";
@@ -58,6 +60,14 @@ pub async fn resolve(host: &str, proc: &Path, current: Option<IpAddr>) -> Result
         .map(|address| address.ip().to_canonical())
         .collect();
     choose(&found, current).ok_or_else(|| ResolveError::Empty(host.to_owned()))
+}
+
+/// The name of an address by the system's resolver; blocks for as long as that takes.
+pub fn name_of(address: IpAddr) -> Option<String> {
+    let (bytes, len) = control::put_address(SocketAddr::new(address, 0));
+    let mut name = [0; 1025];
+    let len = sys::name_of(&bytes[..len], &mut name)?;
+    name.get(..len).and_then(|name| std::str::from_utf8(name).ok()).map(str::to_owned)
 }
 
 fn choose(found: &[IpAddr], current: Option<IpAddr>) -> Option<IpAddr> {

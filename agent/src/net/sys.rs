@@ -1,5 +1,5 @@
-//! The system calls with control messages, for which there is no safe wrapper that knows timestamps and the
-//! error queue, and their file descriptor's registration with tokio. The only `unsafe` of the agent but for one call in
+//! The system calls with control messages and the resolver's call for names, for which there is no safe wrapper that knows
+//! timestamps and the error queue, and their file descriptor's registration with tokio. The only `unsafe` of the agent but for one call in
 //! `collector/timex.rs` and one in `footprint.rs`; everything that reads or writes the bytes is safe code elsewhere.
 #![allow(unsafe_code)]
 
@@ -81,4 +81,30 @@ pub(super) fn receive(
         name: (message.msg_namelen as usize).min(name.len()),
         control: (message.msg_controllen as usize).min(control.len()),
     })
+}
+
+/// `getnameinfo(3)` of the socket address in `address`; how much of `name` it filled, `None` without a name.
+pub(super) fn name_of(address: &[u8], name: &mut [u8]) -> Option<usize> {
+    // SAFETY: both pointers are to live slices with their own lengths; the C library writes within `name` and ends it
+    // with a zero. An unaligned address is copied before it is read (getnameinfo(3) takes a const sockaddr).
+    let mut aligned: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let len = address.len().min(size_of::<libc::sockaddr_storage>());
+    // SAFETY: `len` bytes are within both, which do not overlap.
+    unsafe { std::ptr::copy_nonoverlapping(address.as_ptr(), (&raw mut aligned).cast::<u8>(), len) };
+    // SAFETY: as above.
+    let failed = unsafe {
+        libc::getnameinfo(
+            (&raw const aligned).cast(),
+            len as libc::socklen_t,
+            name.as_mut_ptr().cast(),
+            name.len() as libc::socklen_t,
+            std::ptr::null_mut(),
+            0,
+            libc::NI_NAMEREQD,
+        )
+    };
+    if failed != 0 {
+        return None;
+    }
+    name.iter().position(|byte| *byte == 0).filter(|len| *len > 0)
 }
