@@ -105,6 +105,7 @@ impl Config {
         self.collectors.collectors(None).map_err(|error| error.to_string())?;
         self.latency.check()?;
         self.logs.check().map_err(|error| error.to_string())?;
+        self.path.check()?;
         self.otlp.check()?;
         self.containers.check()?;
         self.rules.check()?;

@@ -6,12 +6,18 @@
 //! | `trace.rs` | one target: its rounds, one after the other |
 //! | `strategy.rs` | which TTL next, and when a pass over the hops ends (no I/O) |
 //! | `live.rs` | the strategy's network: the prober, within the budget |
-//! | `budget.rs` | how often a router may be made to answer (no I/O) |
+//! | `budget.rs` | how often a router may be made to answer, and sharing what it answered (no I/O) |
 //! | `hop.rs` | mtr's figures of one hop (no I/O) |
 //! | `route.rs` | which path is the accepted one, and when it has changed (no I/O) |
-//! | `export.rs` | metrics and the log event |
+//! | `spot.rs` | the same for one distance: a set of routers (no I/O) |
+//! | `names.rs`, `asn.rs` | who routers are: names by DNS, systems by a local table |
+//! | `export.rs` | metrics |
+//! | `event.rs` | a change as log event and trace |
+//! | `tracer.rs` | one path for a person (`ao-agent mtr`) |
 //!
-//! All packets to a target are one flow (see `net/packet.rs`), so that load balancing shows one path, not a mixture.
+//! All packets of a flow look alike to routers (see `net/packet.rs`, `net/crafted.rs`), so that load balancing shows one
+//! path, not a mixture. The canonical flow gives the figures; now and then, and when something looks changed, up to eight
+//! flows show the set of ways.
 //! Loss at a hop that later hops do not share is the router's thrift with answers, not loss: never alarm on it.
 
 use std::collections::HashMap;
@@ -31,14 +37,23 @@ mod trace;
 mod live;
 mod strategy;
 
+mod asn;
 mod budget;
+mod event;
 mod export;
 mod hop;
+mod names;
 mod route;
+mod spot;
+mod tracer;
 
-pub use config::Config;
+pub use config::{Config, Protocol};
+pub use hop::Figures;
+pub use tracer::{HopReport, Tracer};
 
 use budget::Budget;
+use export::Known;
+use names::Names;
 use trace::Trace;
 
 /// Traces at once; the others wait their turn.
@@ -51,6 +66,8 @@ const TURN: Duration = Duration::from_millis(250);
 pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
     let mut directives = ctx.directives.clone();
     let budget = Arc::new(Mutex::new(Budget::default()));
+    let known = Arc::new(Known { names: config.names.then(Names::default), asn: export::table(&config) });
+    let config = Arc::new(config);
     let mut fleet = Fleet::default();
     let mut running = JoinSet::new();
     let mut events = Vec::new();
@@ -87,14 +104,16 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
                 let Some(Some(mut trace)) = fleet.targets.get_mut(&id).map(|(_, trace)| trace.take()) else {
                     continue;
                 };
-                let (config, node, budget) = (config.clone(), Arc::clone(&ctx.node), Arc::clone(&budget));
-                let prober = Arc::clone(&prober);
+                let (config, node, budget) = (Arc::clone(&config), Arc::clone(&ctx.node), Arc::clone(&budget));
+                let (prober, known, crowd) = (Arc::clone(&prober), Arc::clone(&known), fleet.targets.len());
                 running.spawn(async move {
-                    let change = trace.round(&config, &node, &prober, &budget).await;
-                    let mut found = vec![Event::Metrics(export::metrics(&trace, &config, &node))];
+                    let change = trace.run(&config, &node, &prober, &budget, crowd).await;
+                    let mut found = vec![Event::Metrics(export::metrics(&trace, &config, &node, &known))];
                     if let Some(change) = change {
+                        let trace_id = rand::random::<u128>().max(1);
+                        found.push(Event::Spans(event::spans(&trace, &change, &node, trace_id)));
                         trace.accept(&change);
-                        found.push(Event::Logs(export::log(&trace, &change)));
+                        found.push(Event::Logs(event::log(&trace, &change, trace_id)));
                     }
                     (id, now, trace, found)
                 });
@@ -125,7 +144,7 @@ impl Fleet {
             }
         });
         // Few targets show themselves within seconds; many are spread over the interval.
-        let spread = config.interval.0.min(Duration::from_millis(1_000 + 500 * wanted.len() as u64));
+        let spread = config.interval.0.min(Duration::from_secs(1 + wanted.len() as u64));
         for spec in wanted {
             self.next_id += 1;
             self.agenda.add(Instant::now() + spread.mul_f64(rand::random()), self.next_id);

@@ -1,7 +1,9 @@
-//! How often a router may be made to answer.
+//! How often a router may be made to answer, and what it has answered of late.
 //!
 //! A Linux router sends one "time exceeded" a second to a source, after a burst of six (icmp_ratelimit); asked more
-//! often, it shows loss that is none. All paths of a node share its first hops, so these have one budget for all.
+//! often, it shows loss that is none. All paths of a node share its first hops, so these have one budget for all, and one
+//! answer serves all who would have to wait: what a router says of itself is the same whoever asks (the stop set of
+//! Doubletree, Donnet et al. 2005). Such an answer shows nothing of the way of the path that did not ask.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,54 +12,117 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Time between two probes that expire at one router.
-const PAUSE: Duration = Duration::from_secs(1);
+pub(super) const PAUSE: Duration = Duration::from_secs(1);
 
 /// Up to this TTL the hop is taken to be the same router for all targets.
-const NEAR: u8 = 2;
+const NEAR: u8 = 3;
+
+/// How long a probe waits.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For its turn, rather than share an answer.
+    turn: Duration,
+    /// Where there is no answer to share.
+    most: Duration,
+}
+
+/// Where rounds have time.
+pub(super) const PATIENCE: Patience = Patience { turn: Duration::from_secs(1), most: Duration::from_secs(5) };
+
+/// Where somebody looks on: figures are of this path's own probes alone.
+pub(super) const HURRY: Patience =
+    Patience { turn: Duration::from_millis(100), most: Duration::from_millis(100) };
+
+/// How old a shared answer may be.
+const FRESH: Duration = Duration::from_secs(30);
 
 /// Entries kept before those of the past are swept out.
 const SWEEP: usize = 4096;
 
-/// Who is asked.
+/// Who is asked: a router, or whoever answers there for targets that are near each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Asked {
     Near { v6: bool, ttl: u8 },
+    Far { net: IpAddr, ttl: u8 },
     Router(IpAddr),
+}
+
+/// What a probe may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grant {
+    /// Go at that time.
+    At(Instant),
+    /// Stay: this router answered another one that fast.
+    Shared { from: IpAddr, rtt: Duration },
+    /// Stay: it would have to wait for too long.
+    Spent,
 }
 
 /// When each router may be asked again.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     free_at: HashMap<Asked, Instant>,
+    answers: HashMap<IpAddr, (Instant, Duration)>,
 }
 
 impl Budget {
-    /// Reserves a probe to `dest` at `ttl`, where `known` is who answered there last. Gives the time at which it may
-    /// go, or `None` when that is more than `patience` away.
+    /// Reserves a probe to `dest` at `ttl`, where `known` is who answered there last. An echo reply is not rate-limited:
+    /// `free_end` says that the destination answers with such.
     pub(super) fn reserve(
         &mut self,
         dest: IpAddr,
         ttl: u8,
         known: Option<IpAddr>,
+        free_end: bool,
+        patience: Patience,
         now: Instant,
-        patience: Duration,
-    ) -> Option<Instant> {
+    ) -> Grant {
         let asked = match known {
-            // An echo reply is not rate-limited.
-            Some(known) if known == dest => return Some(now),
-            _ if ttl <= NEAR => Asked::Near { v6: dest.is_ipv6(), ttl },
+            Some(known) if known == dest && free_end => return Grant::At(now),
             Some(router) => Asked::Router(router),
-            None => return Some(now),
+            None if ttl <= NEAR => Asked::Near { v6: dest.is_ipv6(), ttl },
+            None => Asked::Far { net: network(dest), ttl },
         };
+        self.sweep(now);
+        let at = self.free_at.get(&asked).copied().unwrap_or(now).max(now);
+        if at > now + patience.turn
+            && patience.turn < patience.most
+            && let Some(from) = known
+            && let Some((heard, rtt)) = self.answers.get(&from)
+            && now.duration_since(*heard) <= FRESH
+        {
+            return Grant::Shared { from, rtt: *rtt };
+        }
+        if at > now + patience.most {
+            return Grant::Spent;
+        }
+        self.free_at.insert(asked, at + PAUSE);
+        Grant::At(at)
+    }
+
+    /// A router has answered a probe that was sent at `sent`, whoever had been expected there.
+    pub(super) fn answered(&mut self, from: IpAddr, rtt: Duration, now: Instant) {
+        self.answers.insert(from, (now, rtt));
+        let asked = now.checked_sub(rtt).unwrap_or(now) + PAUSE;
+        let free_at = self.free_at.entry(Asked::Router(from)).or_insert(asked);
+        *free_at = asked.max(*free_at);
+    }
+
+    fn sweep(&mut self, now: Instant) {
         if self.free_at.len() >= SWEEP {
             self.free_at.retain(|_, at| *at > now);
         }
-        let at = self.free_at.get(&asked).copied().unwrap_or(now).max(now);
-        if at > now + patience {
-            return None;
+        if self.answers.len() >= SWEEP {
+            self.answers.retain(|_, (heard, _)| now.duration_since(*heard) <= FRESH);
         }
-        self.free_at.insert(asked, at + PAUSE);
-        Some(at)
+    }
+}
+
+/// Paths to neighbours are the same up to the end, mostly.
+fn network(dest: IpAddr) -> IpAddr {
+    match dest {
+        IpAddr::V4(v4) => IpAddr::from((u32::from(v4) & 0xffff_ff00).to_be_bytes()),
+        IpAddr::V6(v6) => IpAddr::from((u128::from(v6) >> 64 << 64).to_be_bytes()),
     }
 }
 
@@ -65,23 +130,57 @@ impl Budget {
 mod tests {
     use super::*;
 
-    /// Scenario: ten paths ask at once: their first hop, a shared router further on, the targets themselves.
-    /// Guarantees: a second between two probes to one router, none beyond the patience; targets are not held up.
+    fn seconds(grant: Grant, now: Instant) -> Option<u64> {
+        match grant {
+            Grant::At(at) => Some((at - now).as_secs()),
+            _ => None,
+        }
+    }
+
+    /// Scenario: ten paths ask at once: a first hop and a far one that nobody knows, a known router, the targets.
+    /// Guarantees: a second between two probes to one router, none beyond the patience; targets are not held up, but
+    /// where they answer by errors.
     #[test]
     fn one_a_second() {
         let now = Instant::now();
         let mut budget = Budget::default();
-        let patience = Duration::from_secs(3);
         let router = IpAddr::from([10, 0, 0, 9]);
-        let mut granted = [Vec::new(), Vec::new(), Vec::new()];
+        let mut granted = [Vec::new(), Vec::new(), Vec::new(), Vec::new()];
         for n in 0..10 {
             let dest = IpAddr::from([192, 0, 2, n]);
-            let asks = [(1, None), (5, Some(router)), (1, Some(dest))];
+            let asks = [(1, None), (7, None), (5, Some(router)), (8, Some(dest))];
             for (list, (ttl, known)) in granted.iter_mut().zip(asks) {
-                list.extend(budget.reserve(dest, ttl, known, now, patience).map(|at| (at - now).as_secs()));
+                list.extend(seconds(budget.reserve(dest, ttl, known, true, PATIENCE, now), now));
             }
         }
-        assert_eq!(granted, [vec![0, 1, 2, 3], vec![0, 1, 2, 3], vec![0; 10]]);
-        assert!(budget.reserve(router, 1, None, now + Duration::from_secs(4), patience).is_some());
+        let paced: Vec<u64> = (0..=5).collect();
+        assert_eq!(granted, [paced.clone(), paced.clone(), paced.clone(), vec![0; 10]]);
+        let dest = IpAddr::from([192, 0, 2, 77]);
+        let ends: Vec<_> = (0..3)
+            .filter_map(|_| seconds(budget.reserve(dest, 8, Some(dest), false, PATIENCE, now), now))
+            .collect();
+        assert_eq!(ends, [0, 1, 2]);
+    }
+
+    /// Scenario: a router has answered; two ask it, then many more within the second, and again a minute later.
+    /// Guarantees: whoever would have to wait longer than for its turn is given the answer, while it is fresh; a router
+    /// that answers where another one was expected has spent its budget, too.
+    #[test]
+    fn shared() {
+        let now = Instant::now();
+        let mut budget = Budget::default();
+        let (router, dest) = (IpAddr::from([10, 0, 0, 9]), IpAddr::from([192, 0, 2, 1]));
+        let rtt = Duration::from_millis(3);
+        assert_eq!(budget.reserve(dest, 1, None, true, PATIENCE, now), Grant::At(now));
+        budget.answered(router, rtt, now + rtt);
+        let mut ask = |now| budget.reserve(dest, 1, Some(router), true, PATIENCE, now);
+        assert_eq!(ask(now), Grant::At(now + PAUSE));
+        assert_eq!(ask(now), Grant::Shared { from: router, rtt });
+        assert_eq!(ask(now), Grant::Shared { from: router, rtt });
+        let later = now + Duration::from_secs(60);
+        assert_eq!(
+            [ask(later), ask(later), ask(later)].map(|grant| seconds(grant, later)),
+            [Some(0), Some(1), Some(2)]
+        );
     }
 }

@@ -1,31 +1,31 @@
-//! What a round hands on: mtr-exporter's metrics, and the log event of a change of path.
+//! What a round hands on: mtr-exporter's metrics of the canonical flow, and `netpath_*` of what it cannot show: the sets
+//! of routers, flows, labels, and who the routers are.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ao_common::clock;
-use ao_proto::model::Labels;
 use ao_proto::model::MetricType::{Counter, Gauge};
 
+use super::asn::Table;
 use super::config::Config;
 use super::hop::{Figures, Hop};
-use super::route::Change;
+use super::names::Names;
+use super::route::{Hops, KINDS};
 use super::trace::Trace;
 use crate::context::Node;
-use crate::event::{Line, LogChunk, MetricSet};
+use crate::event::MetricSet;
 
-const SOURCE: &str = "path";
+pub(super) const SOURCE: &str = "path";
 const JOB: &str = "mtr";
 
 /// mtr's name for a hop that does not answer.
 const UNKNOWN: &str = "???";
 
-/// Kinds of change, in the order of [`Trace::changes`].
-const KINDS: [&str; 2] = ["route", "length"];
-
 /// One gauge of a hop: name, help, and where it is taken from.
 type Column = (&'static str, &'static str, fn(&Figures) -> f64);
 
-const COLUMNS: [Column; 8] = [
+const COLUMNS: [Column; 12] = [
     ("mtr_report_snt", "Number of probes sent to the hop", |f| f.sent as f64),
     ("mtr_report_loss", "Probes to the hop without an answer, percent", |f| f.loss),
     ("mtr_report_best", "Shortest round trip to the hop, milliseconds", |f| f.best),
@@ -33,14 +33,40 @@ const COLUMNS: [Column; 8] = [
     ("mtr_report_avg", "Mean round trip to the hop, milliseconds", |f| f.avg),
     ("mtr_report_last", "Newest round trip to the hop, milliseconds", |f| f.last),
     ("mtr_report_stdev", "Standard deviation of the round trips to the hop, milliseconds", |f| f.stdev),
-    ("mtr_report_javg", "Mean jitter of the round trips to the hop, milliseconds", |f| f.jitter),
+    ("mtr_report_gmean", "Geometric mean of the round trips to the hop, milliseconds", |f| f.gmean),
+    ("mtr_report_jttr", "Difference of the newest two round trips to the hop, milliseconds", |f| f.jitter),
+    ("mtr_report_javg", "Mean jitter of the round trips to the hop, milliseconds", |f| f.jitter_avg),
+    ("mtr_report_jmax", "Greatest jitter of the round trips to the hop, milliseconds", |f| f.jitter_worst),
+    (
+        "mtr_report_jint",
+        "Interarrival jitter as mtr shows it, milliseconds (16 times that of RFC 1889)",
+        |f| f.jitter_inter,
+    ),
 ];
 
+/// Who routers are, as far as known.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// `None` where names are not wanted.
+    pub(super) names: Option<Names>,
+    pub(super) asn: Table,
+}
+
+/// The configured table of autonomous systems; an empty one where there is none, or where it has gone since the
+/// configuration was checked.
+pub(super) fn table(config: &Config) -> Table {
+    let Some(path) = &config.asn_file else { return Table::default() };
+    Table::read(path).unwrap_or_else(|error| {
+        tracing::warn!(%error, "paths are shown without autonomous systems");
+        Table::default()
+    })
+}
+
 /// All series of a target.
-pub(super) fn metrics(trace: &Trace, config: &Config, node: &Node) -> MetricSet {
+pub(super) fn metrics(trace: &Trace, config: &Config, node: &Node, known: &Known) -> MetricSet {
     let mut set = empty(&trace.spec.host);
-    let headers = if trace.address.is_some_and(|address| address.is_ipv6()) { 48 } else { 28 };
-    let size = (u32::from(config.size) + headers).to_string();
+    let v6 = trace.address.is_some_and(|address| address.is_ipv6());
+    let size = config.packet_size(v6).to_string();
     let (tos, tests) = (config.tos.to_string(), config.queries.to_string());
     let mut labels: Vec<(&str, &str)> =
         trace.spec.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -66,6 +92,7 @@ pub(super) fn metrics(trace: &Trace, config: &Config, node: &Node) -> MetricSet 
         set.push(changes, &labels, count as f64);
         labels.pop();
     }
+    netpath(&mut set, trace, known);
     let hubs = hubs(trace);
     let took = set.family("mtr_report_duration_seconds", Gauge, "Duration of the newest round");
     set.push(took, &labels, trace.duration.as_secs_f64());
@@ -78,7 +105,7 @@ pub(super) fn metrics(trace: &Trace, config: &Config, node: &Node) -> MetricSet 
         .iter()
         .map(|(address, _)| address.map_or_else(|| UNKNOWN.to_owned(), |address| address.to_string()))
         .collect();
-    let path_id = path_id(&hosts);
+    let path_id = format!("{:016x}", hash(&hosts));
     for (name, help, column) in COLUMNS {
         let family = set.family(name, Gauge, help);
         for (at, ((_, figures), host)) in hubs.iter().zip(&hosts).enumerate() {
@@ -101,9 +128,67 @@ pub(super) fn metrics(trace: &Trace, config: &Config, node: &Node) -> MetricSet 
     set
 }
 
+/// What is known of the path as a set of ways.
+fn netpath(set: &mut MetricSet, trace: &Trace, known: &Known) {
+    let target = ("target", trace.spec.host.as_str());
+    let ways: BTreeSet<&Hops> = trace.flows.values().collect();
+    set_one(set, "netpath_flows", "Flows looked at in the newest round", target, trace.flows.len() as f64);
+    set_one(set, "netpath_paths", "Different paths that those flows took", target, ways.len() as f64);
+    let id = set_id(trace);
+    set_one(set, "netpath_path_set_id", "A number that is another one for another set of paths", target, id);
+    let family =
+        set.family("netpath_balancing", Gauge, "1 for the way in which routers spread packets over paths");
+    for kind in ["none", "flow", "packet"] {
+        set.push(family, &[target, ("kind", kind)], f64::from(u8::from(kind == trace.balancing())));
+    }
+    let info =
+        set.family("netpath_hop_info", Gauge, "1 for each router that answers at a distance, with who it is");
+    let flows =
+        set.family("netpath_hop_flows", Gauge, "Flows of the newest look at several that met the router");
+    for (at, members) in trace.route.sets().enumerate() {
+        let ttl = (at + 1).to_string();
+        for member in members {
+            let ip = member.to_string();
+            let name = known.names.as_ref().and_then(|names| names.of(*member));
+            let asn = known.asn.of(*member).map(|number| number.to_string()).unwrap_or_default();
+            let labels = [target, ("ttl", &ttl), ("ip", &ip)];
+            let more = [("asn", asn.as_str()), ("name", name.as_deref().unwrap_or_default())];
+            set.push(info, &[labels.as_slice(), &more].concat(), 1.0);
+            let met = trace.flows.values().filter(|hops| hops.get(at) == Some(&Some(*member))).count();
+            set.push(flows, &labels, met as f64);
+        }
+    }
+    let family = set.family(
+        "netpath_mpls_label",
+        Gauge,
+        "MPLS labels with which probes came to a hop, outermost first",
+    );
+    for (at, hop) in trace.hops.iter().enumerate() {
+        for (position, label) in hop.labels.iter().enumerate() {
+            let (ttl, position) = ((at + 1).to_string(), position.to_string());
+            set.push(family, &[target, ("ttl", &ttl), ("position", &position)], label.label.into());
+        }
+    }
+}
+
+fn set_one(set: &mut MetricSet, name: &str, help: &str, label: (&str, &str), value: f64) {
+    let family = set.family(name, Gauge, help);
+    set.push(family, &[label], value);
+}
+
+/// Whole numbers up to 2^48 are exact in a float.
+fn set_id(trace: &Trace) -> f64 {
+    let hosts: Vec<String> = trace
+        .route
+        .sets()
+        .map(|members| members.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(","))
+        .collect();
+    (hash(&hosts) >> 16) as f64
+}
+
 /// The hops to show. Where the target has never answered, one silent hop behind the last that does stands for it, so
 /// that loss at the last hop is always loss of the target.
-fn hubs(trace: &Trace) -> Vec<(Option<IpAddr>, Figures)> {
+pub(super) fn hubs(trace: &Trace) -> Vec<(Option<IpAddr>, Figures)> {
     let show = |hop: &Hop| (hop.address, hop.figures());
     if let Some(length) = trace.length {
         return trace.hops.iter().take(length).map(show).collect();
@@ -118,11 +203,9 @@ fn hubs(trace: &Trace) -> Vec<(Option<IpAddr>, Figures)> {
 }
 
 /// A number for a path that is another one for another path (FNV-1a, 64 bits).
-fn path_id(hosts: &[String]) -> String {
+fn hash(hosts: &[String]) -> u64 {
     let bytes = hosts.iter().flat_map(|host| host.bytes().chain([b' ']));
-    let hash =
-        bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    format!("{hash:016x}")
+    bytes.fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// A set without samples: the end of all series of a target.
@@ -131,29 +214,4 @@ pub(super) fn empty(host: &str) -> MetricSet {
     set.group = host.to_owned();
     set.instance = Some(host.to_owned());
     set
-}
-
-/// A change of path as one line of JSON.
-pub(super) fn log(trace: &Trace, change: &Change) -> LogChunk {
-    let text = serde_json::json!({
-        "event": "path_change",
-        "kind": change.kind,
-        "target": trace.spec.host,
-        "address": trace.address,
-        "before": change.before,
-        "after": change.after,
-    })
-    .to_string();
-    let at_ns = clock::now_ns();
-    let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
-    LogChunk {
-        source: SOURCE,
-        labels: Labels::from_pairs([("job", "netpath"), ("target", &trace.spec.host)]),
-        pod: None,
-        file: None,
-        bytes: text.len() as u64,
-        lines: vec![Line { at_ns, len, ..Line::default() }],
-        text,
-        dropped: Vec::new(),
-    }
 }

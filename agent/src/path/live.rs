@@ -3,82 +3,108 @@
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::budget::Budget;
+use super::budget::{Budget, Grant, HURRY, PATIENCE};
 use super::config::Config;
-use super::strategy::{Network, Seen};
-use crate::net::{Client, Outcome, Probe, Stopped};
+use super::strategy::{Ask, Network, Seen};
+use crate::net::{Client, Outcome, Probe, Report, Stopped, Way};
 
-/// How long a probe waits for its router's budget before it is left out of the pass.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Reports that may be unread: every TTL of two passes.
+pub(super) const REPORTS: usize = 512;
 
-/// One pass's network.
+/// The network of one target.
 pub(super) struct Live<'a> {
-    pub(super) config: &'a Config,
-    pub(super) client: &'a mut Client,
-    pub(super) budget: &'a Mutex<Budget>,
-    pub(super) dest: IpAddr,
-    /// Who answered at each TTL from 1 in earlier passes.
-    pub(super) known: Vec<Option<IpAddr>>,
-    /// Number of the pass: answers to an earlier one that come now are not this one's.
-    pub(super) pass: u64,
+    config: &'a Config,
+    client: Client,
+    budget: &'a Mutex<Budget>,
+    dest: IpAddr,
     /// Ends that need no network.
-    pub(super) ready: VecDeque<(u8, Seen)>,
+    ready: VecDeque<(u64, u8, Seen)>,
     /// The first failure to send.
     pub(super) failure: Option<String>,
+    hurry: bool,
+}
+
+impl<'a> Live<'a> {
+    /// Probes to `dest` by that client.
+    pub(super) fn new(config: &'a Config, client: Client, budget: &'a Mutex<Budget>, dest: IpAddr) -> Self {
+        Self { config, client, budget, dest, ready: VecDeque::new(), failure: None, hurry: false }
+    }
+
+    /// The canonical flow is not held up by routers: one whose budget is spent is left out.
+    pub(super) fn in_hurry(self) -> Self {
+        Self { hurry: true, ..self }
+    }
+
+    fn seen(&mut self, report: Report) -> Option<Seen> {
+        let seen = match report.outcome {
+            Outcome::Duplicate => return None,
+            Outcome::Reply { rtt, .. } => Seen::Target { from: self.dest, rtt },
+            Outcome::Expired { from, rtt, labels } => Seen::Router { from, rtt, labels },
+            // The target itself refuses: it is reached all the same.
+            Outcome::Unreachable { from, rtt, .. } if from == self.dest => Seen::Target { from, rtt },
+            Outcome::Unreachable { from, rtt, .. } => Seen::Refused { from, rtt },
+            Outcome::Timeout => Seen::Silent,
+            Outcome::NotSent(error) => {
+                self.failure.get_or_insert_with(|| error.to_string());
+                Seen::Silent
+            }
+        };
+        if let Seen::Router { from, rtt, .. } | Seen::Refused { from, rtt } = seen {
+            let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
+            budget.answered(from, rtt, Instant::now());
+        }
+        Some(seen)
+    }
 }
 
 impl Network for Live<'_> {
-    async fn send_probe(&mut self, ttl: u8) {
-        let known = self.known.get(usize::from(ttl) - 1).copied().flatten();
-        let reserved = {
+    async fn send_probe(&mut self, ask: Ask) {
+        let Ask { pass, flow, ttl, known } = ask;
+        // To UDP a host answers by an error, to SYNs without a limit.
+        let free_end = !matches!(self.config.way(flow), Way::Udp { .. });
+        let granted = {
             let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-            budget.reserve(self.dest, ttl, known, Instant::now(), PATIENCE)
+            let patience = if self.hurry && flow == 0 { HURRY } else { PATIENCE };
+            budget.reserve(self.dest, ttl, known, free_end, patience, Instant::now())
         };
-        let Some(at) = reserved else {
-            self.ready.push_back((ttl, Seen::Skipped));
-            return;
-        };
-        sleep_until(at).await;
+        match granted {
+            Grant::At(at) => sleep_until(at).await,
+            Grant::Shared { from, rtt } => {
+                self.ready.push_back((pass, ttl, Seen::Shared { from, rtt }));
+                return;
+            }
+            Grant::Spent => {
+                self.ready.push_back((pass, ttl, Seen::Skipped));
+                return;
+            }
+        }
         let probe = Probe {
             ttl: Some(ttl),
             tos: self.config.tos,
             size: self.config.size,
             timeout: self.config.timeout.0,
-            key: self.pass << 8 | u64::from(ttl),
+            key: pass << 8 | u64::from(ttl),
+            way: self.config.way(flow),
             ..Probe::to(self.dest)
         };
         if let Err(Stopped) = self.client.send(probe).await {
-            self.ready.push_back((ttl, Seen::Silent));
+            self.ready.push_back((pass, ttl, Seen::Silent));
         }
     }
 
-    async fn recv_probe(&mut self) -> Option<(u8, Seen)> {
+    async fn recv_probe(&mut self) -> Option<(u64, u8, Seen)> {
         loop {
             if let Some(ready) = self.ready.pop_front() {
                 return Some(ready);
             }
             let report = self.client.recv().await?;
-            if report.key >> 8 != self.pass {
-                continue;
+            let (pass, ttl) = (report.key >> 8, (report.key & 0xff) as u8);
+            if let Some(seen) = self.seen(report) {
+                return Some((pass, ttl, seen));
             }
-            let seen = match report.outcome {
-                Outcome::Duplicate => continue,
-                Outcome::Reply { rtt, .. } => Seen::Target { from: self.dest, rtt },
-                Outcome::Expired { from, rtt, .. } => Seen::Router { from, rtt },
-                // The target itself refuses: it is reached all the same.
-                Outcome::Unreachable { from, rtt, .. } if from == self.dest => Seen::Target { from, rtt },
-                Outcome::Unreachable { from, rtt, .. } => Seen::Refused { from, rtt },
-                Outcome::Timeout => Seen::Silent,
-                Outcome::NotSent(error) => {
-                    self.failure.get_or_insert_with(|| error.to_string());
-                    Seen::Silent
-                }
-            };
-            return Some(((report.key & 0xff) as u8, seen));
         }
     }
 }

@@ -1,37 +1,57 @@
-//! Which path is the accepted one, and when it has changed.
+//! The accepted path of one target over all its flows, and when it has changed.
 //!
-//! A hop differs when it is known now, was known before, and nobody who answered there now is the one from before. A
-//! silent hop never differs. Only a hop that differs in several rounds in a row makes a change: routers answer with
-//! other addresses for a while, and routing converges.
+//! Each distance judges by itself (`spot.rs`); the path is what they make together. A change is of one of three kinds:
+//! `length` where the target is nearer or farther than it ever was, `route` where others answer at some distance,
+//! `ecmp_member` where a member of a set came or went.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-/// The hops of a path by TTL from 1; `None` for those that are not known.
+use super::spot::{FIXED, Finding, Sights, Spot};
+
+/// The hops of one flow by TTL from 1; `None` for those that are not known.
 pub(super) type Hops = Vec<Option<IpAddr>>;
+
+/// Flows that there are in all, see [`crate::net::Way`].
+const FLOWS: u8 = 64;
+
+/// Flows of a look by all that saw what is in doubt before; the others look in new places.
+const WITNESSES: usize = 2;
+
+/// Kinds of change, as they stand in metrics and events.
+pub(super) const KINDS: [&str; 3] = ["route", "ecmp_member", "length"];
 
 /// The accepted path of one target, and what speaks against it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Route {
-    hops: Hops,
-    /// Rounds in a row in which the hop was another one.
-    differs: Vec<u32>,
-    /// TTL of the target, once it has been reached: what is seen beyond it is no hop of this path.
-    length: Option<usize>,
+    spots: Vec<Spot>,
+    /// The hops of flow 0 as it met them last, but for those that are being doubted.
+    path: Hops,
+    /// TTLs at which the target answers.
+    ends: BTreeSet<usize>,
+    /// Rounds in a row that spoke against it.
+    doubted: u32,
+    /// The next flow that has not been asked yet while a member is looked for.
+    fresh: u8,
 }
 
 /// A change of path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
-    /// "length" when the target is nearer or farther than before, else "route".
+    /// One of [`KINDS`].
     pub(super) kind: &'static str,
+    /// Hops of flow 0.
     pub(super) before: Hops,
     pub(super) after: Hops,
+    /// Each TTL at which the set of those who answer is another one: TTL, before, after.
+    pub(super) sets: Vec<(usize, BTreeSet<IpAddr>, BTreeSet<IpAddr>)>,
 }
 
-/// What one round has shown.
+/// What one flow has shown in a round.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sight {
+    /// Its number.
+    pub(super) flow: u8,
     /// By TTL from 1: all who answered there.
     pub(super) hops: Vec<BTreeSet<IpAddr>>,
     /// TTL of the target, where it was reached.
@@ -39,121 +59,141 @@ pub(super) struct Sight {
 }
 
 impl Route {
-    /// The accepted path.
-    #[cfg(test)]
-    pub(super) fn hops(&self) -> &[Option<IpAddr>] {
-        &self.hops
+    /// The accepted sets by TTL from 1.
+    pub(super) fn sets(&self) -> impl Iterator<Item = &BTreeSet<IpAddr>> {
+        let end = self.ends.last().copied().unwrap_or(self.spots.len());
+        self.spots.iter().take(end).map(|spot| &spot.members)
     }
 
-    /// Compares a round with the accepted path; gives the change that it completes.
-    pub(super) fn take(&mut self, sight: &Sight, hysteresis: u32) -> Option<Change> {
-        let mut changed = false;
-        for (at, now) in sight.hops.iter().enumerate().take(self.length.unwrap_or(usize::MAX)) {
-            if at >= self.hops.len() {
-                self.hops.push(None);
-                self.differs.push(0);
-            }
-            let Some(first) = now.first() else { continue };
-            match self.hops[at] {
-                // Not known before: learned, not changed.
-                None => self.hops[at] = Some(*first),
-                Some(before) if now.contains(&before) => self.differs[at] = 0,
-                Some(_) => {
-                    self.differs[at] += 1;
-                    changed |= self.differs[at] >= hysteresis.max(1);
-                }
-            }
+    /// Whether what flow 0 has met asks for a look by all flows in the same round.
+    pub(super) fn suspects(&self, sight: &Sight) -> bool {
+        self.doubted > 0
+            || self.spots.iter().zip(&sight.hops).any(|(spot, met)| spot.suspects(sight.flow, met))
+    }
+
+    /// The flows for a look by all, but flow 0, `count` with it. While there are doubts they are others each time, as far
+    /// as no one is a witness: so a member that seems to be gone is looked for in new places.
+    pub(super) fn flows(&mut self, count: u8) -> Vec<u8> {
+        if self.doubted == 0 {
+            return (1..count.min(FIXED)).collect();
         }
-        if !changed {
-            self.length = self.length.or(sight.length);
-            return None;
+        let mut flows: BTreeSet<u8> =
+            self.spots.iter().flat_map(Spot::witnesses).filter(|flow| *flow > 0).take(WITNESSES).collect();
+        while flows.len() + 1 < usize::from(count.min(FIXED)) {
+            self.fresh = if (FIXED..FLOWS - 1).contains(&self.fresh) { self.fresh + 1 } else { FIXED };
+            flows.insert(self.fresh);
         }
-        let before = std::mem::take(&mut self.hops);
-        let after: Hops = sight.hops.iter().map(|now| now.first().copied()).collect();
-        let kind = match (self.length, sight.length) {
-            (Some(before), Some(after)) if before != after => "length",
-            _ => "route",
+        flows.into_iter().collect()
+    }
+
+    /// Compares a round, flow 0 first, with the accepted path; gives the change that it completes.
+    pub(super) fn take(&mut self, sights: &[Sight], hysteresis: u32) -> Option<Change> {
+        let deepest = sights.iter().map(|sight| sight.hops.len()).max().unwrap_or(0);
+        let by_ttl: Vec<Sights> = (0..deepest)
+            .map(|at| {
+                let met = |sight: &Sight| Some((sight.flow, sight.hops.get(at)?.clone()));
+                sights.iter().filter_map(met).filter(|(_, met)| !met.is_empty()).collect()
+            })
+            .collect();
+        let (mut worst, mut calm) = (Finding::Same, true);
+        let known = self.ends.last().copied().unwrap_or(usize::MAX);
+        for (at, sights) in by_ttl.iter().enumerate().take(known) {
+            if at >= self.spots.len() {
+                self.spots.push(Spot::default());
+            }
+            let shuffled = self.spots[at].is_shuffled(sights);
+            worst = worst.max(self.spots[at].take(sights, calm, hysteresis));
+            calm &= !shuffled;
+        }
+        let ends: BTreeSet<usize> = sights.iter().filter_map(|sight| sight.length).collect();
+        match worst {
+            Finding::Same => {
+                self.doubted = 0;
+                self.learn_beyond(&by_ttl, &ends);
+                self.follow(sights);
+                None
+            }
+            Finding::Pending => {
+                self.doubted += 1;
+                None
+            }
+            Finding::Member | Finding::Other => Some(self.accept(&by_ttl, sights, ends, worst, hysteresis)),
+        }
+    }
+
+    /// Branches of different lengths: what lies beyond the end that was known belongs to the path, once one flow got
+    /// there by members alone.
+    fn learn_beyond(&mut self, by_ttl: &[Sights], ends: &BTreeSet<usize>) {
+        let farthest = ends.last().copied().unwrap_or(0);
+        for (at, sights) in by_ttl.iter().enumerate().take(farthest).skip(self.spots.len()) {
+            debug_assert_eq!(at, self.spots.len(), "the spots before were taken");
+            let mut spot = Spot::default();
+            let _learned = spot.take(sights, true, 1);
+            self.spots.push(spot);
+        }
+        self.ends.extend(ends);
+    }
+
+    fn follow(&mut self, sights: &[Sight]) {
+        let Some(sight) = sights.iter().find(|sight| sight.flow == 0) else { return };
+        self.path.resize(self.path.len().max(sight.hops.len()), None);
+        for (hop, met) in self.path.iter_mut().zip(&sight.hops) {
+            *hop = met.first().copied().or(*hop);
+        }
+        if let Some(length) = sight.length {
+            self.path.truncate(length);
+        }
+    }
+
+    fn accept(
+        &mut self,
+        by_ttl: &[Sights],
+        sights: &[Sight],
+        ends: BTreeSet<usize>,
+        worst: Finding,
+        hysteresis: u32,
+    ) -> Change {
+        let moved = !ends.is_empty() && !self.ends.is_empty() && self.ends.is_disjoint(&ends);
+        let kind = match worst {
+            _ if moved => "length",
+            Finding::Other => "route",
+            _ => "ecmp_member",
         };
-        self.hops.clone_from(&after);
-        self.differs = vec![0; after.len()];
-        self.length = sight.length;
-        Some(Change { kind, before, after })
+        let before = std::mem::take(&mut self.path);
+        let mut old: Vec<BTreeSet<IpAddr>> = self.sets().cloned().collect();
+        for (at, sights) in by_ttl.iter().enumerate() {
+            if at >= self.spots.len() {
+                self.spots.push(Spot::default());
+            }
+            let _before = self.spots[at].accept(sights, hysteresis);
+            if self.spots[at].members.is_empty() {
+                let _learned = self.spots[at].take(sights, true, 1);
+            }
+        }
+        if moved || self.ends.is_empty() {
+            // Every hop is another distance away: what was not seen now is not known.
+            self.spots.truncate(by_ttl.len());
+            for (spot, sights) in self.spots.iter_mut().zip(by_ttl).filter(|(_, sights)| sights.is_empty()) {
+                debug_assert!(sights.is_empty());
+                *spot = Spot::default();
+            }
+            self.ends = ends;
+        } else {
+            self.ends.extend(ends);
+        }
+        self.doubted = 0;
+        self.follow(sights);
+        let new: Vec<BTreeSet<IpAddr>> = self.sets().cloned().collect();
+        old.resize(old.len().max(new.len()), BTreeSet::new());
+        let sets = old
+            .into_iter()
+            .enumerate()
+            .map(|(at, before)| (at + 1, before, new.get(at).cloned().unwrap_or_default()))
+            .filter(|(_, before, after)| before != after)
+            .collect();
+        Change { kind, before, after: self.path.clone(), sets }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Hops as letters, `?` unknown; an upper-case one is the target.
-    fn sight(text: &str) -> Sight {
-        let hops = text.bytes().map(|b| match b {
-            b'?' => BTreeSet::new(),
-            b => BTreeSet::from([IpAddr::from([10, 0, 0, b])]),
-        });
-        let length = text.bytes().position(|b| b.is_ascii_uppercase()).map(|at| at + 1);
-        Sight { hops: hops.collect(), length }
-    }
-
-    fn text(hops: &[Option<IpAddr>]) -> String {
-        let letter = |hop: &Option<IpAddr>| match hop {
-            Some(IpAddr::V4(v4)) => char::from(v4.octets()[3]),
-            _ => '?',
-        };
-        hops.iter().map(letter).collect()
-    }
-
-    /// Runs rounds; gives the changes as "round kind before after" and the path at the end.
-    fn run(rounds: &[&str]) -> (Vec<String>, String) {
-        let mut route = Route::default();
-        let mut changes = Vec::new();
-        for (n, round) in rounds.iter().enumerate() {
-            if let Some(change) = route.take(&sight(round), 3) {
-                changes.push(format!("{n} {} {} {}", change.kind, text(&change.before), text(&change.after)));
-            }
-        }
-        (changes, text(route.hops()))
-    }
-
-    /// Scenario: rounds of a path: steady, silent hops, a short flap, a real change, a longer and a shorter path.
-    /// Guarantees: a change only when the same known hop differs in three rounds in a row.
-    #[test]
-    fn changes() {
-        let none: &[&str] = &[];
-        let cases: [(&[&str], &[&str], &str); 8] = [
-            (&["abT", "abT", "abT", "abT"], none, "abT"),
-            (&["abT", "a?T", "???", "a", "abT"], none, "abT"),
-            (&["a?T", "a?T", "abT", "abT"], none, "abT"),
-            (&["abT", "acT", "acT", "abT", "acT", "acT"], none, "abT"),
-            (&["abT", "acT", "a?T", "acT", "acT", "acT"], &["4 route abT acT"], "acT"),
-            (&["abT", "abcT", "abcT", "abcT"], &["3 length abT abcT"], "abcT"),
-            (&["abT", "aT", "aT", "aT", "aT"], &["3 length abT aT"], "aT"),
-            (
-                &["abT", "acT", "acT", "acT", "abT", "abT", "abT"],
-                &["3 route abT acT", "6 route acT abT"],
-                "abT",
-            ),
-        ];
-        for (rounds, changes, end) in cases {
-            let (found, path) = run(rounds);
-            assert_eq!(
-                (found.iter().map(String::as_str).collect::<Vec<_>>(), path.as_str()),
-                (changes.to_vec(), end),
-                "{rounds:?}"
-            );
-        }
-    }
-
-    /// Scenario: a hop at which two routers answer in turn, one of them the known one.
-    /// Guarantees: no change.
-    #[test]
-    fn several_answer() {
-        let mut route = Route::default();
-        route.take(&sight("aT"), 3);
-        let mut both = sight("bT");
-        both.hops[0].insert(IpAddr::from([10, 0, 0, b'a']));
-        for _ in 0..5 {
-            assert_eq!(route.take(&both, 3), None);
-        }
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use crate::net::{self, Mode};
 
 /// Scenario: the loopback address as target of the configuration, another one by directive, in every mode that this
 /// machine allows.
-/// Guarantees: one hop, the target itself, without loss; mtr-exporter's labels.
+/// Guarantees: one hop, the target itself, without loss; mtr-exporter's labels; who it is, and how many flows met it.
 #[tokio::test]
 async fn loopback() {
     for mode in [Mode::Raw, Mode::Ping, Mode::Connect] {
@@ -29,7 +29,10 @@ async fn loopback() {
                 continue;
             }
         };
-        let config = Config { targets: vec!["127.0.0.1".into()], queries: 1, ..Config::default() };
+        let asn = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(asn.path(), "127.0.0.0/8 AS64500\n").unwrap();
+        let asn_file = Some(asn.path().to_owned());
+        let config = Config { targets: vec!["127.0.0.1".into()], queries: 1, asn_file, ..Config::default() };
         let source = tokio::spawn(run(config, ctx.clone(), prober));
         let deadline = Instant::now() + Duration::from_secs(20);
         for _ in 0..2 {
@@ -51,6 +54,15 @@ async fn loopback() {
             assert_eq!((hop("mtr_report_snt"), hop("mtr_report_loss")), ("1", "0"), "{mode}");
             let rtt: f64 = hop("mtr_report_last").parse().unwrap();
             assert!(rtt > 0.0 && rtt < 1000.0, "{mode}: {rtt}");
+            for line in [
+                format!("netpath_flows{{target=\"{host}\"}} 1\n"),
+                format!("netpath_paths{{target=\"{host}\"}} 1\n"),
+                format!("netpath_balancing{{target=\"{host}\",kind=\"none\"}} 1\n"),
+                format!("netpath_hop_info{{target=\"{host}\",ttl=\"1\",ip=\"{host}\",asn=\"64500\",name=\""),
+                format!("netpath_hop_flows{{target=\"{host}\",ttl=\"1\",ip=\"{host}\"}} 1\n"),
+            ] {
+                assert!(text.contains(&line), "{mode}: no {line} in {text}");
+            }
         }
         ctx.shutdown.cancel();
         source.await.unwrap();

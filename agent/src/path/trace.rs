@@ -1,45 +1,51 @@
 //! One target: its rounds, and what they have shown so far.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use ao_common::clock;
 use tokio::time::{Instant, sleep_until};
 
-use super::budget::Budget;
+use super::budget::{Budget, PAUSE};
 use super::config::Config;
 use super::hop::Hop;
-use super::live::Live;
-use super::route::{Change, Route, Sight};
-use super::strategy::{Pass, Seen};
+use super::live::{Live, REPORTS};
+use super::route::{Change, Hops, KINDS, Route, Sight};
+use super::strategy::{Network, Pass, Seen};
 use crate::context::Node;
-use crate::net::{self, Prober, TargetSpec};
+use crate::net::{self, Mode, Prober, TargetSpec};
 
-/// Time from one pass of a round to the next: a router's budget.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// Reports that may be unread: every TTL of two passes.
-const REPORTS: usize = 512;
+/// Rounds in the beginning that look at all flows, so that the whole set is known soon.
+const FIRST_SWEEPS: u64 = 4;
 
 /// What is known of the path to one target.
 #[derive(Debug)]
 pub(super) struct Trace {
     pub(super) spec: TargetSpec,
     pub(super) address: Option<IpAddr>,
-    /// By TTL from 1.
+    /// By TTL from 1, of the canonical flow.
     pub(super) hops: Vec<Hop>,
     /// TTL at which the target answered last.
     pub(super) length: Option<usize>,
+    /// TTL at which the newest pass ended by an answer, the target's or a refusal: nothing beyond it is asked before it.
+    end: Option<usize>,
+    /// The newest path of each flow that was looked at in the newest sweep.
+    pub(super) flows: BTreeMap<u8, Hops>,
     /// Rounds that ended, and those that could not begin or send.
     pub(super) runs: u64,
     pub(super) failed: u64,
     /// How long the newest round took.
     pub(super) duration: Duration,
-    /// Changes so far, by kind: "route", "length".
-    pub(super) changes: [u64; 2],
-    route: Route,
+    /// When the newest round began, nanoseconds since 1970.
+    pub(super) began_ns: i64,
+    /// Changes so far, in the order of [`KINDS`].
+    pub(super) changes: [u64; 3],
+    pub(super) route: Route,
     passes: u64,
+    swept: Option<Instant>,
+    sweeps: u64,
     failure_told: bool,
 }
 
@@ -50,85 +56,166 @@ impl Trace {
             address: None,
             hops: Vec::new(),
             length: None,
+            end: None,
+            flows: BTreeMap::new(),
             runs: 0,
             failed: 0,
             duration: Duration::ZERO,
-            changes: [0; 2],
+            began_ns: 0,
+            changes: [0; 3],
             route: Route::default(),
             passes: 0,
+            swept: None,
+            sweeps: 0,
             failure_told: false,
         }
     }
 
-    /// Runs one round; tells a change of path, which is to be accepted once the figures before it are handed on.
-    pub(super) async fn round(
+    /// For a trace that ends soon: the other flows are looked at once.
+    pub(super) fn briefly(spec: TargetSpec) -> Self {
+        Self { sweeps: FIRST_SWEEPS - 1, ..Self::new(spec) }
+    }
+
+    /// How routers spread packets over several ways: none, flow or packet.
+    pub(super) fn balancing(&self) -> &'static str {
+        if self.hops.iter().any(Hop::is_spread) {
+            "packet"
+        } else if self.route.sets().any(|members| members.len() > 1) {
+            "flow"
+        } else {
+            "none"
+        }
+    }
+
+    /// Runs one round on the network; tells a change of path, which is to be accepted once the figures before it are
+    /// handed on. `crowd` says how many targets there are beside this one.
+    pub(super) async fn run(
         &mut self,
         config: &Config,
         node: &Node,
         prober: &Prober,
         budget: &Mutex<Budget>,
+        crowd: usize,
     ) -> Option<Change> {
         let started = Instant::now();
-        let mut failure = None;
-        let mut change = None;
-        match net::resolve(&self.spec.host, &node.roots.proc, self.address).await {
+        self.began_ns = clock::now_ns();
+        let resolved = net::resolve(&self.spec.host, &node.roots.proc, self.address).await;
+        let (failure, change) = match resolved {
             Ok(address) => {
                 self.move_to(address);
-                let mut sight = Sight::default();
-                let mut client = prober.client(REPORTS);
-                for n in 0..config.queries.max(1) {
-                    sleep_until(started + PAUSE * n).await;
-                    self.passes += 1;
-                    let mut live = Live {
-                        config,
-                        client: &mut client,
-                        budget,
-                        dest: address,
-                        known: self.hops.iter().map(|hop| hop.address).collect(),
-                        pass: self.passes,
-                        ready: VecDeque::new(),
-                        failure: None,
-                    };
-                    let length = self.length.and_then(|length| u8::try_from(length).ok());
-                    let pass = Pass::new(config.max_hops, config.max_unknown, length);
-                    let seen = pass.run(&mut live).await;
-                    failure = failure.or(live.failure);
-                    self.take(&seen, &mut sight, config.window as usize);
-                }
-                change = self.route.take(&sight, config.hysteresis);
+                let mut live = Live::new(config, prober.client(REPORTS), budget, address);
+                // Only raw sockets choose ports and checksums.
+                let flows = if prober.mode() == Mode::Raw { config.flows } else { 1 };
+                let change = self.round(config, &mut live, flows, crowd).await;
+                (live.failure, change)
             }
-            Err(error) => failure = Some(error.to_string()),
-        }
+            Err(error) => (Some(error.to_string()), None),
+        };
         self.duration = started.elapsed();
         self.count(failure);
         change
+    }
+
+    /// One round: the canonical flow, and all flows where it is time or something is suspected.
+    pub(super) async fn round(
+        &mut self,
+        config: &Config,
+        network: &mut impl Network,
+        flows: u8,
+        crowd: usize,
+    ) -> Option<Change> {
+        let started = Instant::now();
+        let mut canonical = Sight::default();
+        for n in 0..config.queries.max(1) {
+            sleep_until(started + PAUSE * n).await;
+            let seen = self.pass(config, network, 0).await;
+            self.take(&seen, config.window as usize);
+            look(&seen, &mut canonical);
+        }
+        let mut sights = vec![canonical];
+        if flows > 1 && (self.route.suspects(&sights[0]) || self.is_time_to_sweep(config, crowd)) {
+            for flow in self.route.flows(flows) {
+                let seen = self.pass(config, network, flow).await;
+                let mut sight = Sight { flow, ..Sight::default() };
+                look(&seen, &mut sight);
+                sights.push(sight);
+            }
+            self.flows.retain(|flow, _| sights.iter().any(|sight| sight.flow == *flow));
+            (self.swept, self.sweeps) = (Some(Instant::now()), self.sweeps + 1);
+        }
+        for sight in &sights {
+            self.flows.insert(sight.flow, sight.hops.iter().map(|met| met.first().copied()).collect());
+        }
+        self.route.take(&sights, config.hysteresis)
+    }
+
+    /// Few targets are known at once; many would spend the budgets of the routers that they share, and wait for a random
+    /// part of the time between two sweeps.
+    fn is_time_to_sweep(&mut self, config: &Config, crowd: usize) -> bool {
+        const FEW: usize = 8;
+        if self.passes <= config.queries.max(1).into() {
+            // The first report shall not wait.
+            return false;
+        }
+        let now = Instant::now();
+        let Some(swept) = self.swept else {
+            if crowd <= FEW {
+                return true;
+            }
+            // As if there had been one: `checked_sub` fails only right after the machine's start.
+            let age = config.sweep.0.mul_f64(rand::random());
+            self.swept = Some(now.checked_sub(age).unwrap_or(now));
+            return false;
+        };
+        now.duration_since(swept) >= config.sweep.0 || (crowd <= FEW && self.sweeps < FIRST_SWEEPS)
+    }
+
+    async fn pass(&mut self, config: &Config, network: &mut impl Network, flow: u8) -> Vec<Seen> {
+        self.passes += 1;
+        let end = self.end.and_then(|end| u8::try_from(end).ok());
+        Pass::new(config, (self.passes, flow), self.known(flow), end).run(network).await
+    }
+
+    /// Who answers a flow at each TTL, where there is no doubt.
+    fn known(&self, flow: u8) -> Hops {
+        let mut known: Hops = match flow {
+            0 => self.hops.iter().map(|hop| hop.address).collect(),
+            _ => self.flows.get(&flow).cloned().unwrap_or_default(),
+        };
+        for (at, set) in self.route.sets().enumerate() {
+            if at >= known.len() {
+                known.push(None);
+            }
+            if known[at].is_none() && set.len() == 1 {
+                known[at] = set.first().copied();
+            }
+        }
+        known
     }
 
     /// Another address of the same name is another path: its hops begin anew, without counting as a change.
     fn move_to(&mut self, address: IpAddr) {
         if self.address.replace(address).is_some_and(|before| before != address) {
             self.hops.clear();
-            self.length = None;
+            self.flows.clear();
+            (self.length, self.end) = (None, None);
             self.route = Route::default();
+            (self.swept, self.sweeps) = (None, 0);
         }
     }
 
-    fn take(&mut self, seen: &[Seen], sight: &mut Sight, window: usize) {
+    fn take(&mut self, seen: &[Seen], window: usize) {
         for (at, seen) in seen.iter().enumerate() {
             if at >= self.hops.len() {
                 self.hops.push(Hop::default());
             }
-            if at >= sight.hops.len() {
-                sight.hops.push(Default::default());
-            }
             self.hops[at].add(*seen, window);
-            sight.hops[at].extend(seen.answer().map(|(from, _)| from));
         }
+        let ended = matches!(seen.last(), Some(Seen::Target { .. } | Seen::Refused { .. }));
+        self.end = if ended { Some(seen.len()) } else { self.length };
         if let Some(Seen::Target { .. }) = seen.last() {
             self.length = Some(seen.len());
-            sight.length = Some(seen.len());
             self.hops.truncate(seen.len());
-            sight.hops.truncate(seen.len());
         } else if let Some(target) = self.length.filter(|length| *length > seen.len()) {
             // A router refused on the way: nothing went further, which to the target is a loss.
             if let Some(hop) = self.hops.get_mut(target - 1) {
@@ -154,7 +241,8 @@ impl Trace {
 
     /// The path has changed: the hops that are other ones begin anew.
     pub(super) fn accept(&mut self, change: &Change) {
-        self.changes[usize::from(change.kind == "length")] += 1;
+        let kind = KINDS.iter().position(|kind| *kind == change.kind).unwrap_or(0);
+        self.changes[kind] += 1;
         for (at, hop) in self.hops.iter_mut().enumerate() {
             let same = change.before.get(at) == change.after.get(at);
             if !same {
@@ -164,3 +252,20 @@ impl Trace {
         tracing::info!(target_host = self.spec.host, kind = change.kind, "a path has changed");
     }
 }
+
+/// Adds what a pass has shown to what its flow has shown in this round.
+fn look(seen: &[Seen], sight: &mut Sight) {
+    for (at, seen) in seen.iter().enumerate() {
+        if at >= sight.hops.len() {
+            sight.hops.push(Default::default());
+        }
+        sight.hops[at].extend(seen.met());
+    }
+    if let Some(Seen::Target { .. }) = seen.last() {
+        sight.length = Some(seen.len());
+        sight.hops.truncate(seen.len());
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -12,17 +12,21 @@ struct Simulated {
     sent: Vec<u8>,
 }
 
+fn config(first_hop: u8) -> Config {
+    Config { first_hop, max_hops: 30, max_unknown: 5, ..Config::default() }
+}
+
 fn address(hop: usize) -> IpAddr {
     IpAddr::from([10, 0, 0, hop as u8])
 }
 
 impl Network for Simulated {
-    async fn send_probe(&mut self, ttl: u8) {
-        self.sent.push(ttl);
-        self.waiting.push(ttl);
+    async fn send_probe(&mut self, ask: Ask) {
+        self.sent.push(ask.ttl);
+        self.waiting.push(ask.ttl);
     }
 
-    async fn recv_probe(&mut self) -> Option<(u8, Seen)> {
+    async fn recv_probe(&mut self) -> Option<(u64, u8, Seen)> {
         let at = if self.reversed { self.waiting.len().checked_sub(1)? } else { 0 };
         if self.waiting.is_empty() {
             return None;
@@ -33,26 +37,26 @@ impl Network for Simulated {
         let hop = usize::from(ttl).min(end);
         let (from, rtt) = (address(hop), Duration::from_millis(hop as u64));
         let seen = match self.path.get(hop - 1) {
-            Some(b'r') => Seen::Router { from, rtt },
+            Some(b'r') => Seen::Router { from, rtt, labels: Labels::default() },
             Some(b'u') => Seen::Refused { from, rtt },
             Some(b'T') => Seen::Target { from, rtt },
             Some(b'k') => Seen::Skipped,
             _ => Seen::Silent,
         };
-        Some((ttl, seen))
+        Some((7, ttl, seen))
     }
 }
 
 /// As text, with the TTLs sent.
 async fn pass(path: &'static str, length: Option<u8>, reversed: bool) -> (String, Vec<u8>) {
     let mut network = Simulated { path: path.as_bytes(), reversed, waiting: Vec::new(), sent: Vec::new() };
-    let seen = Pass::new(30, 5, length).run(&mut network).await;
+    let seen = Pass::new(&config(1), (7, 0), Vec::new(), length).run(&mut network).await;
     let text = seen.iter().map(|seen| match seen {
         Seen::Router { .. } => 'r',
         Seen::Target { .. } => 'T',
         Seen::Refused { .. } => 'u',
         Seen::Silent => 's',
-        Seen::Skipped => 'k',
+        Seen::Skipped | Seen::Shared { .. } => 'k',
     });
     for (at, seen) in seen.iter().enumerate() {
         assert!(seen.answer().is_none_or(|(from, _)| from == address(at + 1)), "{path}: {seen:?}");
@@ -114,10 +118,23 @@ async fn silent_stretch() {
 async fn gone() {
     struct Gone;
     impl Network for Gone {
-        async fn send_probe(&mut self, _ttl: u8) {}
-        async fn recv_probe(&mut self) -> Option<(u8, Seen)> {
+        async fn send_probe(&mut self, _ask: Ask) {}
+        async fn recv_probe(&mut self) -> Option<(u64, u8, Seen)> {
             None
         }
     }
-    assert_eq!(Pass::new(30, 5, None).run(&mut Gone).await, vec![Seen::Silent; WINDOW]);
+    assert_eq!(
+        Pass::new(&config(1), (7, 0), Vec::new(), None).run(&mut Gone).await,
+        vec![Seen::Silent; WINDOW]
+    );
+}
+
+/// Scenario: the first three hops are not wanted.
+/// Guarantees: they are not asked, and stand as skipped before the others.
+#[tokio::test]
+async fn later_first_hop() {
+    let mut network = Simulated { path: b"rrrrrT", reversed: false, waiting: Vec::new(), sent: Vec::new() };
+    let seen = Pass::new(&config(4), (7, 0), Vec::new(), None).run(&mut network).await;
+    assert_eq!((&seen[..3], seen.len()), (&[Seen::Skipped; 3][..], 6));
+    assert_eq!(network.sent.first(), Some(&4));
 }

@@ -1,0 +1,105 @@
+//! Whole rounds on a simulated network and clock.
+
+use std::collections::VecDeque;
+
+use ao_common::units::Span;
+
+use super::*;
+use crate::net::Labels;
+use crate::path::strategy::Ask;
+
+/// Gives, for a round, a flow and a TTL, the number of who answers; 0 for nobody, 255 for the target.
+type World<'a> = &'a dyn Fn(u64, u8, u8) -> u8;
+
+struct Simulated<'a> {
+    world: World<'a>,
+    round: u64,
+    answers: VecDeque<(u64, u8, Seen)>,
+    sent: u64,
+}
+
+impl Network for Simulated<'_> {
+    async fn send_probe(&mut self, ask: Ask) {
+        self.sent += 1;
+        let rtt = Duration::from_millis(ask.ttl.into());
+        let seen = match (self.world)(self.round, ask.flow, ask.ttl) {
+            0 => Seen::Silent,
+            255 => Seen::Target { from: IpAddr::from([10, 0, 0, 255]), rtt },
+            n => Seen::Router { from: IpAddr::from([10, 0, 0, n]), rtt, labels: Labels::default() },
+        };
+        self.answers.push_back((ask.pass, ask.ttl, seen));
+    }
+
+    async fn recv_probe(&mut self) -> Option<(u64, u8, Seen)> {
+        self.answers.pop_front()
+    }
+}
+
+/// Runs rounds, one a minute; gives the round and kind of each change, and the probes sent.
+async fn run(world: World<'_>, rounds: u64, crowd: usize) -> (Vec<(u64, &'static str)>, u64) {
+    let config = Config { sweep: Span::secs(15 * 60), ..Config::default() };
+    let mut trace = Trace::new("target".into());
+    let mut network = Simulated { world, round: 0, answers: VecDeque::new(), sent: 0 };
+    let (mut changes, start) = (Vec::new(), Instant::now());
+    for round in 0..rounds {
+        sleep_until(start + Duration::from_secs(60 * round)).await;
+        network.round = round;
+        if let Some(change) = trace.round(&config, &mut network, 8, crowd).await {
+            trace.accept(&change);
+            changes.push((round, change.kind));
+        }
+    }
+    (changes, network.sent)
+}
+
+/// A hash that no flow, round or TTL shares.
+fn mix(values: [u64; 3]) -> u64 {
+    let step = |h: u64, v: u64| (h ^ v).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+    values.into_iter().fold(0x1234_5678, step).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 33
+}
+
+/// Scenario: a path of five hops, of which two are spread over three and two routers; the hash is drawn anew each round.
+/// Guarantees: no change of path in 1,000 rounds of a minute.
+#[tokio::test(start_paused = true)]
+async fn rotation() {
+    let world = |round: u64, flow: u8, ttl: u8| match ttl {
+        2 => 20 + (mix([round, flow.into(), 2]) % 3) as u8,
+        3 => 30 + (mix([round, flow.into(), 3]) % 2) as u8,
+        5.. => 255,
+        ttl => ttl,
+    };
+    for crowd in [1, 100] {
+        assert_eq!(run(&world, 1000, crowd).await.0, []);
+    }
+}
+
+/// Scenario: the same, its flows keeping still; from round 50 on another router stands at the fourth hop, from 100 on
+/// there is none.
+/// Guarantees: each told at the third differing round.
+#[tokio::test(start_paused = true)]
+async fn real_changes() {
+    let world = |round: u64, flow: u8, ttl: u8| match (ttl, round) {
+        (2, _) => 20 + (mix([0, flow.into(), 2]) % 3) as u8,
+        (3, _) => 30 + (mix([0, flow.into(), 3]) % 2) as u8,
+        (4, 100..) | (5.., _) => 255,
+        (4, 50..) => 44,
+        (ttl, _) => ttl,
+    };
+    for crowd in [1, 100] {
+        assert_eq!(run(&world, 150, crowd).await.0, [(52, "route"), (102, "length")]);
+    }
+}
+
+/// Scenario: a path without change, alone and among many.
+/// Guarantees: all flows are looked at every 15 minutes, a few times more in the beginning; else the canonical one alone.
+#[tokio::test(start_paused = true)]
+async fn thrift() {
+    let world = |_: u64, _: u8, ttl: u8| if ttl >= 5 { 255 } else { ttl };
+    let (_, sent) = run(&world, 150, 1).await;
+    // Three passes of five hops a round, and one before the length is known; 7 flows a sweep.
+    let sweeps = (sent - 150 * 3 * 5) as f64 / 35.0;
+    assert!((12.0..=16.0).contains(&sweeps), "{sweeps}");
+    let (_, sent) = run(&world, 150, 100).await;
+    let sweeps = (sent - 150 * 3 * 5) as f64 / 35.0;
+    assert!((9.0..=11.5).contains(&sweeps), "{sweeps}");
+}
