@@ -34,6 +34,8 @@ pub enum Command {
     Tail(crate::tail::Args),
     /// Pings hosts like fping.
     Ping(crate::ping::Args),
+    /// Shows the path to a host, hop by hop, like mtr.
+    Mtr(crate::mtr::Args),
     /// Turns another tool's configuration into ours.
     #[command(subcommand)]
     Convert(crate::convert::Args),

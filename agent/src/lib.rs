@@ -12,6 +12,7 @@ pub mod config;
 pub mod app;
 pub mod collect;
 pub mod convert;
+pub mod mtr;
 pub mod ping;
 pub mod record;
 pub mod tail;

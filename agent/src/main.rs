@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use ao_agent::cli::{Cli, Command};
-use ao_agent::{app, collect, config::Config, convert, latency, ping, record, spool, tail};
+use ao_agent::{app, collect, config::Config, convert, latency, mtr, ping, record, spool, tail};
 use ao_common::{shutdown, telemetry};
 use clap::Parser;
 
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Err(error) => return fail(2, &error.to_string()),
     };
     let mut config = config;
-    if matches!(cli.command, Some(Command::Ping(_))) && cli.config.is_none() {
+    if matches!(cli.command, Some(Command::Ping(_) | Command::Mtr(_))) && cli.config.is_none() {
         // Its output is for people and scripts: how it probes is no news to them.
         config.log.level = "warn".to_owned();
     }
@@ -67,6 +67,10 @@ fn main() -> ExitCode {
             }
             // Has ended above, with its own codes.
             Some(Command::Ping(_)) => Ok(()),
+            Some(Command::Mtr(args)) => {
+                let token = shutdown::on_signal().map_err(|e| format!("cannot listen for signals: {e}"))?;
+                mtr::run(&args, &config.net, std::io::stdout(), token).await.map_err(|e| e.to_string())
+            }
             Some(Command::Record(args)) => record::run(args).await.map_err(|e| e.to_string()),
             Some(Command::Journal(args)) => {
                 let out = std::io::stdout().lock();

@@ -30,7 +30,7 @@ enum Layer {
 
 const AGENT: &[(Layer, &[&str])] = &[
     (Layer::Main, &["main"]),
-    (Layer::App, &["app", "cli", "collect", "convert", "ping", "record", "tail", "fuzzing"]),
+    (Layer::App, &["app", "cli", "collect", "convert", "mtr", "ping", "record", "tail", "fuzzing"]),
     (Layer::Config, &["config"]),
     (
         Layer::Source,
