@@ -92,6 +92,17 @@ programs() {
         fail "could not install ${missing[*]}; see above"
 }
 
+# What mtr is linked with; the other tools need the C library alone.
+libraries() {
+    ldconfig -p | grep libjansson.so.4 >/dev/null && return
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
+        { say "without libjansson4, libncurses6 and libcap2 mtr does not run (apt-get install libjansson4 libncurses6 libcap2)"; return 0; }
+    say "installing the Debian packages libjansson4, libncurses6 and libcap2"
+    { apt-get update -qq && apt-get install -qqy --no-install-recommends libjansson4 libncurses6 libcap2; } >&2 ||
+        fail "could not install the libraries of mtr; see above"
+}
+
 compiler
 programs
+libraries
 packages

@@ -1,6 +1,7 @@
 //! The system calls with control messages and the resolver's call for names, for which there is no safe wrapper that knows
-//! timestamps and the error queue, and their file descriptor's registration with tokio. The only `unsafe` of the agent but for one call in
-//! `collector/timex.rs` and one in `footprint.rs`; everything that reads or writes the bytes is safe code elsewhere.
+//! timestamps and the error queue, and their file descriptor's registration with tokio. The only `unsafe` of the agent but
+//! for one call in `collector/timex.rs` and one in `footprint.rs`; everything that reads or writes the bytes is safe code
+//! elsewhere.
 #![allow(unsafe_code)]
 
 use std::io;

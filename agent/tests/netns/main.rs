@@ -3,6 +3,18 @@
 //! Each test lays out a world (`world.rs`), then runs this binary again inside the client's namespace, where the
 //! case of that name measures and asserts. Needs root and iproute2; says why where it must skip, and fails instead
 //! with REQUIRE_NETNS=1.
+//!
+//! | file | room |
+//! |---|---|
+//! | `world.rs` | one small network, for tests of their own |
+//! | `scenarios.rs` | all files of `scenarios/`, side by side, and the report |
+//! | `scenario.rs` | what stands in such a file |
+//! | `lab.rs` | its namespaces |
+//! | `responder.rs`, `wire.rs`, `tun.rs` | its network in user space |
+//! | `referee.rs` | our answer against the truth |
+//! | `peers.rs` | mtr and fping in the same network |
+//!
+//! `AO_NETNS_ONLY=ecmp cargo test -p ao-agent --test netns scenarios` runs those whose names begin so.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "all of this is test code, its helpers too")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +31,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+mod lab;
+mod peers;
 mod pings;
+mod referee;
+mod responder;
+mod scenario;
+mod scenarios;
+mod tun;
+mod wire;
 mod world;
 
 use world::{BLACKHOLE, Change, SERVER, SERVER6, World};
@@ -87,8 +107,7 @@ fn interface_goes() {
 #[test]
 fn inner() {
     let Ok(case) = std::env::var(world::CASE) else { return };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+    world::runtime().block_on(async {
         awake().await;
         match case.as_str() {
             "path_is_the_truth" => inside_truth().await,
@@ -172,18 +191,23 @@ async fn inside_changes() {
     assert_eq!(before[1]["host"], "10.77.2.2");
     World::from_env().apply(Change::ThroughRouter3);
     let (mut rounds, deadline) = (0, Instant::now() + Duration::from_secs(30));
+    let mut hops = 0;
     let line = loop {
         match timeout_at(deadline, source.events.recv()).await.unwrap().unwrap() {
             Event::Metrics(_) => rounds += 1,
+            Event::Spans(chunk) => hops = chunk.spans - 1,
             Event::Logs(chunk) => break chunk,
             other => panic!("{other:?}"),
         }
     };
     // The round under way at the change may show either path.
     assert!((3..=4).contains(&rounds), "{rounds}");
+    assert_eq!(hops, 3, "a trace with a span for each hop");
+    let (text, trace_id) = line.text.rsplit_once(r#","trace_id":""#).unwrap();
+    assert_eq!(trace_id.len(), 34);
     assert_eq!(
-        line.text,
-        r#"{"address":"10.77.99.9","after":["10.77.1.1","10.77.4.2","10.77.99.9"],"before":["10.77.1.1","10.77.2.2","10.77.99.9"],"event":"path_change","kind":"route","target":"10.77.99.9"}"#
+        text,
+        r#"{"address":"10.77.99.9","after":["10.77.1.1","10.77.4.2","10.77.99.9"],"before":["10.77.1.1","10.77.2.2","10.77.99.9"],"event":"path_change","kind":"route","sets":[{"after":["10.77.4.2"],"before":["10.77.2.2"],"ttl":2}],"target":"10.77.99.9""#
     );
     assert_eq!(line.labels.get("job"), Some("netpath"));
     let after = source.metrics(|_| true).await;
@@ -259,15 +283,23 @@ impl Source {
     }
 
     fn paths(mode: Mode, target: &str, queries: u32) -> Self {
-        let (ctx, prober, source) = Self::start(mode);
         let config = path::Config {
             targets: vec![TargetSpec::from(target)],
             interval: Span::secs(1),
             timeout: Span(Duration::from_millis(500)),
             max_unknown: 4,
             queries,
+            // One flow, so that rounds are as quick as they can be.
+            flows: 1,
+            // There is no name server: a router's refusals of those packets would count against its limit of errors.
+            names: false,
             ..path::Config::default()
         };
+        Self::path(mode, config)
+    }
+
+    fn path(mode: Mode, config: path::Config) -> Self {
+        let (ctx, prober, source) = Self::start(mode);
         tokio::spawn(path::run(config, ctx, prober));
         source
     }

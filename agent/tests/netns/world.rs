@@ -60,6 +60,11 @@ pub(crate) fn within(case: &str, changes: &[Change]) {
     eprintln!("{said}");
 }
 
+/// What the second runs work in.
+pub(crate) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
 /// The namespaces of one test.
 pub(crate) struct World {
     name: String,
