@@ -3,9 +3,11 @@
 //! | room | what it reads |
 //! |---|---|
 //! | `promtail` | Promtail's files, labels and stages |
-//! | `relabel` | its rules for the labels of pods |
+//! | `journal` | its systemd journal |
+//! | `relabel` | its rules for the labels of pods and of journals |
 //! | `smokeping` | Smokeping's targets, probes and alerts |
 
+mod journal;
 mod promtail;
 mod relabel;
 mod smokeping;

@@ -55,6 +55,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ao_common::clock::now_ns;
 use ao_common::units::{Size, Span};
 use ao_proto::model::{FileId, Labels};
 use jiff::tz::TimeZone;
@@ -308,16 +309,20 @@ pub async fn run_journal(
         ctx.shutdown.cancelled().await;
         return Ok(());
     };
+    let checkpoints = journal::part(&memory.checkpoints).0;
+    let age = config.journal.max_age.filter(|_| checkpoints.is_empty());
     let settings = journal::Settings {
         folders,
+        since_us: age.map(|age| now_ns() / 1_000 - age.0.as_micros() as i64).unwrap_or_default().max(0)
+            as u64,
         units: config.journal.units,
         labels: config.journal.labels,
-        in_memory: journal::is_in_memory,
+        fields: config.journal.fields,
         max_line: config.max_line.0 as usize,
         linger: config.linger.0,
         rescan: config.rescan.0,
         skip_existing: config.from == Begin::End && memory.checkpoints.is_empty(),
-        checkpoints: journal::part(&memory.checkpoints).0,
+        checkpoints,
     };
     Ok(journal::run(settings, config.host.as_deref(), &ctx, stats).await?)
 }

@@ -157,7 +157,9 @@ async fn follow<W: Write>(
     let node = Arc::new(node);
     let context = Context { events, directives, node, shutdown: shutdown.clone() };
     let logs = logs::Config { from: Begin::End, ..config.logs.clone() };
-    let source = logs::run(logs, context, logs::Memory::default(), Arc::default());
+    let journal = logs::run_journal(logs.clone(), context.clone(), logs::Memory::default(), Arc::default());
+    let files = logs::run(logs, context, logs::Memory::default(), Arc::default());
+    let source = async { tokio::try_join!(files, journal) };
     tokio::pin!(source);
     loop {
         let due = screen

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use serde_yaml_ng::{Mapping, Value};
 
+use super::journal;
 use super::relabel::{self, Is};
 use crate::config::Config;
 use crate::pipeline::Stages;
@@ -57,6 +58,7 @@ struct Work {
     notes: String,
     missing: usize,
     files: Vec<Value>,
+    journal: Option<Mapping>,
     stages: Vec<Value>,
     /// Those of the last scrape configuration that takes pods.
     pod_stages: Option<Vec<Value>>,
@@ -127,7 +129,7 @@ impl Work {
         for (index, target) in scrape.static_configs.iter().enumerate() {
             self.target(&format!("{place}.static_configs[{index}]"), &target.labels);
         }
-        let mut pods = false;
+        let (mut pods, mut journal) = (false, None);
         for (key, rules) in &scrape.others {
             match key.as_str().unwrap_or_default() {
                 "kubernetes_sd_configs" => {
@@ -137,13 +139,18 @@ impl Work {
                 "relabel_configs" if scrape.others.contains_key("kubernetes_sd_configs") => {
                     self.relabel(&format!("{place}.relabel_configs"), rules, alone);
                 }
+                "relabel_configs" if scrape.others.contains_key("journal") => {}
                 "relabel_configs" => {
                     self.miss(
                         &format!("{place}.relabel_configs"),
                         "labels of files stand in logs.files, and stages change them",
                     );
                 }
-                "journal" => self.journal(&format!("{place}.journal"), rules),
+                "journal" => journal = self.journal(place, rules, scrape.others.get("relabel_configs")),
+                "syslog" => self.miss(
+                    &format!("{place}.syslog"),
+                    "logs receives nothing over the network: let a syslog daemon receive it, and read its files",
+                ),
                 key => self.miss(
                     &format!("{place}.{key}"),
                     "there is no such source; logs reads files, pods and the journal",
@@ -159,6 +166,7 @@ impl Work {
             return;
         }
         let mut selectors: Vec<String> = self.files[first..].iter().filter_map(selector).collect();
+        selectors.extend(journal);
         // Charts have one scrape configuration for each way in which pods are labelled, all with the same stages.
         if pods && self.pod_stages.as_ref() != Some(&stages) {
             if self.pod_stages.is_some() {
@@ -183,27 +191,24 @@ impl Work {
         }
     }
 
-    /// The systemd journal, which is read without being asked for, where there are no syslog files.
-    fn journal(&mut self, place: &str, section: &Value) {
-        self.note(&format!(
-            "{place}: logs.journal, which is on by default where logs.host has no file, with labels job, unit and transport"
-        ));
-        for key in section.as_mapping().into_iter().flat_map(Mapping::keys).filter_map(Value::as_str) {
-            match key {
-                "path" => self.miss(&format!("{place}.path"), "name the folder in logs.journal.folders"),
-                "labels" => {
-                    self.miss(&format!("{place}.labels"), "write a stage match with static_labels for them")
-                }
-                "matches" => self.miss(&format!("{place}.matches"), "units stand in logs.journal.units"),
-                "max_age" => {
-                    self.note(&format!("{place}.max_age: the journal is read from where reading had come"))
-                }
-                "json" => {
-                    self.miss(&format!("{place}.json"), "a line is the message, the rest is its metadata")
-                }
-                key => self.miss(&format!("{place}.{key}"), "logs.journal has no such option"),
-            }
+    /// The systemd journal; what means its lines.
+    fn journal(&mut self, place: &str, section: &Value, rules: Option<&Value>) -> Option<String> {
+        if self.journal.is_some() {
+            self.miss(&format!("{place}.journal"), "there is one already, and logs.journal is one");
+            return None;
         }
+        let made = journal::convert(section, rules);
+        self.note(&format!(
+            "{place}.journal: without the files of a syslog daemon, unless they are in logs.files"
+        ));
+        for (part, why) in made.notes {
+            self.note(&format!("{place}.{part}: {why}"));
+        }
+        for (part, why) in made.missing {
+            self.miss(&format!("{place}.{part}"), &why);
+        }
+        self.journal = Some(made.section);
+        Some(made.selector)
     }
 
     /// What pods are labelled by.
@@ -217,6 +222,7 @@ impl Work {
                         self.pod_labels.insert(name.into(), label.clone().into());
                     }
                 }
+                Is::Field(..) => {}
                 Is::Stage(stage) if alone => self.stages.push(stage),
                 Is::Stage(_) => {
                     self.miss(
@@ -285,8 +291,16 @@ impl Work {
 
     fn made(self) -> Made {
         let mut whole = Mapping::new();
+        let mut logs = Mapping::new();
         if !self.files.is_empty() {
-            whole.insert("logs".into(), one("files", Value::Sequence(self.files)));
+            logs.insert("files".into(), Value::Sequence(self.files));
+        }
+        if let Some(journal) = self.journal {
+            logs.insert("host".into(), Value::Null);
+            logs.insert("journal".into(), Value::Mapping(journal));
+        }
+        if !logs.is_empty() {
+            whole.insert("logs".into(), Value::Mapping(logs));
         }
         if !self.pod_labels.is_empty() {
             whole.insert("enrich".into(), one("pod_labels", Value::Mapping(self.pod_labels)));
@@ -419,7 +433,8 @@ scrape_configs:
       - match: {selector: '{app="nginx"}', stages: [{tenant: {value: a}}]}
       - drop: {expression: health}
   - job_name: journal
-    journal: {max_age: 12h, labels: {a: b}}
+    journal: {max_age: 12h, labels: {a: b}, json: true}
+    pipeline_stages: [{drop: {older_than: 24h}}]
   - job_name: devices
     syslog: {listen_address: '0.0.0.0:514'}
 "#,
@@ -434,16 +449,18 @@ scrape_configs:
             "# NOT CONVERTED scrape_configs[1].static_configs[1]: it has no __path__",
             "# NOT CONVERTED scrape_configs[1].pipeline_stages[0].geoip: there is no such stage; there are cri, ",
             "# NOT CONVERTED scrape_configs[1].pipeline_stages[1].match: stages[0].tenant: an agent has no tenants",
-            "# scrape_configs[2].journal: logs.journal, which is on",
-            "# NOT CONVERTED scrape_configs[2].journal.labels: write a stage match",
-            "# NOT CONVERTED scrape_configs[3].syslog: there is no such source",
+            "# scrape_configs[2].journal.max_age: at the very first start",
+            "# NOT CONVERTED scrape_configs[2].journal.json: a line is the message",
+            "# NOT CONVERTED scrape_configs[3].syslog: logs receives nothing",
+            "  host: null\n  journal:\n    max_age: 12h\n    labels:\n      a: b\n",
+            "selector: '{job=\"systemd-journal\"}'",
             "selector: '{pod!=\"\"}'",
             "selector: '{filename=~`/var/log/nginx/[^/]*\\.log`}'",
             "site: lab",
         ] {
             assert!(made.text.contains(wanted), "{wanted}: {}", made.text);
         }
-        assert_eq!((made.missing, made.text.matches("- match:").count()), (7, 3), "{}", made.text);
+        assert_eq!((made.missing, made.text.matches("- match:").count()), (7, 4), "{}", made.text);
         serde_yaml_ng::from_str::<Config>(&made.text).unwrap();
     }
 

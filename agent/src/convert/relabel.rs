@@ -30,6 +30,8 @@ pub(super) enum Is {
     Known,
     /// These labels of the pod become this label.
     Pod(Vec<String>, String),
+    /// This field of a journal's entries becomes this label.
+    Field(String, String),
     /// A stage.
     Stage(Value),
     /// Nothing: the rule in a few words, and what may help.
@@ -85,6 +87,29 @@ pub(super) fn of_pods(rule: &Value) -> Is {
         ("labelmap", _) => missing("name each label in enrich.pod_labels"),
         ("labeldrop" | "labelkeep", _) => missing("see the stages labeldrop and labelallow"),
         _ => missing("see the stages template and labels"),
+    }
+}
+
+/// What the rule of a journal is here: its entries' fields are sources by their names in lower case.
+pub(super) fn of_journal(rule: &Value) -> Is {
+    let Ok(rule) = serde_yaml_ng::from_value::<Rule>(rule.clone()) else {
+        return Is::Missing("a rule in no form that is known".to_owned(), "see logs.journal.fields");
+    };
+    let action = rule.action.as_deref().unwrap_or("replace").to_ascii_lowercase();
+    let missing = |hint| Is::Missing(rule.shown(&action), hint);
+    match (&*action, &rule.source_labels[..], rule.target_label.as_deref()) {
+        ("replace", [source], Some(_)) if source == "__journal_priority_keyword" => {
+            missing("the level is structured metadata of each line; see the stage labels")
+        }
+        ("replace", [source], Some(target)) if rule.takes_all() && rule.others.is_empty() => {
+            match source.strip_prefix("__journal_") {
+                Some(field) => Is::Field(field.to_ascii_uppercase(), target.to_owned()),
+                None => missing("it is no field of an entry"),
+            }
+        }
+        ("labelmap", ..) => missing("name each field in logs.journal.fields"),
+        ("keep" | "drop", ..) => missing("see logs.journal.units, and the stage match with action: drop"),
+        _ => missing("see logs.journal.fields and the stages template and labels"),
     }
 }
 

@@ -37,11 +37,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use ao_common::clock::now_ns;
+use ao_common::units::Span;
 use serde::Deserialize;
 use tokio::task::JoinError;
 
 use self::follow::Follow;
-pub(super) use self::follow::{Settings, is_in_memory, part};
+pub(super) use self::follow::{Settings, part};
 use super::api::{HOST_FILES, LogsStats};
 use crate::context::Context;
 
@@ -58,17 +59,24 @@ pub struct Config {
     pub folders: Option<Vec<PathBuf>>,
     /// Units (`sshd.service`) whose entries are read; empty: all entries, also those of no unit, as of the kernel.
     pub units: Vec<String>,
-    /// Labels of its lines, beside `unit` and `transport`; `job` is `systemd-journal` unless it is among them.
+    /// Entries that were older at the very first start are not read; `null`: all are.
+    pub max_age: Option<Span>,
+    /// Labels of its lines; `job` is `systemd-journal` unless it is among them.
     pub labels: BTreeMap<String, String>,
+    /// Labels, and the fields of an entry that they are (systemd.journal-fields(7)); few values each.
+    pub fields: BTreeMap<String, String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let folders = ["/var/log/journal", "/run/log/journal"];
+        let fields = [("unit", "_SYSTEMD_UNIT"), ("transport", "_TRANSPORT")];
         Self {
             folders: Some(folders.map(PathBuf::from).to_vec()),
             units: Vec::new(),
+            max_age: Some(Span::secs(7 * 3600)),
             labels: BTreeMap::new(),
+            fields: fields.map(|(label, field)| (label.to_owned(), field.to_owned())).into(),
         }
     }
 }

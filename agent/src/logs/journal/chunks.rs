@@ -22,8 +22,8 @@ const NO_MESSAGE: &str = "no_message";
 /// Messages that are packed in a way that is not read.
 const UNREADABLE: &str = "unreadable";
 
-/// Unit and transport.
-type Key = (Option<Arc<str>>, Option<Arc<str>>);
+/// Values of the fields that are labels.
+type Key = Vec<Option<Arc<str>>>;
 
 /// Gathers entries.
 pub(super) struct Chunks {
@@ -31,6 +31,8 @@ pub(super) struct Chunks {
     max_line: usize,
     /// Labels of all lines.
     labels: BTreeMap<String, String>,
+    /// Names of those that fields are.
+    fields: Vec<String>,
     streams: HashMap<Key, Stream>,
     open: Option<Open>,
     note: Option<FileSpan>,
@@ -57,8 +59,14 @@ struct Open {
 }
 
 impl Chunks {
-    pub(super) fn new(stats: Arc<LogsStats>, max_line: usize, labels: BTreeMap<String, String>) -> Self {
-        Self { stats, max_line, labels, streams: HashMap::new(), open: None, note: None }
+    /// `labels`: of all lines; `fields`: names of the labels that [`Said::labels`] are the values of.
+    pub(super) fn new(
+        stats: Arc<LogsStats>,
+        max_line: usize,
+        labels: BTreeMap<String, String>,
+        fields: Vec<String>,
+    ) -> Self {
+        Self { stats, max_line, labels, fields, streams: HashMap::new(), open: None, note: None }
     }
 
     /// What is to be stored with the entries that come, in one frame with them.
@@ -77,7 +85,7 @@ impl Chunks {
             LogsStats::add(&self.stats.invalid_utf8, 1);
             String::from_utf8_lossy(error.as_bytes()).into_owned()
         });
-        let key = (said.unit, said.transport);
+        let key = said.labels;
         let level = said.level.map(|level| (Box::from("level"), Box::from(level.name())));
         let pairs = said.metadata.iter().map(|(name, value)| (Box::from(*name), Box::from(&**value)));
         let metadata: Box<[_]> = pairs.chain(level).collect();
@@ -154,7 +162,8 @@ impl Chunks {
             self.flush(out);
             self.streams.clear();
         }
-        let stream = self.streams.entry(key.clone()).or_insert_with(|| Stream::new(key, &self.labels));
+        let stream =
+            self.streams.entry(key.clone()).or_insert_with(|| Stream::new(key, &self.fields, &self.labels));
         // A store takes the same text at the same time for the same line.
         let again = stream.text == text && (stream.read_ns == at_ns || stream.given_ns == at_ns);
         stream.read_ns = at_ns;
@@ -226,15 +235,12 @@ fn empty(span: FileSpan, labels: Labels) -> LogChunk {
 }
 
 impl Stream {
-    fn new((unit, transport): &Key, labels: &BTreeMap<String, String>) -> Self {
-        let own = [
-            ("job", Some("systemd-journal")),
-            ("unit", unit.as_deref()),
-            ("transport", transport.as_deref()),
-        ];
-        let own = own.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let configured = labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let all: BTreeMap<&str, &str> = own.chain(configured).collect();
-        Self { labels: Labels::from_pairs(all), read_ns: i64::MIN, given_ns: i64::MIN, text: String::new() }
+    fn new(key: &Key, fields: &[String], labels: &BTreeMap<String, String>) -> Self {
+        let values = fields.iter().zip(key).filter_map(|(name, value)| Some((&**name, value.as_deref()?)));
+        let configured = labels.iter().map(|(name, value)| (&**name, &**value));
+        let all: BTreeMap<&str, &str> =
+            [("job", "systemd-journal")].into_iter().chain(values).chain(configured).collect();
+        let labels = Labels::from_pairs(all);
+        Self { labels, read_ns: i64::MIN, given_ns: i64::MIN, text: String::new() }
     }
 }

@@ -16,6 +16,7 @@ use super::super::api::LogsStats;
 use super::chunks::Chunks;
 use super::copies::Copies;
 use super::format::{self, Bad, Head};
+use super::said::Fields;
 use super::tracked::{Means, More, Of, Tracked};
 use crate::event::Event;
 
@@ -35,10 +36,12 @@ pub(crate) struct Settings {
     pub folders: Vec<PathBuf>,
     /// Units whose entries are wanted; empty: all entries.
     pub units: Vec<String>,
+    /// Entries from before that are left out of files that are there when the source starts, microseconds since 1970.
+    pub since_us: u64,
     /// Labels of all lines.
     pub labels: BTreeMap<String, String>,
-    /// Whether a folder is one in memory, which journald moves to disk.
-    pub in_memory: fn(&Path) -> bool,
+    /// Labels, and the fields of entries that they are.
+    pub fields: BTreeMap<String, String>,
     pub max_line: usize,
     /// How long what is not written to its end is waited for.
     pub linger: Duration,
@@ -55,6 +58,8 @@ pub(super) struct Follow {
     stats: Arc<LogsStats>,
     chunks: Chunks,
     copies: Copies,
+    /// Names of the fields that are labels.
+    fields: Arc<[String]>,
     files: Vec<Tracked>,
     /// Folders, and when each was changed.
     seen: Vec<(PathBuf, Option<SystemTime>)>,
@@ -73,7 +78,13 @@ impl Follow {
         let stored = settings.checkpoints.iter().map(|(file, at)| (*file, *at));
         let boots = stored.filter(|(file, _)| format::is_of_boot(*file));
         Self {
-            chunks: Chunks::new(Arc::clone(&stats), settings.max_line, settings.labels.clone()),
+            chunks: Chunks::new(
+                Arc::clone(&stats),
+                settings.max_line,
+                settings.labels.clone(),
+                settings.fields.keys().cloned().collect(),
+            ),
+            fields: settings.fields.values().cloned().collect(),
             copies: Copies::new(boots),
             stats,
             files: Vec::new(),
@@ -133,14 +144,7 @@ impl Follow {
             !file.ended && file.disk.is_none() && file.gone.is_some_and(|at| now >= at + RENAMED)
         };
         for file in self.files.iter_mut().filter(is_left) {
-            let unread = file.size.saturating_sub(file.at);
-            LogsStats::add(&self.stats.abandoned, 1);
-            LogsStats::add(&self.stats.unread_bytes, unread);
-            if unread > 0 {
-                let span = FileSpan { file: file.id, start: file.at, end: file.size };
-                self.chunks.abandon(span, out);
-            }
-            file.end();
+            give_up(file, &self.stats, &mut self.chunks, out);
         }
         let is_over = |file: &Tracked| file.ended && file.gone.is_some_and(|at| now >= at + GONE);
         for file in self.files.iter().filter(|file| is_over(file)) {
@@ -186,7 +190,7 @@ impl Follow {
                 return true;
             }
         };
-        let (mut blind, in_memory) = (false, (self.settings.in_memory)(folder));
+        let (mut blind, in_memory) = (false, is_in_memory(folder));
         for entry in entries {
             let Ok(entry) = entry else {
                 blind = true;
@@ -228,6 +232,7 @@ impl Follow {
             }
             known.last |= last;
             known.gone = None;
+            known.size = head.tail;
             known.begun(&head);
             return Ok(Some(head.id));
         }
@@ -235,12 +240,15 @@ impl Follow {
         LogsStats::add(&self.stats.files_found, 1);
         let stored = self.settings.checkpoints.get(&head.id).copied();
         let mut at = stored.unwrap_or(0);
-        if stored.is_none() && self.starting && self.settings.skip_existing {
+        let is_new = stored.is_none() && self.starting;
+        let is_old = head.entries > 0 && head.newest_us < self.settings.since_us;
+        if is_new && (self.settings.skip_existing || is_old) {
             at = head.tail.saturating_add(1);
             self.chunks.mark(head.id, at, out);
         }
         let waiting = self.files.iter().filter(|file| file.disk.is_some()).count();
-        let mut file = Tracked::new(path.to_owned(), of, &head, at);
+        let mut file = Tracked::new(path.to_owned(), of, &head, at, Fields::new(Arc::clone(&self.fields)));
+        file.since_us = if is_new { self.settings.since_us } else { 0 };
         (file.last, file.disk) = (last, (waiting < OPEN).then_some(disk));
         self.files.push(file);
         Ok(Some(head.id))
@@ -264,13 +272,17 @@ impl Follow {
                 file.ended && !is_newest
             }
             Ok(More::Wait) => false,
+            Ok(More::Emptied) => {
+                give_up(file, &self.stats, &mut self.chunks, out);
+                !is_newest
+            }
             // Between two names, or deleted before its turn came.
             Err(Bad::Io(error)) if error.kind() == io::ErrorKind::NotFound => false,
             Err(bad) => {
                 file.tell(&bad);
                 LogsStats::add(&self.stats.read_errors, 1);
                 if !matches!(bad, Bad::Io(_)) || file.gone.is_some() {
-                    file.end();
+                    give_up(file, &self.stats, &mut self.chunks, out);
                 }
                 file.ended && !is_newest
             }
@@ -278,11 +290,21 @@ impl Follow {
     }
 }
 
-/// Whether a folder is gone with the next start of the machine.
-pub(crate) fn is_in_memory(folder: &Path) -> bool {
-    const TMPFS: i64 = 0x0102_1994;
-    const RAMFS: i64 = 0x8584_58f6;
-    rustix::fs::statfs(folder).is_ok_and(|fs| matches!(fs.f_type, TMPFS | RAMFS))
+/// What is left of a file cannot be read any more.
+fn give_up(file: &mut Tracked, stats: &LogsStats, chunks: &mut Chunks, out: &mut Vec<Event>) {
+    let unread = file.size.saturating_sub(file.at);
+    LogsStats::add(&stats.abandoned, 1);
+    if unread > 0 {
+        LogsStats::add(&stats.unread_bytes, unread);
+        chunks.abandon(FileSpan { file: file.id, start: file.at, end: file.size }, out);
+        file.at = file.size;
+    }
+    file.end();
+}
+
+/// Whether journald has this folder in memory: /run/log/journal, wherever /run is mounted.
+fn is_in_memory(folder: &Path) -> bool {
+    folder.iter().any(|name| name == "run")
 }
 
 /// When a folder was last changed.

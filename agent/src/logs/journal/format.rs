@@ -95,8 +95,9 @@ pub(super) struct Head {
     pub entries: u64,
     /// Where the newest object begins.
     pub tail: u64,
-    /// Time of the first entry, microseconds since 1970.
+    /// Times of the first entry and of the newest one, microseconds since 1970.
     pub begun_us: u64,
+    pub newest_us: u64,
     compact: bool,
     array: u64,
 }
@@ -127,6 +128,7 @@ impl Head {
             entries: u64_at(&head, 152),
             array: u64_at(&head, 176),
             begun_us: u64_at(&head, 184),
+            newest_us: u64_at(&head, 192),
         }))
     }
 }

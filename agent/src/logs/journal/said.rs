@@ -21,13 +21,11 @@ const DESCRIBING: [(&str, &str); 10] = [
     ("MESSAGE_ID", "message_id"),
 ];
 
-/// Those that differ from entry to entry, and are not remembered.
-const MESSAGE: &str = "MESSAGE";
-const SOURCE_TIME: &str = "_SOURCE_REALTIME_TIMESTAMP";
-const PRIORITY: &str = "PRIORITY";
-const UNIT: &str = "_SYSTEMD_UNIT";
-const TRANSPORT: &str = "_TRANSPORT";
-const OTHERS: [&str; 5] = [MESSAGE, SOURCE_TIME, PRIORITY, UNIT, TRANSPORT];
+const MESSAGE: &[u8] = b"MESSAGE";
+const SOURCE_TIME: &[u8] = b"_SOURCE_REALTIME_TIMESTAMP";
+const PRIORITY: &[u8] = b"PRIORITY";
+const UNIT: &[u8] = b"_SYSTEMD_UNIT";
+const TRANSPORT: &[u8] = b"_TRANSPORT";
 
 /// Fields remembered of a file: entries name the same ones again and again.
 const REMEMBERED: usize = 4_096;
@@ -47,29 +45,59 @@ pub(super) struct Said {
     /// Why there is no message, or less of the other fields than there was.
     pub unread: Option<String>,
     pub unit: Option<Arc<str>>,
-    pub transport: Option<Arc<str>>,
+    /// Values of those fields that are labels, in their order.
+    pub labels: Vec<Option<Arc<str>>>,
     pub level: Option<Level>,
     /// Structured metadata.
     pub metadata: Vec<(&'static str, Arc<str>)>,
 }
 
-/// Fields by where they lie; `None`: of no use.
+/// What a field is of use for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Use {
+    own: Option<Own>,
+    /// Number of the label.
+    label: Option<usize>,
+    /// What it is called as structured metadata.
+    metadata: Option<&'static str>,
+}
+
+/// Fields that are more than a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Own {
+    Message,
+    SourceTime,
+    Priority,
+    Unit,
+    Transport,
+}
+
+/// Fields of one file: those that it names again and again are remembered by where they lie.
 #[derive(Debug, Default)]
-pub(super) struct Fields(HashMap<u64, Option<(&'static str, Arc<str>)>>);
+pub(super) struct Fields {
+    /// Names of those that are labels.
+    labels: Arc<[String]>,
+    /// `None`: of no use.
+    known: HashMap<u64, Option<(Use, Arc<str>)>>,
+}
 
 impl Fields {
+    pub(super) fn new(labels: Arc<[String]>) -> Self {
+        Self { labels, known: HashMap::new() }
+    }
+
     /// All that an entry says.
     ///
     /// # Errors
     /// The file cannot be read. What is damaged or not readable alone is left out, and said in [`Said::unread`].
     pub(super) fn said(&mut self, file: &impl ReadAt, head: &Head, entry: &Entry) -> Result<Said, Bad> {
-        let mut said = Said::default();
+        let mut said = Said { labels: vec![None; self.labels.len()], ..Said::default() };
         let mut times = (entry.at_us, None);
-        let mut priority = None;
+        let (mut priority, mut transport) = (None, None);
         for &at in &entry.data {
-            let field = match self.0.get(&at) {
+            let field = match self.known.get(&at) {
                 Some(known) => known.clone(),
-                None => match format::field(file, head, at, &|name| known(name).is_some()) {
+                None => match format::field(file, head, at, &|name| self.of(name).is_some()) {
                     Ok(None) => self.remember(at, None),
                     Ok(Some(payload)) => self.take(at, payload, &mut said),
                     Err(Bad::Io(error)) => return Err(Bad::Io(error)),
@@ -79,30 +107,35 @@ impl Fields {
                     }
                 },
             };
-            let Some((name, value)) = field else { continue };
-            match name {
-                SOURCE_TIME => times.1 = value.parse().ok(),
-                PRIORITY => priority = value.parse::<u8>().ok(),
-                UNIT => said.unit = Some(value),
-                TRANSPORT => said.transport = Some(value),
-                name if said.metadata.iter().all(|(known, _)| *known != name) => {
-                    said.metadata.push((name, value));
-                }
-                _ => {}
+            let Some((of, value)) = field else { continue };
+            match of.own {
+                Some(Own::SourceTime) => times.1 = value.parse().ok(),
+                Some(Own::Priority) => priority = value.parse::<u8>().ok(),
+                Some(Own::Unit) => said.unit = Some(value.clone()),
+                Some(Own::Transport) => transport = Some(value.clone()),
+                Some(Own::Message) | None => {}
+            }
+            if let Some(label) = of.label.and_then(|number| said.labels.get_mut(number)) {
+                label.get_or_insert_with(|| value.clone());
+            }
+            if let Some(name) = of.metadata
+                && said.metadata.iter().all(|(known, _)| *known != name)
+            {
+                said.metadata.push((name, value));
             }
         }
         said.at_ns = nanos(times);
-        said.level = level(priority, said.transport.as_deref());
+        said.level = level(priority, transport.as_deref());
         // A hash of its fields, and so their order, is by chance.
         said.metadata.sort_unstable();
         Ok(said)
     }
 
     /// A field that was read. The message goes to where it is wanted.
-    fn take(&mut self, at: u64, payload: Vec<u8>, said: &mut Said) -> Option<(&'static str, Arc<str>)> {
+    fn take(&mut self, at: u64, payload: Vec<u8>, said: &mut Said) -> Option<(Use, Arc<str>)> {
         let end = memchr::memchr(b'=', &payload)?;
-        let name = known(&payload[..end])?;
-        if name == MESSAGE {
+        let of = self.of(&payload[..end])?;
+        if of.own == Some(Own::Message) {
             let mut message = payload;
             message.drain(..=end);
             said.message.get_or_insert(message);
@@ -110,27 +143,34 @@ impl Fields {
         }
         let text = String::from_utf8_lossy(&payload[end + 1..]);
         let value: Arc<str> = text[..text.floor_char_boundary(LONGEST)].into();
-        if name == SOURCE_TIME { Some((name, value)) } else { self.remember(at, Some((name, value))) }
+        // It differs from entry to entry.
+        let is_time = of.own == Some(Own::SourceTime);
+        if is_time { Some((of, value)) } else { self.remember(at, Some((of, value))) }
     }
 
-    fn remember(
-        &mut self,
-        at: u64,
-        field: Option<(&'static str, Arc<str>)>,
-    ) -> Option<(&'static str, Arc<str>)> {
-        if self.0.len() >= REMEMBERED {
-            self.0.clear();
+    fn remember(&mut self, at: u64, field: Option<(Use, Arc<str>)>) -> Option<(Use, Arc<str>)> {
+        if self.known.len() >= REMEMBERED {
+            self.known.clear();
         }
-        self.0.insert(at, field.clone());
+        self.known.insert(at, field.clone());
         field
     }
-}
 
-/// What a field's name means here: its own name, or that of the metadata which it becomes.
-fn known(name: &[u8]) -> Option<&'static str> {
-    let describing = DESCRIBING.iter().find(|(field, _)| field.as_bytes() == name);
-    let other = || OTHERS.into_iter().find(|field| field.as_bytes() == name);
-    describing.map(|(_, metadata)| *metadata).or_else(other)
+    /// What a field of this name is of use for, if it is.
+    fn of(&self, name: &[u8]) -> Option<Use> {
+        let own = match name {
+            MESSAGE => Some(Own::Message),
+            SOURCE_TIME => Some(Own::SourceTime),
+            PRIORITY => Some(Own::Priority),
+            UNIT => Some(Own::Unit),
+            TRANSPORT => Some(Own::Transport),
+            _ => None,
+        };
+        let label = self.labels.iter().position(|field| field.as_bytes() == name);
+        let describing = DESCRIBING.iter().find(|(field, _)| field.as_bytes() == name);
+        let of = Use { own, label, metadata: describing.map(|(_, metadata)| *metadata) };
+        (of != Use::default()).then_some(of)
+    }
 }
 
 /// When it was said, nanoseconds since 1970: as the program that said so has it, unless its clock was another one.

@@ -19,6 +19,9 @@ const TURN: usize = 1_024;
 /// Bytes that a turn may have read when it takes no further entry.
 const TURN_BYTES: u64 = 4 << 20;
 
+/// Files that are written to grow by so much (journal-file.c, `FILE_SIZE_INCREASE`).
+const GROWS: u64 = 8 << 20;
+
 /// One file.
 pub(super) struct Tracked {
     pub(super) id: FileId,
@@ -26,6 +29,8 @@ pub(super) struct Tracked {
     pub(super) of: Of,
     /// When its first entry was written, microseconds since 1970; one without is the newest.
     pub(super) begun_us: u64,
+    /// Entries from before that are left out.
+    pub(super) since_us: u64,
     /// Bytes of it that count, at least.
     pub(super) size: u64,
     /// Nothing is added any more.
@@ -78,21 +83,24 @@ pub(super) enum More {
     No,
     /// Something that is being written, perhaps.
     Wait,
+    /// The file is gone, and what it held as well.
+    Emptied,
 }
 
 impl Tracked {
     /// A file that was found; `at`: how far it was read before.
-    pub(super) fn new(path: PathBuf, of: Of, head: &Head, at: u64) -> Self {
+    pub(super) fn new(path: PathBuf, of: Of, head: &Head, at: u64, fields: Fields) -> Self {
         let mut file = Self {
             id: head.id,
             path,
             of,
             begun_us: u64::MAX,
+            since_us: 0,
             size: head.tail,
             last: false,
             disk: None,
             cursor: Cursor::default(),
-            fields: Fields::default(),
+            fields,
             at,
             ended: false,
             gone: None,
@@ -113,7 +121,14 @@ impl Tracked {
             None => File::open(&self.path)?,
         };
         let disk = &*self.disk.insert(disk);
-        let Some(head) = Head::read(disk)? else { return Ok(More::No) };
+        let Some(head) = Head::read(disk)? else {
+            // Its length stays as it was, and a rotated file ends with its newest object.
+            let length = disk.metadata()?.len();
+            if !length.is_multiple_of(GROWS) {
+                self.size = self.size.max(length);
+            }
+            return Ok(More::Emptied);
+        };
         if head.id != self.id {
             // Under this name lies another file by now: the next look finds this one by its new name.
             self.disk = None;
@@ -129,11 +144,21 @@ impl Tracked {
                 Ok(Next::Entry(at)) => Entry::read(disk, &head, at),
                 Err(bad) => Err(bad),
             };
-            let said = entry.and_then(|entry| Ok((self.fields.said(disk, &head, &entry)?, entry)));
+            let is_old = entry.as_ref().is_ok_and(|entry| entry.at_us < self.since_us);
+            let said = entry.and_then(|entry| match is_old {
+                true => Ok((None, entry)),
+                false => Ok((Some(self.fields.said(disk, &head, &entry)?), entry)),
+            });
             match said {
                 Ok((said, entry)) => {
                     let span = FileSpan { file: self.id, start: self.at, end: entry.end };
                     self.at = entry.end;
+                    let Some(said) = said else {
+                        means.chunks.note(None);
+                        means.chunks.cover(span, out);
+                        self.cursor.pass();
+                        continue;
+                    };
                     if let Some(why) =
                         said.unread.as_ref().filter(|_| !std::mem::replace(&mut self.told, true))
                     {

@@ -114,6 +114,7 @@ impl Writer {
             self.put(184, at_us);
         }
         self.put(152, self.entries);
+        self.put(192, at_us);
     }
 
     /// What an entry becomes part of the file by, but for its number.
