@@ -46,6 +46,7 @@ pub mod event;
 pub mod exposition;
 mod footprint;
 mod glob;
+mod heap;
 pub mod metrics;
 pub mod net;
 mod netlink;

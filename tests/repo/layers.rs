@@ -61,6 +61,7 @@ const AGENT: &[(Layer, &[&str])] = &[
             "exposition",
             "footprint",
             "glob",
+            "heap",
             "metrics",
             "net",
             "netlink",

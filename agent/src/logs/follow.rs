@@ -34,7 +34,12 @@ use crate::event::Event;
 
 /// Time between two rounds while files are written to: a line is read this much later at most, less than its frame waits
 /// for others. A round costs the same for one line of a file as for ten.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(200);
+
+/// What is read in a round is handed over at its end, or beyond so many chunks or bytes of text. Not file by file: to wake
+/// the batcher costs more than a file's lines.
+const CHUNKS: usize = 128;
+const TEXT: usize = 256 << 10;
 
 /// Time between two looks at everything while some folders cannot be watched.
 const BLIND: Duration = Duration::from_secs(2);
@@ -110,8 +115,10 @@ pub(super) struct Follow {
     /// Files with a checkpoint that were not seen yet, and when to give them up.
     lost: HashSet<FileId>,
     forget_at: Instant,
-    /// What could not be handed over yet; nothing more is read meanwhile.
+    /// What was read and not handed over yet.
     out: Vec<Event>,
+    /// There was no room for it; nothing more is read meanwhile.
+    held_up: bool,
 }
 
 impl Follow {
@@ -147,6 +154,7 @@ impl Follow {
             lost,
             forget_at,
             out,
+            held_up: false,
         }
     }
 
@@ -166,7 +174,7 @@ impl Follow {
             let is_calm = self.leaving.is_empty() && self.kept.is_empty();
             let until = if is_calm { next_rescan } else { next_rescan.min(self.sweep_at) };
             let changes = match self.due.peek() {
-                _ if !self.out.is_empty() => inbox.wait(Instant::now(), next_rescan),
+                _ if self.held_up => inbox.wait(Instant::now(), next_rescan),
                 _ if !self.ready.is_empty() => inbox.poll(),
                 Some(Reverse((due, _))) => inbox.wait(pace, until.min(*due)),
                 None => inbox.wait(pace, until),
@@ -191,26 +199,34 @@ impl Follow {
                 self.rescan();
                 next_rescan = now + self.rescan_after();
             }
-            if self.out.is_empty() {
+            if !self.held_up {
                 self.next(now);
             }
             self.keep_unnamed();
             self.sweep();
-            if !self.hand_over(send) {
+            if (self.ready.is_empty() || self.held_up || self.is_much()) && !self.hand_over(send) {
                 return Vec::new();
             }
         }
     }
 
+    /// Enough was read to be handed over.
+    fn is_much(&self) -> bool {
+        let text = |event: &Event| if let Event::Logs(chunk) = event { chunk.text.len() } else { 0 };
+        self.out.len() >= CHUNKS || self.out.iter().map(text).sum::<usize>() >= TEXT
+    }
+
     /// Hands over what there is, until there is no room. Says whether anybody wants it.
     fn hand_over(&mut self, send: &mut HandOver<'_>) -> bool {
         let mut waiting = std::mem::take(&mut self.out).into_iter();
+        self.held_up = false;
         while let Some(event) = waiting.next() {
             match send(event) {
                 Handed::Over => {}
                 Handed::Back(event) => {
                     self.out.push(*event);
                     self.out.extend(waiting);
+                    self.held_up = true;
                     break;
                 }
                 Handed::Never => return false,

@@ -19,8 +19,12 @@ use rustix::io::{Errno, write};
 
 use super::watch::{Inbox, What};
 
-/// Writes that come within this time of one another are taken from the kernel together.
-const BREATH: Duration = Duration::from_millis(10);
+/// Writes that come within this time of one another are taken from the kernel together: the longer one as long as they are
+/// few, and its queue (`fs.inotify.max_queued_events`, 16,384) far from full.
+const BREATH: [Duration; 2] = [Duration::from_millis(10), Duration::from_millis(50)];
+
+/// Writes that are few.
+const FEW: usize = 1_024;
 
 /// Bytes of events that are taken at a time, of at most 272 each.
 const EVENTS: usize = 64 << 10;
@@ -101,7 +105,7 @@ impl Shared {
 
     fn run(&self, inbox: &Inbox) {
         let mut buffer = vec![MaybeUninit::uninit(); EVENTS];
-        let breath = Timespec { tv_sec: 0, tv_nsec: BREATH.as_nanos() as _ };
+        let mut breath = BREATH[0];
         loop {
             let mut ready =
                 [PollFd::new(&self.end, PollFlags::IN), PollFd::new(&self.inotify, PollFlags::IN)];
@@ -116,17 +120,19 @@ impl Shared {
                     return;
                 }
             }
-            if self.take(inbox, &mut buffer) {
+            if let Some(writes) = self.take(inbox, &mut buffer) {
+                breath = if writes < FEW { BREATH[1].min(breath * 2) } else { BREATH[0] };
                 // Each of the next writes would wake us, and the reader takes its time anyway.
+                let breath = Timespec { tv_sec: 0, tv_nsec: breath.as_nanos() as _ };
                 let _ended_or_not = poll(&mut ready[..1], Some(&breath));
             }
         }
     }
 
-    /// Brings what lies there into the inbox, a buffer at the most. Says whether it was nothing but writes.
-    fn take(&self, inbox: &Inbox, buffer: &mut [MaybeUninit<u8>]) -> bool {
+    /// Brings what lies there into the inbox, a buffer at the most. Says how much it was if it was nothing but writes.
+    fn take(&self, inbox: &Inbox, buffer: &mut [MaybeUninit<u8>]) -> Option<usize> {
         let mut events = Reader::new(&self.inotify, buffer);
-        let (mut path, mut writes) = (PathBuf::new(), true);
+        let (mut path, mut writes, mut seen) = (PathBuf::new(), Some(0), Seen::default());
         let mut folders = self.folders();
         inbox.bring(|changes| {
             loop {
@@ -146,13 +152,16 @@ impl Shared {
                     folders.forget(number);
                 } else if let Some(dir) = folders.paths.get(&number) {
                     let what = what(said);
-                    writes &= what == What::Written;
-                    path.as_mut_os_string().clear();
-                    path.as_mut_os_string().push(dir);
-                    if let Some(name) = event.file_name() {
-                        path.push(OsStr::from_bytes(name.to_bytes()));
+                    writes = writes.filter(|_| what == What::Written).map(|writes| writes + 1);
+                    let name = event.file_name().map(|name| name.to_bytes()).unwrap_or_default();
+                    if what != What::Written || seen.is_new(number, name) {
+                        path.as_mut_os_string().clear();
+                        path.as_mut_os_string().push(dir);
+                        if !name.is_empty() {
+                            path.push(OsStr::from_bytes(name));
+                        }
+                        changes.insert(path.as_os_str(), what);
                     }
-                    changes.insert(path.as_os_str(), what);
                 }
                 if events.is_buffer_empty() {
                     break;
@@ -160,6 +169,42 @@ impl Shared {
             }
         });
         writes
+    }
+}
+
+/// Folders of which [`Seen`] remembers a file at a time.
+const SLOTS: usize = 256;
+
+/// The files that were last written to, one for each folder or so: most of what is taken together says the same again. Their
+/// paths need not be looked up, as long as nobody else takes what is in the inbox.
+struct Seen([Slot; SLOTS]);
+
+/// A folder's number, and the name of a file in it.
+#[derive(Clone, Copy, Default)]
+struct Slot {
+    folder: i32,
+    length: usize,
+    name: [u8; 24],
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self([Slot::default(); SLOTS])
+    }
+}
+
+impl Seen {
+    /// Whether it is not known that this file was written to. Longer names are always new.
+    fn is_new(&mut self, folder: i32, name: &[u8]) -> bool {
+        let slot = &mut self.0[folder as usize % SLOTS];
+        if (slot.folder, &slot.name[..slot.length]) == (folder, name) {
+            return false;
+        }
+        if let Some(kept) = slot.name.get_mut(..name.len()) {
+            kept.copy_from_slice(name);
+            (slot.folder, slot.length) = (folder, name.len());
+        }
+        true
     }
 }
 
@@ -240,6 +285,31 @@ mod tests {
                 .iter()
                 .filter(|c| first(&c.path) && c.path.parent() != Some(dir.path()))
                 .count();
+        }
+    }
+
+    /// Scenario: writes to files of several folders, to a folder itself, to a file with a long name, again and again.
+    /// Guarantees: none is taken for another one; what was just said is not new.
+    #[test]
+    fn what_was_just_said() {
+        let mut seen = Seen::default();
+        let (other, long) = (1 + SLOTS as i32, "a name that has more than 24 bytes.log");
+        for (folder, name, is_new) in [
+            (1, "0.log", true),
+            (1, "0.log", false),
+            (2, "0.log", true),
+            (1, "0.log", false),
+            (1, "0.log2", true),
+            (1, "", true),
+            (1, "", false),
+            (1, "0.log", true),
+            (other, "0.log", true),
+            (1, "0.log", true),
+            (1, long, true),
+            (1, long, true),
+            (1, "0.log", false),
+        ] {
+            assert_eq!(seen.is_new(folder, name.as_bytes()), is_new, "{folder} {name}");
         }
     }
 

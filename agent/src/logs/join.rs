@@ -22,7 +22,7 @@ use super::api::{LogsStats, Origin, Record};
 use crate::event::{ABANDONED, Dropped, Event, Line, LogChunk};
 
 /// Text of one chunk after which the next one is begun.
-const CHUNK: usize = 256 << 10;
+const CHUNK: usize = 64 << 10;
 
 /// Text that is held back for an open partial line, beyond the longest line, before it is given up.
 pub(super) const HELD: usize = 1 << 20;

@@ -21,7 +21,7 @@ use super::{cri, docker, plain, syslog};
 use crate::event::Event;
 
 /// Bytes read of one file before it is another one's turn.
-pub(super) const TURN: usize = 256 << 10;
+pub(super) const TURN: usize = 64 << 10;
 
 /// One file.
 pub(super) struct Tail {
@@ -278,11 +278,15 @@ impl Tail {
         if std::mem::take(&mut self.skipped) {
             joiner.mark(id, self.pos, out);
         }
+        // Asked before it is read, the size spares the read that finds nothing more. What comes later is told to us.
+        let size = if self.packed { None } else { Some(file.metadata()?.len()) };
         let mut want = TURN;
         loop {
-            let read = fill(file, self.unpack.as_deref_mut(), &mut reading.buffer, want, self.pos)?;
+            let there = size.map_or(u64::MAX, |size| size.saturating_sub(self.pos));
+            let part = usize::try_from(there).unwrap_or(want).min(want);
+            let read = fill(file, self.unpack.as_deref_mut(), &mut reading.buffer, part, self.pos)?;
             let bytes = &reading.buffer[..read];
-            let at_end = read < want;
+            let at_end = read < part || read as u64 == there;
             joiner.begin(id, self.pos, out);
             let now = now_ns();
             let before = self.pos;
@@ -292,9 +296,10 @@ impl Tail {
             }
             joiner.flush(out);
             if at_end {
-                self.size = match &mut self.unpack {
-                    None => file.metadata()?.len(),
-                    Some(unpack) => {
+                self.size = match (&mut self.unpack, size) {
+                    (None, Some(size)) if read == part => size,
+                    (None, _) => file.metadata()?.len(),
+                    (Some(unpack), _) => {
                         if let Some(error) = unpack.damage() {
                             self.torn = true;
                             LogsStats::add(&reading.stats.damaged_packed, 1);
