@@ -9,9 +9,10 @@
 //! | `tally` | which of them came, a bit for each |
 //! | [`outcome`] | the table, and `target/report/log-storm.json` |
 //!
-//! First the agent reads as fast as its share allows. Then lines come somewhat more slowly, and none may be lost. Then
+//! First the agent reads as fast as its share allows. Then lines come at about that rate, and none may be lost. Then
 //! they come 1.2 times as fast, and again, until files are given up unread: what is lost must be what the agent's ledger
-//! says, to the byte. The rate before that one is R, since the agent sustained it.
+//! says, to the byte. The rate before that one is R, since the agent sustained it. (Where files are given up at the first
+//! rate, it is lowered as well until none are.)
 
 pub mod containers;
 pub mod kubelet;
@@ -41,8 +42,6 @@ pub const FILES: usize = 100;
 pub const HOT: usize = 4;
 /// Share of all lines that is theirs.
 pub const HOT_SHARE: f64 = 0.2;
-/// The first rate, of what the agent has read at most: its restarts cost something, too, and a machine is not always alike.
-const FIRST: f64 = 0.9;
 /// From one rate to the next.
 const FASTER: f64 = 1.2;
 /// Rates at most.
@@ -51,8 +50,10 @@ const RATES: usize = 6;
 const LOOK: Duration = Duration::from_millis(100);
 /// Between two questions to the agent, whose answers cost it some of its share.
 const ASK: Duration = Duration::from_secs(1);
+/// Lines that the agent always has before it while its speed is measured, beyond those of two questions.
+const AHEAD: u64 = 8_000;
 /// So long after the last progress, what is not there is lost.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(45);
 /// So long for what comes although all is there: a line that comes again.
 const AFTERWARDS: Duration = Duration::from_secs(2);
 
@@ -63,6 +64,9 @@ pub struct Plan {
     pub cores: f64,
     /// How long its speed is measured.
     pub measure: Duration,
+    /// The first rate, of what the agent has read at most: its restarts cost something, too, and a machine is not always
+    /// alike.
+    pub first: f64,
     /// How long lines come at the first rate.
     pub steady: Duration,
     /// How long at the next ones, if nothing is given up.
@@ -77,9 +81,9 @@ pub struct Plan {
     pub folder: Option<PathBuf>,
 }
 
-/// How often the larger logs are rotated where the plan says no size: more slowly than the agent is started again, since
-/// of a file that came and went meanwhile nobody knows.
-const ROTATED_EVERY: Duration = Duration::from_secs(4);
+/// How often the larger logs are rotated where the plan says no size: so seldom that the agent is started again before a file
+/// has come and gone, five rotations later, since of such a file nobody knows.
+const ROTATED_EVERY: Duration = Duration::from_millis(1_200);
 
 /// Name of a container's pod.
 pub fn pod(file: usize) -> String {
@@ -117,8 +121,13 @@ pub async fn run(plan: &Plan) -> Outcome {
     };
 
     let fastest = storm.measure().await;
-    let mut rate = (fastest * FIRST) as u64;
+    let mut rate = (fastest * plan.first) as u64;
     let mut phases = vec![storm.phase(rate, plan.steady).await];
+    // The machine may be slower than it was.
+    while phases.len() < RATES && phases[0].count.ledger_bytes > 0 {
+        rate = (rate as f64 / FASTER) as u64;
+        phases.insert(0, storm.phase(rate, plan.steady).await);
+    }
     while phases.len() < RATES && phases.iter().all(|phase| phase.count.ledger_bytes == 0) {
         rate = (rate as f64 * FASTER) as u64;
         phases.push(storm.phase(rate, plan.over).await);
@@ -158,22 +167,25 @@ impl Storm {
     /// Lines a second of an agent that always has some before it.
     async fn measure(&mut self) -> f64 {
         let (begin, mut from) = (Instant::now(), None);
-        let warm = self.plan.measure / 3;
+        // What the agent was last known to have read, when, and how fast it was until then.
+        let (mut known, mut at, mut speed) = (0, begin, 0.0);
         loop {
-            let read = self.look().await.read;
-            let elapsed = begin.elapsed();
-            let speed = read as f64 / elapsed.as_secs_f64();
-            // So much that it is never idle, and so little that the rest is soon done.
-            self.containers.write(1_000_000, read + 50_000 + (3.0 * speed) as u64);
-            let (at, before) = match from {
-                None if elapsed < warm => continue,
-                None => *from.insert((elapsed, read)),
-                Some(from) => from,
-            };
-            if elapsed >= self.plan.measure {
-                self.drain().await;
-                return (read - before) as f64 / (elapsed - at).as_secs_f64();
+            let (read, now) = (self.look().await.read, Instant::now());
+            assert!(now - at < PATIENCE, "the agent reads nothing");
+            if read > known {
+                speed = (read - known) as f64 / (now - at).as_secs_f64();
+                (known, at) = (read, now);
+                if now - begin >= self.plan.measure / 3 {
+                    let (since, before) = *from.get_or_insert((now, read));
+                    if now - begin >= self.plan.measure && now > since {
+                        self.drain().await;
+                        return (read - before) as f64 / (now - since).as_secs_f64();
+                    }
+                }
             }
+            // So much that it is never idle between two questions, and so little that the rest is soon done.
+            let ahead = ASK.as_secs_f64() * 2.0 * speed;
+            self.containers.write(1_000_000, known + AHEAD + ahead as u64);
         }
     }
 

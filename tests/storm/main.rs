@@ -32,6 +32,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let plan = Plan {
         cores: cli.cores,
         measure: Duration::from_secs(30),
+        first: 0.9,
         steady,
         over: steady,
         kill_every: Duration::from_secs(cli.kill_every),

@@ -44,17 +44,16 @@ impl Kubelet {
         let mut logs: Vec<Log> = containers.logs.iter().map(|path| Log::new(path)).collect();
         let thread = thread::spawn(move || {
             while !own.end.load(Ordering::SeqCst) {
-                for (log, renamed) in logs.iter_mut().zip(renamed.iter()) {
-                    if own.end.load(Ordering::SeqCst) {
-                        return;
-                    }
-                    if !renamed.load(Ordering::SeqCst) && log.bytes() >= own.size.load(Ordering::SeqCst) {
-                        log.rotate();
-                        renamed.store(true, Ordering::SeqCst);
-                        own.rotated.fetch_add(1, Ordering::SeqCst);
-                    }
-                }
-                thread::park_timeout(EVERY);
+                let size = own.size.load(Ordering::SeqCst);
+                let is_due = |n: &usize| !renamed[*n].load(Ordering::SeqCst) && logs[*n].bytes() >= size;
+                // The largest first: compressing takes its time.
+                let Some(n) = (0..logs.len()).filter(is_due).max_by_key(|n| logs[*n].bytes()) else {
+                    thread::park_timeout(EVERY);
+                    continue;
+                };
+                logs[n].rotate();
+                renamed[n].store(true, Ordering::SeqCst);
+                own.rotated.fetch_add(1, Ordering::SeqCst);
             }
         });
         Self { shared, thread: Some(thread) }

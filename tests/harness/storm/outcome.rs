@@ -1,5 +1,6 @@
 //! What became of the lines: for people a table, for machines `target/report/log-storm.json`.
 
+use std::cmp::Ordering;
 use std::ops::Range;
 
 use serde_json::{Value, json};
@@ -111,7 +112,7 @@ pub struct Outcome {
     pub fastest: f64,
     /// Budget for files that went unread, bytes.
     pub escrow: u64,
-    /// At ever higher rates; R is the last but one.
+    /// At ever higher rates; R is the last at which nothing is lost.
     pub phases: Vec<Phase>,
     /// From the first line to the last.
     pub all: Count,
@@ -135,8 +136,8 @@ impl Outcome {
                 wrong.push(format!("at {rate} lines/s only {} could be written", phase.count.written));
             }
         }
-        let lossless = self.phases.iter().take_while(|phase| phase.count.lost() == 0).count();
-        if lossless == 0 || lossless + 1 != self.phases.len() {
+        let lossless = self.lossless();
+        if lossless == 0 || lossless == self.phases.len() {
             let gaps: Vec<_> = self.gaps.iter().take(10).collect();
             wrong.push(format!(
                 "of {} rates lines are lost at all but {lossless}: {gaps:?}",
@@ -146,13 +147,19 @@ impl Outcome {
         wrong
     }
 
+    /// How many rates, from the lowest on, the agent sustained.
+    fn lossless(&self) -> usize {
+        self.phases.iter().take_while(|phase| phase.count.lost() == 0).count()
+    }
+
     /// What each rate is called.
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        let count = self.phases.len();
-        (0..count).map(move |n| match count - n {
-            1 => "1.2 R",
-            2 => "R",
-            _ => "below R",
+        let lossless = self.lossless();
+        (1..=self.phases.len()).map(move |n| match n.cmp(&lossless) {
+            Ordering::Less => "below R",
+            Ordering::Equal => "R",
+            Ordering::Greater if n == lossless + 1 => "1.2 R",
+            Ordering::Greater => "above R",
         })
     }
 
