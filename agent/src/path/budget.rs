@@ -41,17 +41,25 @@ const SWEEP: usize = 4096;
 
 /// Who is asked: a router, or whoever answers there for targets that are near each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Asked {
-    Near { v6: bool, ttl: u8 },
-    Far { net: IpAddr, ttl: u8 },
+pub(super) enum Asked {
+    /// Answers without a limit.
+    Free,
+    Near {
+        v6: bool,
+        ttl: u8,
+    },
+    Far {
+        net: IpAddr,
+        ttl: u8,
+    },
     Router(IpAddr),
 }
 
 /// What a probe may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grant {
-    /// Go at that time.
-    At(Instant),
+    /// Ask to start at that time.
+    At(Instant, Asked),
     /// Stay: this router answered another one that fast.
     Shared { from: IpAddr, rtt: Duration },
     /// Stay: it would have to wait for too long.
@@ -62,6 +70,10 @@ pub(super) enum Grant {
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     free_at: HashMap<Asked, Instant>,
+    /// When a probe really left: whoever was not running in time must not make two at once of two that were apart.
+    started: HashMap<Asked, Instant>,
+    /// Who answered there last, for targets that do not know yet.
+    who: HashMap<Asked, IpAddr>,
     answers: HashMap<IpAddr, (Instant, Duration)>,
 }
 
@@ -78,10 +90,12 @@ impl Budget {
         now: Instant,
     ) -> Grant {
         let asked = match known {
-            Some(known) if known == dest && free_end => return Grant::At(now),
+            Some(known) if known == dest && free_end => return Grant::At(now, Asked::Free),
             Some(router) => Asked::Router(router),
-            None if ttl <= NEAR => Asked::Near { v6: dest.is_ipv6(), ttl },
-            None => Asked::Far { net: network(dest), ttl },
+            None => {
+                let place = place(dest, ttl);
+                self.who.get(&place).map_or(place, |router| Asked::Router(*router))
+            }
         };
         self.sweep(now);
         let at = self.free_at.get(&asked).copied().unwrap_or(now).max(now);
@@ -97,13 +111,32 @@ impl Budget {
             return Grant::Spent;
         }
         self.free_at.insert(asked, at + PAUSE);
-        Grant::At(at)
+        Grant::At(at, asked)
     }
 
-    /// A router has answered a probe that was sent at `sent`, whoever had been expected there.
-    pub(super) fn answered(&mut self, from: IpAddr, rtt: Duration, now: Instant) {
+    /// A probe that was granted is about to leave; gives the time until which it must wait where another one left late.
+    pub(super) fn start(&mut self, asked: Asked, now: Instant) -> Result<(), Instant> {
+        if asked == Asked::Free {
+            return Ok(());
+        }
+        let ready = self.started.get(&asked).map_or(now, |before| *before + PAUSE);
+        if ready > now {
+            return Err(ready);
+        }
+        self.started.insert(asked, now);
+        let free_at = self.free_at.entry(asked).or_insert(now);
+        *free_at = (*free_at).max(now + PAUSE);
+        Ok(())
+    }
+
+    /// A router has answered a probe to `dest` at `ttl`, whoever had been expected there.
+    pub(super) fn answered(&mut self, (dest, ttl): (IpAddr, u8), from: IpAddr, rtt: Duration, now: Instant) {
         self.answers.insert(from, (now, rtt));
-        let asked = now.checked_sub(rtt).unwrap_or(now) + PAUSE;
+        self.who.insert(place(dest, ttl), from);
+        let sent = now.checked_sub(rtt).unwrap_or(now);
+        let started = self.started.entry(Asked::Router(from)).or_insert(sent);
+        *started = sent.max(*started);
+        let asked = sent + PAUSE;
         let free_at = self.free_at.entry(Asked::Router(from)).or_insert(asked);
         *free_at = asked.max(*free_at);
     }
@@ -112,10 +145,21 @@ impl Budget {
         if self.free_at.len() >= SWEEP {
             self.free_at.retain(|_, at| *at > now);
         }
+        if self.started.len() >= SWEEP {
+            self.started.retain(|_, at| *at + PAUSE > now);
+        }
+        if self.who.len() >= SWEEP {
+            self.who.clear();
+        }
         if self.answers.len() >= SWEEP {
             self.answers.retain(|_, (heard, _)| now.duration_since(*heard) <= FRESH);
         }
     }
+}
+
+/// Where nobody is known: near hops are one router for all targets, far ones for neighbours.
+fn place(dest: IpAddr, ttl: u8) -> Asked {
+    if ttl <= NEAR { Asked::Near { v6: dest.is_ipv6(), ttl } } else { Asked::Far { net: network(dest), ttl } }
 }
 
 /// Paths to neighbours are the same up to the end, mostly.
@@ -132,7 +176,7 @@ mod tests {
 
     fn seconds(grant: Grant, now: Instant) -> Option<u64> {
         match grant {
-            Grant::At(at) => Some((at - now).as_secs()),
+            Grant::At(at, _) => Some((at - now).as_secs()),
             _ => None,
         }
     }
@@ -171,10 +215,10 @@ mod tests {
         let mut budget = Budget::default();
         let (router, dest) = (IpAddr::from([10, 0, 0, 9]), IpAddr::from([192, 0, 2, 1]));
         let rtt = Duration::from_millis(3);
-        assert_eq!(budget.reserve(dest, 1, None, true, PATIENCE, now), Grant::At(now));
-        budget.answered(router, rtt, now + rtt);
+        assert_eq!(seconds(budget.reserve(dest, 1, None, true, PATIENCE, now), now), Some(0));
+        budget.answered((dest, 1), router, rtt, now + rtt);
         let mut ask = |now| budget.reserve(dest, 1, Some(router), true, PATIENCE, now);
-        assert_eq!(ask(now), Grant::At(now + PAUSE));
+        assert_eq!(ask(now), Grant::At(now + PAUSE, Asked::Router(router)));
         assert_eq!(ask(now), Grant::Shared { from: router, rtt });
         assert_eq!(ask(now), Grant::Shared { from: router, rtt });
         let later = now + Duration::from_secs(60);
@@ -182,5 +226,29 @@ mod tests {
             [ask(later), ask(later), ask(later)].map(|grant| seconds(grant, later)),
             [Some(0), Some(1), Some(2)]
         );
+    }
+
+    /// Scenario: two probes to one router were granted a second apart, and both get to run at the same late moment; a
+    /// third is of a target that does not know yet who answers there.
+    /// Guarantees: a second lies between any two of them all the same.
+    #[test]
+    fn late_starters() {
+        let now = Instant::now();
+        let mut budget = Budget::default();
+        let (router, dest) = (IpAddr::from([10, 0, 0, 9]), IpAddr::from([192, 0, 2, 1]));
+        budget.answered((dest, 1), router, Duration::ZERO, now);
+        let mut asked = Vec::new();
+        for (n, known) in [Some(router), Some(router), None].into_iter().enumerate() {
+            let now = now + PAUSE * n as u32;
+            let grant = budget.reserve(dest, 1, known, true, PATIENCE, now);
+            let Grant::At(_, who) = grant else { panic!("{grant:?}") };
+            asked.push(who);
+        }
+        assert_eq!(asked, [Asked::Router(router); 3]);
+        let late = now + Duration::from_secs(9);
+        assert_eq!(budget.start(asked[0], late), Ok(()));
+        assert_eq!(budget.start(asked[1], late), Err(late + PAUSE));
+        assert_eq!(budget.start(asked[1], late + PAUSE), Ok(()));
+        assert_eq!(budget.start(asked[2], late + PAUSE), Err(late + PAUSE * 2));
     }
 }

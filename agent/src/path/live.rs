@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -38,7 +38,11 @@ impl<'a> Live<'a> {
         Self { hurry: true, ..self }
     }
 
-    fn seen(&mut self, report: Report) -> Option<Seen> {
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&mut self, ttl: u8, report: Report) -> Option<Seen> {
         let seen = match report.outcome {
             Outcome::Duplicate => return None,
             Outcome::Reply { rtt, .. } => Seen::Target { from: self.dest, rtt },
@@ -53,8 +57,7 @@ impl<'a> Live<'a> {
             }
         };
         if let Seen::Router { from, rtt, .. } | Seen::Refused { from, rtt } = seen {
-            let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-            budget.answered(from, rtt, Instant::now());
+            self.budget().answered((self.dest, ttl), from, rtt, Instant::now());
         }
         Some(seen)
     }
@@ -65,13 +68,17 @@ impl Network for Live<'_> {
         let Ask { pass, flow, ttl, known } = ask;
         // To UDP a host answers by an error, to SYNs without a limit.
         let free_end = !matches!(self.config.way(flow), Way::Udp { .. });
-        let granted = {
-            let mut budget = self.budget.lock().unwrap_or_else(PoisonError::into_inner);
-            let patience = if self.hurry && flow == 0 { HURRY } else { PATIENCE };
-            budget.reserve(self.dest, ttl, known, free_end, patience, Instant::now())
-        };
+        let patience = if self.hurry && flow == 0 { HURRY } else { PATIENCE };
+        let granted = self.budget().reserve(self.dest, ttl, known, free_end, patience, Instant::now());
         match granted {
-            Grant::At(at) => sleep_until(at).await,
+            Grant::At(at, asked) => {
+                sleep_until(at).await;
+                loop {
+                    let started = self.budget().start(asked, Instant::now());
+                    let Err(later) = started else { break };
+                    sleep_until(later).await;
+                }
+            }
             Grant::Shared { from, rtt } => {
                 self.ready.push_back((pass, ttl, Seen::Shared { from, rtt }));
                 return;
@@ -102,7 +109,7 @@ impl Network for Live<'_> {
             }
             let report = self.client.recv().await?;
             let (pass, ttl) = (report.key >> 8, (report.key & 0xff) as u8);
-            if let Some(seen) = self.seen(report) {
+            if let Some(seen) = self.seen(ttl, report) {
                 return Some((pass, ttl, seen));
             }
         }
