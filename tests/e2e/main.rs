@@ -18,7 +18,6 @@ mod parity;
 mod restart;
 mod rules;
 mod run_local;
-mod storm;
 mod traces;
 mod up;
 mod verify;

@@ -83,7 +83,7 @@ pub struct Plan {
 
 /// How often the larger logs are rotated where the plan says no size: so seldom that the agent is started again before a file
 /// has come and gone, five rotations later, since of such a file nobody knows.
-const ROTATED_EVERY: Duration = Duration::from_millis(1_200);
+const ROTATED_EVERY: Duration = Duration::from_secs(4);
 
 /// Name of a container's pod.
 pub fn pod(file: usize) -> String {
