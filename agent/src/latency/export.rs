@@ -7,7 +7,7 @@ use ao_common::clock;
 use ao_proto::model::Labels;
 use ao_proto::model::MetricType::{Counter, Gauge, Histogram};
 
-use crate::event::{Line, LogChunk, MetricSet};
+use crate::event::{LogChunk, MetricSet};
 
 use super::alert::{Alert, Told};
 use super::config::{Config, Plan};
@@ -177,18 +177,8 @@ pub(super) fn event(target: &Target, name: &str, alert: &Alert, told: Told) -> L
         "median_ms": round.and_then(Round::median).map(|rtt| rtt.as_secs_f64() * 1_000.0),
     })
     .to_string();
-    let at_ns = clock::now_ns();
-    let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
-    LogChunk {
-        source: SOURCE,
-        labels: Labels::from_pairs([("job", JOB), ("target", &plan.host)]),
-        pod: None,
-        file: None,
-        bytes: text.len() as u64,
-        lines: vec![Line { at_ns, len, ..Line::default() }],
-        text,
-        dropped: Vec::new(),
-    }
+    let labels = Labels::from_pairs([("job", JOB), ("target", &plan.host)]);
+    LogChunk::one(SOURCE, labels, text, clock::now_ns())
 }
 
 /// What belongs to no target.
