@@ -54,7 +54,7 @@ pub(super) async fn answer(socket: Datagram, mut directives: watch::Receiver<Arc
             continue;
         }
         let Some(Packet::Question { token }) = packet::read(&buffer[..arrival.len]) else { continue };
-        let anchor_ns = clock::system_ns() - clock::boot_ns();
+        let anchor_ns = clock::system_anchor_ns();
         let received_ns = now_ns - arrival.waited_ns;
         let times = Times { received_ns, answered_ns: clock::boot_ns(), anchor_ns };
         // A full send buffer is loss like any other.

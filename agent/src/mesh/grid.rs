@@ -181,7 +181,7 @@ impl Grid {
                 size.filter(|_| cell.is_there).map(|size| (Purpose::Size(size), cell.sweep.canonical()))
             }
             Task::Round => {
-                let anchor_ns = clock::system_ns() - clock::boot_ns();
+                let anchor_ns = clock::system_anchor_ns();
                 cell.round(clock::boot_ns(), anchor_ns, self.config.clocks_synchronised);
                 None
             }

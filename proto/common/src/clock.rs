@@ -18,4 +18,6 @@ mod source;
 
 pub use self::anchor::{Anchor, Seen, Stretch};
 pub use self::kept::{KeepError, Kept};
-pub use self::now::{boot_ns, kernel_ns, look, now, now_ms, now_ns, steps, system_ns, system_time};
+pub use self::now::{
+    boot_ns, kernel_ns, look, now, now_ms, now_ns, steps, system_anchor_ns, system_ns, system_time,
+};

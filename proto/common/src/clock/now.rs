@@ -57,6 +57,12 @@ pub fn system_ns() -> i64 {
     wall + (source::boot_ns() - boot)
 }
 
+/// What the system's wall clock shows less boot time, both of one moment, nanoseconds: for comparing machines' clocks.
+pub fn system_anchor_ns() -> i64 {
+    let (boot, wall) = CLOCK.source.read();
+    wall.saturating_sub(boot)
+}
+
 /// What the kernel itself stamps packets with: for differences to its stamps alone.
 pub fn kernel_ns() -> i64 {
     source::realtime_ns()
