@@ -55,7 +55,7 @@ async fn cells(prometheus: &Prometheus, query: &str) -> Result<Cells, String> {
         .collect())
 }
 
-/// Scenario: three nodes of two zones at one aggregator; one of them is killed; another is told a zone anew.
+/// Scenario: three nodes of two zones at one aggregator; one of them is killed; the aggregator is killed and comes back.
 /// Guarantees: each measures both others: round trips by UDP and ICMP, clock offset within its bound (they share a
 /// clock), the loopback's MTU, no dead port, one-way delays only where both say that their clocks are synchronised; zones
 /// are labels; the killed one is lost to both others, within two rounds, looked at by both, and is still measured.
