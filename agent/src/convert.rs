@@ -1,13 +1,15 @@
 //! `ao-agent convert`: another tool's configuration into ours.
 //!
-//! | room | what it reads |
+//! | room | what it reads, or writes |
 //! |---|---|
 //! | `promtail` | Promtail's files, labels and stages |
 //! | `journal` | its systemd journal |
 //! | `relabel` | its rules for the labels of pods and of journals |
 //! | `smokeping` | Smokeping's targets, probes and alerts |
+//! | `notes` | what each says beside what it makes |
 
 mod journal;
+mod notes;
 mod promtail;
 mod relabel;
 mod smokeping;

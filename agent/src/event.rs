@@ -253,6 +253,20 @@ pub struct LogChunk {
 }
 
 impl LogChunk {
+    /// What was read in this part of a file, yet without lines.
+    pub fn of_file(span: FileSpan, labels: Labels) -> Self {
+        Self {
+            source: "logs",
+            labels,
+            pod: None,
+            file: Some(span),
+            bytes: 0,
+            lines: Vec::new(),
+            text: String::new(),
+            dropped: Vec::new(),
+        }
+    }
+
     /// A line of our own, of no file.
     pub fn one(source: &'static str, labels: Labels, text: String, at_ns: i64) -> Self {
         let line = Line { at_ns, len: u32::try_from(text.len()).unwrap_or(u32::MAX), ..Line::default() };

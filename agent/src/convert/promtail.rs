@@ -3,23 +3,13 @@
 //! In Promtail each scrape configuration has stages of its own; here are one list of stages and all files, so that with
 //! several, each one's stages stand in a `match` that means its files.
 
-use std::fmt::Write as _;
-
 use serde::Deserialize;
 use serde_yaml_ng::{Mapping, Value};
 
 use super::journal;
+use super::notes::{Made, Notes};
 use super::relabel::{self, Is};
-use crate::config::Config;
 use crate::pipeline::Stages;
-
-/// What comes out.
-pub(super) struct Made {
-    /// YAML.
-    pub(super) text: String,
-    /// Parts without an equivalent.
-    pub(super) missing: usize,
-}
 
 #[derive(Deserialize)]
 struct Promtail {
@@ -55,8 +45,7 @@ const OWN: [&str; 5] = ["server", "positions", "tracing", "options", "global"];
 /// Notes, and what is built.
 #[derive(Default)]
 struct Work {
-    notes: String,
-    missing: usize,
+    notes: Notes,
     files: Vec<Value>,
     journal: Option<Mapping>,
     stages: Vec<Value>,
@@ -76,9 +65,9 @@ pub(super) fn convert(text: &str) -> Result<Made, String> {
     let mut work = Work::default();
     for key in promtail.others.keys().filter_map(Value::as_str) {
         if OWN.contains(&key) {
-            work.note(&format!("{key}: not needed here"));
+            work.notes.note(&format!("{key}: not needed here"));
         } else {
-            work.miss(key, "there is none; for limits see logs.max_line and the stage limit");
+            work.notes.miss(key, "there is none; for limits see logs.max_line and the stage limit");
         }
     }
     let several = promtail.scrape_configs.iter().filter(|one| !one.pipeline_stages.is_empty()).count() > 1
@@ -95,16 +84,6 @@ pub(super) fn convert(text: &str) -> Result<Made, String> {
 }
 
 impl Work {
-    fn note(&mut self, text: &str) {
-        // Writing to a String cannot fail.
-        let _ok = writeln!(self.notes, "# {}", text.replace('\n', " "));
-    }
-
-    fn miss(&mut self, place: &str, why: &str) {
-        self.missing += 1;
-        self.note(&format!("NOT CONVERTED {place}: {why}"));
-    }
-
     fn client(&mut self, index: usize, client: &Mapping) {
         let place = format!("clients[{index}]");
         for (key, value) in client {
@@ -113,12 +92,12 @@ impl Work {
                     let url = value.as_str().unwrap_or_default();
                     // Without a password that may stand in it.
                     let host = url.rsplit('@').next().unwrap_or_default();
-                    self.note(&format!(
+                    self.notes.note(&format!(
                         "{place}.url: the aggregator sends to {host:?}: name it in a sink there"
                     ));
                 }
                 "external_labels" => self.stages.push(one("static_labels", value.clone())),
-                key => self.miss(&format!("{place}.{key}"), "an option of the aggregator's sink"),
+                key => self.notes.miss(&format!("{place}.{key}"), "an option of the aggregator's sink"),
             }
         }
     }
@@ -134,24 +113,24 @@ impl Work {
             match key.as_str().unwrap_or_default() {
                 "kubernetes_sd_configs" => {
                     pods = true;
-                    self.note(&format!("{place}.kubernetes_sd_configs: logs.pods, which is on by default"));
+                    self.notes.note(&format!("{place}.kubernetes_sd_configs: logs.pods, which is on by default"));
                 }
                 "relabel_configs" if scrape.others.contains_key("kubernetes_sd_configs") => {
                     self.relabel(&format!("{place}.relabel_configs"), rules, alone);
                 }
                 "relabel_configs" if scrape.others.contains_key("journal") => {}
                 "relabel_configs" => {
-                    self.miss(
+                    self.notes.miss(
                         &format!("{place}.relabel_configs"),
                         "labels of files stand in logs.files, and stages change them",
                     );
                 }
                 "journal" => journal = self.journal(place, rules, scrape.others.get("relabel_configs")),
-                "syslog" => self.miss(
+                "syslog" => self.notes.miss(
                     &format!("{place}.syslog"),
                     "logs receives nothing over the network: let a syslog daemon receive it, and read its files",
                 ),
-                key => self.miss(
+                key => self.notes.miss(
                     &format!("{place}.{key}"),
                     "there is no such source; logs reads files, pods and the journal",
                 ),
@@ -171,13 +150,13 @@ impl Work {
         if pods && self.pod_stages.as_ref() != Some(&stages) {
             if self.pod_stages.is_some() {
                 let why = "others take pods, too, with other stages: say in the selector which are meant";
-                self.miss(&format!("{place}.pipeline_stages"), why);
+                self.notes.miss(&format!("{place}.pipeline_stages"), why);
             }
             self.pod_stages = Some(stages.clone());
             selectors.push(r#"{pod!=""}"#.to_owned());
         }
         if selectors.is_empty() && !pods {
-            self.miss(&format!("{place}.pipeline_stages"), "no file of it was converted");
+            self.notes.miss(&format!("{place}.pipeline_stages"), "no file of it was converted");
         }
         for selector in selectors {
             let mut section = Mapping::new();
@@ -194,18 +173,18 @@ impl Work {
     /// The systemd journal; what means its lines.
     fn journal(&mut self, place: &str, section: &Value, rules: Option<&Value>) -> Option<String> {
         if self.journal.is_some() {
-            self.miss(&format!("{place}.journal"), "there is one already, and logs.journal is one");
+            self.notes.miss(&format!("{place}.journal"), "there is one already, and logs.journal is one");
             return None;
         }
         let made = journal::convert(section, rules);
-        self.note(&format!(
+        self.notes.note(&format!(
             "{place}.journal: without the files of a syslog daemon, unless they are in logs.files"
         ));
         for (part, why) in made.notes {
-            self.note(&format!("{place}.{part}: {why}"));
+            self.notes.note(&format!("{place}.{part}: {why}"));
         }
         for (part, why) in made.missing {
-            self.miss(&format!("{place}.{part}"), &why);
+            self.notes.miss(&format!("{place}.{part}"), &why);
         }
         self.journal = Some(made.section);
         Some(made.selector)
@@ -225,25 +204,25 @@ impl Work {
                 Is::Field(..) => {}
                 Is::Stage(stage) if alone => self.stages.push(stage),
                 Is::Stage(_) => {
-                    self.miss(
+                    self.notes.miss(
                         &format!("{place}[{index}]"),
                         "others take pods, too: write a stage match for it",
                     );
                 }
                 Is::Missing(rule, hint) => {
-                    self.miss(&format!("{place}[{index}]"), &format!("{rule}: {hint}"))
+                    self.notes.miss(&format!("{place}[{index}]"), &format!("{rule}: {hint}"))
                 }
             }
         }
         if known > 0 {
-            self.note(&format!("{place}: {known} of them make the labels that pods have here anyway"));
+            self.notes.note(&format!("{place}: {known} of them make the labels that pods have here anyway"));
         }
     }
 
     fn target(&mut self, place: &str, labels: &Mapping) {
         let text = |name: &str| labels.get(name).and_then(Value::as_str);
         let Some(path) = text("__path__") else {
-            return self.miss(place, "it has no __path__");
+            return self.notes.miss(place, "it has no __path__");
         };
         let mut kept = Mapping::new();
         for (name, value) in
@@ -265,8 +244,8 @@ impl Work {
             let is_known = serde_yaml_ng::from_value::<crate::logs::FileGlob>(Value::Mapping(file.clone()));
             match (is_pattern, is_known) {
                 (Ok(()), Ok(_)) => self.files.push(Value::Mapping(file)),
-                (Err(why), _) => self.miss(place, &why.to_string()),
-                (_, Err(why)) => self.miss(place, &why.to_string()),
+                (Err(why), _) => self.notes.miss(place, &why.to_string()),
+                (_, Err(why)) => self.notes.miss(place, &why.to_string()),
             }
         }
     }
@@ -282,7 +261,7 @@ impl Work {
                     let (inner, why) = why
                         .split_once("stages[0]")
                         .map_or(("", &*why), |(_, rest)| rest.split_once(": ").unwrap_or(("", rest)));
-                    self.miss(&format!("{place}.pipeline_stages[{index}]{inner}"), why);
+                    self.notes.miss(&format!("{place}.pipeline_stages[{index}]{inner}"), why);
                 }
             }
         }
@@ -308,17 +287,7 @@ impl Work {
         if !self.stages.is_empty() {
             whole.insert("pipeline".into(), one("stages", Value::Sequence(self.stages)));
         }
-        let (mut text, mut missing) = (self.notes, self.missing);
-        if whole.is_empty() {
-            return Made { text, missing };
-        }
-        let yaml = serde_yaml_ng::to_string(&Value::Mapping(whole)).unwrap_or_default();
-        if let Err(why) = serde_yaml_ng::from_str::<Config>(&yaml) {
-            missing += 1;
-            let _ok = writeln!(text, "# NOT CONVERTED: the whole is refused: {why}");
-        }
-        text.push_str(&yaml);
-        Made { text, missing }
+        self.notes.above(whole, |_| Ok(()))
     }
 }
 
@@ -407,7 +376,7 @@ pipeline:
       level: null
 ";
         assert!(made.text.ends_with(expect), "{}", made.text);
-        serde_yaml_ng::from_str::<Config>(&made.text).unwrap();
+        serde_yaml_ng::from_str::<crate::config::Config>(&made.text).unwrap();
     }
 
     /// Scenario: several scrape configurations, of pods and of files, with parts that there are not here.
@@ -461,7 +430,7 @@ scrape_configs:
             assert!(made.text.contains(wanted), "{wanted}: {}", made.text);
         }
         assert_eq!((made.missing, made.text.matches("- match:").count()), (7, 4), "{}", made.text);
-        serde_yaml_ng::from_str::<Config>(&made.text).unwrap();
+        serde_yaml_ng::from_str::<crate::config::Config>(&made.text).unwrap();
     }
 
     /// Scenario: two scrape configurations of pods, as charts have one for each way in which pods are labelled; one

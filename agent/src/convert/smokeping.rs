@@ -4,13 +4,11 @@
 //! default.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_yaml_ng::{Mapping, Value};
 
-use super::promtail::Made;
-use crate::config::Config;
+use super::notes::{Made, Notes};
 use crate::latency::alert::Alert;
 use grammar::Node;
 
@@ -43,8 +41,7 @@ const PINGS: &str = "20";
 /// What is built.
 #[derive(Default)]
 struct Work {
-    notes: String,
-    missing: usize,
+    notes: Notes,
     alerts: Mapping,
     /// Probes by name: their class, and their values over those of the class.
     probes: BTreeMap<String, (String, BTreeMap<String, String>)>,
@@ -57,20 +54,20 @@ pub(super) fn convert(text: &str, open: &dyn Fn(&Path) -> Option<String>) -> Res
     let targets = sections.nodes.get("Targets").ok_or("it has no section *** Targets ***")?;
     let mut work = Work::default();
     for path in &sections.missing {
-        work.miss(&format!("@include {}", path.display()), "the file is not there");
+        work.notes.miss(&format!("@include {}", path.display()), "the file is not there");
     }
     for (name, node) in &sections.nodes {
         match name.as_str() {
             "Probes" => work.probes(node),
             "Alerts" => work.alerts(node),
             "Slaves" if !node.nodes.is_empty() => {
-                work.miss(
+                work.notes.miss(
                     "Slaves",
                     "each agent has targets of its own; give each these of them that it is to ping",
                 );
             }
             "Targets" | "Database" | "Slaves" => {}
-            other => work.note(&format!("{other}: not needed here")),
+            other => work.notes.note(&format!("{other}: not needed here")),
         }
     }
     let database = sections.nodes.get("Database");
@@ -87,16 +84,6 @@ pub(super) fn convert(text: &str, open: &dyn Fn(&Path) -> Option<String>) -> Res
 }
 
 impl Work {
-    fn note(&mut self, text: &str) {
-        // Writing to a String cannot fail.
-        let _ok = writeln!(self.notes, "# {}", text.replace('\n', " "));
-    }
-
-    fn miss(&mut self, place: &str, why: &str) {
-        self.missing += 1;
-        self.note(&format!("NOT CONVERTED {place}: {why}"));
-    }
-
     fn probes(&mut self, node: &Node) {
         for class in &node.nodes {
             self.probes.insert(class.name.clone(), (class.name.clone(), class.values.clone()));
@@ -110,7 +97,7 @@ impl Work {
 
     fn alerts(&mut self, node: &Node) {
         for (key, _) in node.values.iter().filter(|(key, _)| *key != "from") {
-            self.note(&format!(
+            self.notes.note(&format!(
                 "Alerts.{key}: who is told is Alertmanager's; ao-agent alerts prints the rules"
             ));
         }
@@ -119,7 +106,7 @@ impl Work {
             let (kind, pattern) =
                 (alert.get("type").unwrap_or_default(), alert.get("pattern").unwrap_or_default());
             if let Err(why) = Alert::new(kind, pattern, false) {
-                self.miss(&place, &why);
+                self.notes.miss(&place, &why);
                 continue;
             }
             let mut made = Mapping::new();
@@ -136,7 +123,7 @@ impl Work {
             }
             for key in alert.values.keys() {
                 if !["type", "pattern", "edgetrigger", "comment", "priority"].contains(&key.as_str()) {
-                    self.note(&format!("{place}.{key}: who is told, and how, is Alertmanager's"));
+                    self.notes.note(&format!("{place}.{key}: who is told, and how, is Alertmanager's"));
                 }
             }
             self.alerts.insert(alert.name.as_str().into(), Value::Mapping(made));
@@ -193,13 +180,13 @@ impl Work {
 
     fn target(&mut self, name: &str, host: &str, place: &str) -> Option<Value> {
         if host.starts_with('/') {
-            self.note(&format!(
+            self.notes.note(&format!(
                 "{place}.host: a page of several targets: Grafana's boards show any of them together"
             ));
             return None;
         }
         if host.starts_with("DYNAMIC") {
-            self.miss(
+            self.notes.miss(
                 &format!("{place}.host"),
                 "a host whose address it tells itself: give it a name that is kept up to date",
             );
@@ -229,7 +216,7 @@ impl Work {
         let asked = probe(&class, &all).unwrap_or_else(|why| {
             // Those that inherit it need not say so again.
             if node.values.contains_key("probe") || place == "Targets" {
-                self.miss(&format!("{place}.probe = {name}"), &why);
+                self.notes.miss(&format!("{place}.probe = {name}"), &why);
             }
             "icmp".into()
         });
@@ -260,30 +247,22 @@ impl Work {
             made.insert("raise".into(), known.into_iter().map(Value::from).collect::<Vec<_>>().into());
             if node.values.contains_key("alerts") {
                 for name in unknown {
-                    self.miss(&format!("{place}.alerts"), &format!("there is no alert {name:?}"));
+                    self.notes.miss(&format!("{place}.alerts"), &format!("there is no alert {name:?}"));
                 }
             }
         }
         for key in node.values.keys() {
             if !OWN.contains(&key.as_str()) && !READ.contains(&key.as_str()) {
-                self.miss(&format!("{place}.{key}"), "there is no equivalent");
+                self.notes.miss(&format!("{place}.{key}"), "there is no equivalent");
             }
         }
         made
     }
 
     fn made(self, latency: Mapping) -> Made {
-        let (mut text, mut missing) = (self.notes, self.missing);
         let mut whole = Mapping::new();
         whole.insert("latency".into(), Value::Mapping(latency));
-        let yaml = serde_yaml_ng::to_string(&Value::Mapping(whole)).unwrap_or_default();
-        let read = serde_yaml_ng::from_str::<Config>(&yaml).map_err(|why| why.to_string());
-        if let Err(why) = read.and_then(|config| config.latency.check()) {
-            missing += 1;
-            let _ok = writeln!(text, "# NOT CONVERTED: the whole is refused: {}", why.replace('\n', " "));
-        }
-        text.push_str(&yaml);
-        Made { text, missing }
+        self.notes.above(whole, |config| config.latency.check())
     }
 }
 

@@ -120,7 +120,7 @@ impl Order {
 
     /// A chunk of no lines that covers a part of a file. What was dropped is no part of its bytes.
     fn cover(&mut self, span: FileSpan) -> LogChunk {
-        let mut chunk = chunk(Labels::default(), span);
+        let mut chunk = LogChunk::of_file(span, Labels::default());
         chunk.dropped = self.dropped_in(span.file, span.end);
         let gone = self.owed + chunk.dropped.iter().map(|sum| sum.bytes).sum::<u64>();
         let here = gone.min(span.end - span.start);
@@ -229,25 +229,12 @@ impl Streams {
         let bytes = bytes + size_of::<Line>();
         if self.all.get(self.last).is_none_or(|(_, known)| known + bytes > MOST_OF_CHUNK + (64 << 10)) {
             let span = FileSpan { file: place.file, start: place.end, end: place.end };
-            self.all.push((chunk(labels.clone(), span), 0));
+            self.all.push((LogChunk::of_file(span, labels.clone()), 0));
             self.known.insert((place.file, labels.clone()), next);
             self.last = next;
         }
         let (chunk, known) = &mut self.all[self.last];
         *known += bytes;
         chunk
-    }
-}
-
-fn chunk(labels: Labels, span: FileSpan) -> LogChunk {
-    LogChunk {
-        source: "logs",
-        labels,
-        pod: None,
-        file: Some(span),
-        bytes: 0,
-        lines: Vec::new(),
-        text: String::new(),
-        dropped: Vec::new(),
     }
 }

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::config::Config;
 
 fn none(_: &Path) -> Option<String> {
     None

@@ -145,8 +145,8 @@ impl Chunks {
         // Lines wait in their frame for the span that covers them, and so does the note between them.
         let (span, bytes, labels) = (open.span, chunk.bytes, chunk.labels.clone());
         let lines = LogChunk { file: Some(FileSpan { end: span.start, ..span }), bytes: 0, ..chunk };
-        let cover = LogChunk { bytes, ..empty(span, labels.clone()) };
-        out.extend([lines, empty(note, labels), cover].map(Event::Logs));
+        let cover = LogChunk { bytes, ..LogChunk::of_file(span, labels.clone()) };
+        out.extend([lines, LogChunk::of_file(note, labels), cover].map(Event::Logs));
     }
 
     fn push(
@@ -217,20 +217,6 @@ impl Chunks {
             open.key = key.cloned();
         }
         open
-    }
-}
-
-/// A chunk of no lines.
-fn empty(span: FileSpan, labels: Labels) -> LogChunk {
-    LogChunk {
-        source: "logs",
-        labels,
-        pod: None,
-        file: Some(span),
-        bytes: 0,
-        lines: Vec::new(),
-        text: String::new(),
-        dropped: Vec::new(),
     }
 }
 
