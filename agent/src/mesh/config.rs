@@ -8,6 +8,9 @@ use serde::Deserialize;
 
 use crate::context::Reach;
 
+/// Echoes to a peer in one round.
+const MOST_ECHOES: u128 = 3600;
+
 /// How this node takes part in the mesh; whom it measures the aggregator says.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -76,6 +79,10 @@ impl Config {
         }
         if self.round < self.interval || self.round < self.timeout {
             return Err("mesh.round must be at least mesh.interval and mesh.timeout".to_owned());
+        }
+        // Each echo of a round is kept until it ends.
+        if self.round.0.as_nanos() / self.interval.0.as_nanos() > MOST_ECHOES {
+            return Err(format!("mesh.round must be at most {MOST_ECHOES} times mesh.interval"));
         }
         Ok(())
     }
