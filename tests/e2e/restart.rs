@@ -14,11 +14,13 @@ use crate::writer::{CriFile, container};
 
 const LINES: u64 = 100_000;
 const KILLS: usize = 2;
+/// What sends to Loki, each one request at a time: one sends what is fresh, one what the sink was behind with.
+const WORKERS: usize = 2;
 
 /// Scenario: 100,000 numbered lines and a counter a second flow; the aggregator is killed twice, once right after
 /// Loki took a request whose answer was lost.
 /// Guarantees: every line is at Loki; a line that is there twice came in two requests of the same bytes and is
-/// counted as resent; in Prometheus no second of the counter is missing.
+/// counted as resent, at most one request a worker and kill; in Prometheus no second of the counter is missing.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_when_the_aggregator_is_killed() {
     let mut stack = Stack::new();
@@ -83,7 +85,7 @@ async fn nothing_is_lost_when_the_aggregator_is_killed() {
         bodies.len() - bodies.iter().collect::<HashSet<_>>().len()
     };
     assert!(double > 0, "the scripted doubt makes a double");
-    assert!(requests <= KILLS, "{requests} requests came twice, at {KILLS} kills");
+    assert!(requests <= KILLS * WORKERS, "{requests} requests came twice, at {KILLS} kills");
     let labels = "sink=\"loki\"";
     let resent = stack.aggregator_metric("ao_ledger_resent_records_total", labels).await.unwrap();
     assert!(resent >= double as f64, "{resent} counted as resent, {double} came twice");
