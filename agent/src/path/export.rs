@@ -1,7 +1,7 @@
 //! What a round hands on: mtr-exporter's metrics of the canonical flow, and `netpath_*` of what it cannot show: the sets
 //! of routers, flows, labels, and who the routers are.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ao_common::clock;
@@ -92,7 +92,7 @@ pub(super) fn metrics(trace: &Trace, config: &Config, node: &Node, known: &Known
         set.push(changes, &labels, count as f64);
         labels.pop();
     }
-    netpath(&mut set, trace, known);
+    netpath(&mut set, trace, node, known);
     let hubs = hubs(trace);
     let took = set.family("mtr_report_duration_seconds", Gauge, "Duration of the newest round");
     set.push(took, &labels, trace.duration.as_secs_f64());
@@ -129,7 +129,7 @@ pub(super) fn metrics(trace: &Trace, config: &Config, node: &Node, known: &Known
 }
 
 /// What is known of the path as a set of ways.
-fn netpath(set: &mut MetricSet, trace: &Trace, known: &Known) {
+fn netpath(set: &mut MetricSet, trace: &Trace, node: &Node, known: &Known) {
     let target = ("target", trace.spec.host.as_str());
     let ways: BTreeSet<&Hops> = trace.flows.values().collect();
     set_one(set, "netpath_flows", "Flows looked at in the newest round", target, trace.flows.len() as f64);
@@ -159,6 +159,18 @@ fn netpath(set: &mut MetricSet, trace: &Trace, known: &Known) {
         }
     }
     let family = set.family(
+        "netpath_link_flows",
+        Gauge,
+        "Flows of the newest look at several that went from one router to the next that answers",
+    );
+    for (link, flows) in links(trace.flows.values()) {
+        // As in mtr-exporter's `src`, the first link begins at the node.
+        let from = link.from.map_or_else(|| node.name.clone(), |from| from.to_string());
+        let (ttl, to, silent) = (link.ttl.to_string(), link.to.to_string(), link.silent.to_string());
+        let labels = [target, ("ttl", &ttl), ("from", &from), ("to", &to), ("silent", &silent)];
+        set.push(family, &labels, f64::from(flows));
+    }
+    let family = set.family(
         "netpath_mpls_label",
         Gauge,
         "MPLS labels with which probes came to a hop, outermost first",
@@ -169,6 +181,31 @@ fn netpath(set: &mut MetricSet, trace: &Trace, known: &Known) {
             set.push(family, &[target, ("ttl", &ttl), ("position", &position)], label.label.into());
         }
     }
+}
+
+/// From one router to the next that answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Link {
+    /// Of `to`.
+    ttl: usize,
+    /// `None` for this node.
+    from: Option<IpAddr>,
+    to: IpAddr,
+    /// Hops between them that did not answer.
+    silent: usize,
+}
+
+/// The links of all flows, each with how many took it.
+fn links<'a>(flows: impl Iterator<Item = &'a Hops>) -> BTreeMap<Link, u32> {
+    let mut links = BTreeMap::new();
+    for hops in flows {
+        let (mut from, mut before) = (None, 0);
+        for (ttl, to) in (1..).zip(hops).filter_map(|(ttl, hop)| Some((ttl, (*hop)?))) {
+            *links.entry(Link { ttl, from, to, silent: ttl - before - 1 }).or_default() += 1;
+            (from, before) = (Some(to), ttl);
+        }
+    }
+    links
 }
 
 fn set_one(set: &mut MetricSet, name: &str, help: &str, label: (&str, &str), value: f64) {
@@ -214,4 +251,34 @@ pub(super) fn empty(host: &str) -> MetricSet {
     set.group = host.to_owned();
     set.instance = Some(host.to_owned());
     set
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: three flows over two routers, one of which is met with a hop before it that is silent; a flow that ends
+    /// in silence; one that met nobody.
+    /// Guarantees: each link once, with the flows that took it and what is silent within; none where nobody answers.
+    #[test]
+    fn links_of_flows() {
+        let [a, b, end] = ["10.0.0.1", "10.0.1.1", "192.0.2.1"].map(|ip| Some(ip.parse::<IpAddr>().unwrap()));
+        let flows = [
+            vec![a, None, end],
+            vec![a, None, end],
+            vec![b, None, end],
+            vec![None, a, None],
+            vec![None, None],
+        ];
+        let told: Vec<_> =
+            links(flows.iter()).into_iter().map(|(l, n)| (l.ttl, l.from, Some(l.to), l.silent, n)).collect();
+        let all = [
+            (1, None, a, 0, 2),
+            (1, None, b, 0, 1),
+            (2, None, a, 1, 1),
+            (3, a, end, 1, 2),
+            (3, b, end, 1, 1),
+        ];
+        assert_eq!(told, all);
+    }
 }

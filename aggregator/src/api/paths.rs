@@ -10,6 +10,9 @@ use crate::sink::embedded::series::{Book, Track};
 
 const FIGURES: [&str; 6] = ["snt", "last", "avg", "best", "wrst", "stdev"];
 const LOSS: &str = "mtr_report_loss";
+const LINKS: &str = "netpath_link_flows";
+/// Rounds of a path are 10 s apart at the least; the series of one round carry one time.
+const ROUND_MS: i64 = 5_000;
 /// As many as a page shows.
 const MAX_PATHS: usize = 100;
 /// As many as go into the graph of all.
@@ -37,6 +40,23 @@ pub struct Path {
     pub at_ms: i64,
     /// In order of their distance; two at one distance share the load.
     pub hops: Vec<Hop>,
+    /// Where its flows went, all of them.
+    pub links: Vec<Link>,
+}
+
+/// From one router to the next that answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Link {
+    /// Distance of `to`.
+    pub ttl: u32,
+    /// Address; the name of the node where the path begins.
+    pub from: String,
+    /// Address.
+    pub to: String,
+    /// Hops between them that did not answer.
+    pub silent: u32,
+    /// Flows that took it.
+    pub flows: u32,
 }
 
 /// One router, or the target.
@@ -99,6 +119,7 @@ fn newest(store: &Store, node: &str, now_ms: i64, minutes: i64, most: usize) -> 
             peer: track.label("peer").to_owned(),
             at_ms: 0,
             hops: Vec::new(),
+            links: Vec::new(),
         });
         path.at_ms = path.at_ms.max(loss.at_ms);
         path.hops.push(Hop {
@@ -114,8 +135,16 @@ fn newest(store: &Store, node: &str, now_ms: i64, minutes: i64, most: usize) -> 
             history: history.filter(|_| answers).unwrap_or_default(),
         });
     }
+    for track in book.of(LINKS, node) {
+        let path = paths.get_mut(&(track.node(), track.label("target")));
+        let Some((path, newest)) = path.zip(track.last()) else { continue };
+        if path.at_ms - newest.at_ms < ROUND_MS {
+            path.links.push(link(track, newest.value));
+        }
+    }
     let mut paths: Vec<Path> = paths.into_values().take(most).collect();
     for path in &mut paths {
+        path.links.sort();
         path.hops.sort_by(|a, b| a.ttl.cmp(&b.ttl).then_with(|| a.host.cmp(&b.host)));
     }
     Paths { grid, paths }
@@ -129,13 +158,23 @@ fn newest_round<'a>(book: &'a Book, node: &'a str) -> impl Iterator<Item = &'a T
         let known = newest.entry((track.node(), target(track))).or_default();
         *known = at(track).max(*known);
     }
-    // Rounds of a path are 10 s apart at the least; the series of one round carry one time.
-    let of_round = move |track: &&Track| newest[&(track.node(), target(track))] - at(track) < 5_000;
+    let of_round = move |track: &&Track| newest[&(track.node(), target(track))] - at(track) < ROUND_MS;
     book.of(LOSS, node).filter(of_round)
 }
 
 fn target(track: &Track) -> &str {
     track.labels().get("dst").unwrap_or_else(|| track.label("instance"))
+}
+
+fn link(track: &Track, flows: f64) -> Link {
+    let number = |name| track.label(name).parse().unwrap_or(0);
+    Link {
+        ttl: number("ttl"),
+        from: track.label("from").to_owned(),
+        to: track.label("to").to_owned(),
+        silent: number("silent"),
+        flows: flows as u32,
+    }
 }
 
 fn key(track: &Track) -> Key<'_> {

@@ -366,6 +366,7 @@ async fn who_sees_whom() {
     let [good, bad] = [way("b"), way("c")];
     let forward = [&bad[..], &[("direction", "forward")]].concat();
     let hop = [("peer", "b"), ("dst", "10.0.0.2"), ("host", "10.0.0.2"), ("count", "1")];
+    let link = [("target", "10.0.0.2"), ("ttl", "1"), ("from", "n"), ("to", "10.0.0.2"), ("silent", "0")];
     put(
         &state.store,
         now_ms(),
@@ -379,6 +380,7 @@ async fn who_sees_whom() {
             ("netmesh_delay_change_seconds", &forward, 0.004),
             ("mtr_report_loss", &hop, 0.0),
             ("mtr_report_avg", &hop, 0.4),
+            ("netpath_link_flows", &link, 5.0),
         ],
     );
     put(&state.store, now_ms() - 600_000, &[("netmesh_echo_rtt_seconds", &way("old"), 1.0)]);
@@ -401,4 +403,5 @@ async fn who_sees_whom() {
     assert_eq!(ids, ["node:b", "node:n"]);
     assert_eq!(graph["edges"][0]["id"], "node:n>node:b");
     assert_eq!(graph["edges"][0]["mainstat"], 0.4);
+    assert_eq!(graph["edges"][0]["detail__flows"], 5);
 }

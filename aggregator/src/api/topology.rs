@@ -76,12 +76,18 @@ pub struct Edge {
     pub mainstat: Option<f64>,
     /// Loss that begins at it and persists, percent, the most of all paths.
     pub secondarystat: f64,
-    /// For drawing: more with more paths.
+    /// For drawing: more with more flows.
     pub thickness: f64,
     /// Paths that use it.
     #[serde(rename = "detail__paths")]
     pub paths: usize,
+    /// Flows of all paths that use it.
+    #[serde(rename = "detail__flows")]
+    pub flows: u32,
 }
+
+/// What one path says of a link: how much the round trip grows, the loss that begins there, the flows.
+type Step = (Option<f64>, f64, u32);
 
 /// Builds the graph.
 pub fn of(paths: &[Path]) -> Topology {
@@ -118,6 +124,10 @@ impl Graph {
             mainstat: Some(0.0),
             ..Vertex::default()
         };
+        let mut met = BTreeSet::from([start.id.clone()]);
+        let mut steps: BTreeMap<(String, String), Step> = BTreeMap::new();
+        // The last that answered, and those at the distance before.
+        let mut from = start.id.clone();
         let mut before = vec![(start.id.clone(), 0.0)];
         self.see(start, None);
         let mut lost_before = 0.0;
@@ -128,25 +138,49 @@ impl Graph {
             let mut here = Vec::new();
             for hop in *hops {
                 let last = nth + 1 == distances.len();
-                let mut vertex = vertex(path, hop, last, aliases, names);
-                if hop.host == SILENT && !last {
-                    let behind = distances[nth + 1..]
-                        .iter()
-                        .flat_map(|hops| hops.iter())
-                        .find(|hop| hop.host != SILENT);
-                    let behind = behind.map_or_else(|| path.target.clone(), |hop| aliases.name(&hop.host));
-                    let from = before.first().map_or("", |(id, _)| id.as_str());
-                    vertex.id = format!("*({from}|{behind})");
-                }
+                let mut vertex = if hop.host == SILENT && !last {
+                    let mut behind = distances[nth + 1..].iter().flat_map(|hops| hops.iter());
+                    let behind = behind.find(|hop| hop.host != SILENT).map_or(&path.target, |hop| &hop.host);
+                    silent(&from, &aliases.name(behind))
+                } else {
+                    vertex(path, &hop.host, last, aliases, names)
+                };
                 (vertex.mainstat, vertex.secondarystat) = (hop.avg.map(round), lost);
                 for (from, avg) in &before {
                     let grows = hop.avg.map(|here| round(here - avg));
-                    self.link(from, &vertex.id, grows, (lost - lost_before).max(0.0));
+                    steps
+                        .insert((from.clone(), vertex.id.clone()), (grows, (lost - lost_before).max(0.0), 0));
                 }
                 here.push((vertex.id.clone(), hop.avg.unwrap_or_else(|| before[0].1)));
+                met.insert(vertex.id.clone());
                 self.see(vertex, Some(&hop.host));
             }
+            if hops[0].host != SILENT {
+                from.clone_from(&here[0].0);
+            }
             (before, lost_before) = (here, lost);
+        }
+        // Where the canonical flow does not lead, nothing is known but that others do.
+        for link in &path.links {
+            let place = |host: &str| vertex(path, host, host == path.target, aliases, names);
+            let from =
+                if link.from == path.node { format!("node:{}", path.node) } else { place(&link.from).id };
+            let to = place(&link.to);
+            let between = (link.silent > 0).then(|| silent(&from, &aliases.name(&link.to)));
+            let mut from = from;
+            for (vertex, address) in
+                between.map(|vertex| (vertex, SILENT)).into_iter().chain([(to, &*link.to)])
+            {
+                let id = vertex.id.clone();
+                steps.entry((std::mem::replace(&mut from, id.clone()), id.clone())).or_default().2 +=
+                    link.flows;
+                if met.insert(id) {
+                    self.see(vertex, Some(address));
+                }
+            }
+        }
+        for (ends, step) in steps {
+            self.link(ends, step);
         }
     }
 
@@ -166,14 +200,16 @@ impl Graph {
         addresses.extend(address.filter(|address| *address != SILENT).map(str::to_owned));
     }
 
-    fn link(&mut self, from: &str, to: &str, grows: Option<f64>, lost: f64) {
-        if from == to {
+    fn link(&mut self, ends: (String, String), (grows, lost, flows): Step) {
+        if ends.0 == ends.1 {
             return;
         }
-        let edge = self.edges.entry((from.to_owned(), to.to_owned())).or_default();
+        let edge = self.edges.entry(ends).or_default();
         edge.mainstat = least(edge.mainstat, grows);
         edge.secondarystat = edge.secondarystat.max(lost);
         edge.paths += 1;
+        // A path that tells no flows is the one of the canonical flow.
+        edge.flows += flows.max(1);
     }
 
     fn finish(self) -> Topology {
@@ -192,7 +228,7 @@ impl Graph {
         let edges = self.edges.into_iter().filter(|(ends, _)| both_known(ends));
         let edges = edges.map(|((source, target), edge)| Edge {
             id: format!("{source}>{target}"),
-            thickness: round(1.0 + (edge.paths as f64).log2()),
+            thickness: round(1.0 + f64::from(edge.flows).log2()),
             source,
             target,
             ..edge
@@ -210,10 +246,11 @@ fn loss(hops: &[Hop]) -> f64 {
     hops.iter().map(|hop| hop.loss).fold(100.0, f64::min)
 }
 
-fn vertex(path: &Path, hop: &Hop, last: bool, aliases: &Aliases, names: &BTreeMap<&str, &str>) -> Vertex {
-    let silent = hop.host == SILENT;
-    let host = if last && silent { path.target.as_str() } else { hop.host.as_str() };
-    if let Some(node) = names.get(host) {
+/// Who is at an address; [`SILENT`] only for a target.
+fn vertex(path: &Path, host: &str, last: bool, aliases: &Aliases, names: &BTreeMap<&str, &str>) -> Vertex {
+    let is_silent = host == SILENT;
+    let address = if is_silent { path.target.as_str() } else { host };
+    if let Some(node) = names.get(address) {
         return Vertex {
             id: format!("node:{node}"),
             title: (*node).to_owned(),
@@ -221,17 +258,19 @@ fn vertex(path: &Path, hop: &Hop, last: bool, aliases: &Aliases, names: &BTreeMa
             ..Vertex::default()
         };
     }
-    if silent && !last {
-        // Its id depends on what is around it.
-        return Vertex { title: "*".to_owned(), subtitle: "silent router", ..Vertex::default() };
-    }
-    let name = aliases.name(host);
-    let kind = if host.parse::<IpAddr>().is_ok() { "ip" } else { "host" };
+    let name = aliases.name(address);
+    let kind = if address.parse::<IpAddr>().is_ok() { "ip" } else { "host" };
     // Where a name leads, the name is what people know.
-    let ends_here = last && (silent || hop.host == path.target || path.target.parse::<IpAddr>().is_err());
+    let ends_here = last && (is_silent || host == path.target || path.target.parse::<IpAddr>().is_err());
     let (title, subtitle) =
         if ends_here { (path.target.clone(), "target") } else { (name.clone(), "router") };
     Vertex { id: format!("{kind}:{name}"), title, subtitle, ..Vertex::default() }
+}
+
+/// Routers that do not answer are who stands between those who do.
+fn silent(before: &str, behind: &str) -> Vertex {
+    let id = format!("*({before}|{behind})");
+    Vertex { id, title: "*".to_owned(), subtitle: "silent router", ..Vertex::default() }
 }
 
 #[cfg(test)]

@@ -68,8 +68,18 @@ impl Aliases {
 type Way = Vec<Vec<IpAddr>>;
 
 fn way(path: &Path) -> Way {
-    let distances = path.hops.chunk_by(|a, b| a.ttl == b.ttl);
-    distances.map(|hops| hops.iter().filter_map(|hop| hop.host.parse().ok()).collect()).collect()
+    let hops = path.hops.iter().map(|hop| (hop.ttl, &hop.host));
+    let mut way = Way::new();
+    for (ttl, host) in hops.chain(path.links.iter().map(|link| (link.ttl, &link.to))) {
+        let at = ttl.saturating_sub(1).min(255) as usize;
+        way.resize(way.len().max(at + 1), Vec::new());
+        if let Ok(address) = host.parse()
+            && !way[at].contains(&address)
+        {
+            way[at].push(address);
+        }
+    }
+    way
 }
 
 /// All pairs of addresses of a way.

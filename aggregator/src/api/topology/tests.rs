@@ -1,5 +1,6 @@
 //! Graphs of small networks whose truth is known.
 
+use super::super::paths::Link;
 use super::*;
 
 /// Hops as (ttl, host, avg in milliseconds, loss in percent).
@@ -12,7 +13,14 @@ fn path(node: &str, target: &str, peer: &str, hops: &[(u32, &str, f64, f64)]) ->
         ..Hop::default()
     };
     let hops = hops.iter().map(hop).collect();
-    Path { node: node.to_owned(), target: target.to_owned(), peer: peer.to_owned(), at_ms: 0, hops }
+    Path {
+        node: node.to_owned(),
+        target: target.to_owned(),
+        peer: peer.to_owned(),
+        at_ms: 0,
+        hops,
+        links: Vec::new(),
+    }
 }
 
 fn ids(topology: &Topology) -> Vec<&str> {
@@ -132,4 +140,61 @@ fn no_false_aliases() {
     );
     assert_eq!(of(&[one, more]).nodes.len(), 7);
     assert_eq!(of(&[]), Topology::default());
+}
+
+/// Scenario: eight flows over three members of a set, the canonical one over the first; behind the second a router is
+/// silent.
+/// Guarantees: every member and every link that a flow took, with its flows; a round trip only where one was measured;
+/// no link that nobody took.
+#[test]
+fn flows() {
+    let hops = [
+        (1, "10.0.0.1", 0.2, 0.0),
+        (2, "10.0.1.1", 0.5, 0.0),
+        (3, SILENT, 0.0, 100.0),
+        (4, "192.0.2.9", 0.9, 0.0),
+    ];
+    let mut path = path("a", "192.0.2.9", "", &hops);
+    let link = |&(ttl, from, to, silent, flows): &(u32, &str, &str, u32, u32)| Link {
+        ttl,
+        from: from.to_owned(),
+        to: to.to_owned(),
+        silent,
+        flows,
+    };
+    path.links = [
+        (1, "a", "10.0.0.1", 0, 8),
+        (2, "10.0.0.1", "10.0.1.1", 0, 3),
+        (2, "10.0.0.1", "10.0.2.1", 0, 4),
+        (2, "10.0.0.1", "10.0.3.1", 0, 1),
+        (3, "10.0.2.1", "10.0.8.1", 0, 4),
+        (3, "10.0.3.1", "10.0.8.1", 0, 1),
+        (4, "10.0.1.1", "192.0.2.9", 1, 3),
+        (4, "10.0.8.1", "192.0.2.9", 0, 5),
+    ]
+    .iter()
+    .map(link)
+    .collect();
+    let topology = of(&[path]);
+    let silent = "*(ip:10.0.1.1|192.0.2.9)";
+    let members = ["ip:10.0.1.1", "ip:10.0.2.1", "ip:10.0.3.1", "ip:10.0.8.1"];
+    assert_eq!(ids(&topology)[..2], [silent, "ip:10.0.0.1"]);
+    assert_eq!(ids(&topology)[2..], [&members[..], &["ip:192.0.2.9", "node:a"]].concat());
+    let told: Vec<_> =
+        topology.edges.iter().map(|edge| (edge.source.as_str(), edge.target.as_str(), edge.flows)).collect();
+    let all = [
+        (silent, "ip:192.0.2.9", 3),
+        ("ip:10.0.0.1", "ip:10.0.1.1", 3),
+        ("ip:10.0.0.1", "ip:10.0.2.1", 4),
+        ("ip:10.0.0.1", "ip:10.0.3.1", 1),
+        ("ip:10.0.1.1", silent, 3),
+        ("ip:10.0.2.1", "ip:10.0.8.1", 4),
+        ("ip:10.0.3.1", "ip:10.0.8.1", 1),
+        ("ip:10.0.8.1", "ip:192.0.2.9", 5),
+        ("node:a", "ip:10.0.0.1", 8),
+    ];
+    assert_eq!(told, all);
+    assert_eq!(edge(&topology, "ip:10.0.0.1>ip:10.0.1.1").mainstat, Some(0.3));
+    assert_eq!(edge(&topology, "ip:10.0.0.1>ip:10.0.2.1").mainstat, None);
+    assert!(topology.nodes.iter().all(|vertex| vertex.paths == 1));
 }

@@ -51,6 +51,7 @@ function columns() {
       } };
     } },
     { head: "Paths", class: "num", text: (edge) => edge.detail__paths },
+    { head: "Flows", class: "num", text: (edge) => edge.detail__flows },
   ];
 }
 
@@ -78,7 +79,7 @@ function draw(svg, view, places) {
     const loss = Math.max(edge.secondarystat, back ? back.secondarystat : 0);
     const [[x1, y1], [x2, y2]] = [at(edge.source), at(edge.target)];
     const line = element("line", { x1, y1, x2, y2, class: mood(loss), "stroke-width": edge.thickness });
-    line.append(element("title", {}, `${edge.mainstat == null ? "" : `adds ${fixed(edge.mainstat, 2)} ms, `}${loss.toFixed(0)} % lost, ${edge.detail__paths} paths`));
+    line.append(element("title", {}, `${edge.mainstat == null ? "" : `adds ${fixed(edge.mainstat, 2)} ms, `}${loss.toFixed(0)} % lost, ${edge.detail__flows} flows of ${edge.detail__paths} paths`));
     return [line];
   });
   const marks = view.nodes.map((vertex) => {
