@@ -73,9 +73,26 @@ fn cpu_time() -> Duration {
 
 /// User and system time of a process so far (proc_pid_stat(5), fields 14 and 15, in ticks of 10 ms).
 pub(crate) fn cpu_seconds(pid: u32) -> Result<f64, Box<dyn Error>> {
-    let text = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"))?;
-    let behind_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    stat_seconds(&pid.to_string(), 11)
+}
+
+/// The same of all children of this process that have ended and were waited for, and theirs (fields 16 and 17).
+pub(crate) fn children_seconds() -> Result<f64, Box<dyn Error>> {
+    stat_seconds("self", 13)
+}
+
+fn stat_seconds(process: &str, behind_name: usize) -> Result<f64, Box<dyn Error>> {
+    let text = std::fs::read_to_string(Path::new("/proc").join(process).join("stat"))?;
+    let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
     let ticks: u64 =
-        behind_name.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
+        rest.split_whitespace().skip(behind_name).take(2).filter_map(|n| n.parse::<u64>().ok()).sum();
     Ok(ticks as f64 / 100.0)
+}
+
+/// A process's largest resident memory so far (proc_pid_status(5), VmHWM).
+pub(crate) fn peak_mib(pid: u32) -> Result<f64, Box<dyn Error>> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(kib / 1024.0)
 }

@@ -24,7 +24,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::time::MissedTickBehavior;
 
-use crate::api::{Row, cpu_seconds};
+use crate::api::{Row, cpu_seconds, peak_mib};
 
 const ROUNDS: u32 = 100;
 const PEER: &str = "node_exporter";
@@ -118,12 +118,4 @@ fn quiet(folder: &Path, admin: &str, otlp: &str) -> String {
          otlp: {{grpc: \"{otlp}\"}}\nlogs: {{pods: {pods:?}, docker: null, host: null, journal: {{folders: null}}}}\nlatency: {{targets: []}}\npath: {{targets: []}}\n\
          containers: {{enabled: false}}\ncollectors: {{interval: 1s}}\n"
     )
-}
-
-/// A process's largest resident memory so far (proc_pid_status(5), VmHWM).
-fn peak_mib(pid: u32) -> Result<f64, Box<dyn Error>> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
 }

@@ -20,10 +20,11 @@ mod world;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use crate::api::{Row, cpu_seconds};
+use crate::api::{Row, cpu_seconds, peak_mib};
+use crate::netns::Children;
 use capture::{Capture, Truth};
 use tools::{Tool, Values};
-use world::{Children, World};
+use world::World;
 
 /// The far end, and the addresses behind it.
 const VETH: (&str, &str) = (world::FAR, world::FAR_DEVICE);
@@ -60,7 +61,6 @@ pub(crate) fn role(name: &str, argument: &str) -> Result<(), Box<dyn Error>> {
     match name {
         "capture" => capture::capture(argument),
         "tun" => tun::answer(argument),
-        "get" => tools::get(argument),
         "spin" => loop {
             std::hint::spin_loop();
         },
@@ -226,12 +226,4 @@ fn losses(world: &World) -> Result<Vec<Row>, Box<dyn Error>> {
     let what = format!("share lost of {BURSTS} bursts of {BURST} pings at once");
     let burst = Row::new("icmp.false_loss_burst", what, ours.share(), "share").beside(FPING, theirs.share());
     Ok(vec![many, burst])
-}
-
-/// A process's largest resident memory so far (proc_pid_status(5), VmHWM).
-fn peak_mib(pid: u32) -> Result<f64, Box<dyn Error>> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
-    Ok(kib / 1024.0)
 }

@@ -3,6 +3,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `api` | a row, a family |
+//! | `netns` | network namespaces, and programs in them |
 //! | `wire` | bytes and time per sample and per log line |
 //! | `logs` | log lines: CPU, memory, bytes on the wire |
 //! | `pipeline` | what the real processes cost |
@@ -10,11 +11,13 @@
 //! | `host` | what reading the host costs, beside node_exporter |
 //! | `container` | what reading 2,000 cgroups costs |
 //! | `lanes` | how a backlog drains beside new data |
+//! | `path` | what tracing paths costs, beside mtr |
 //! | `drain` | the same through the real processes, after an outage |
 //!
 //! A family is one file and two lines below.
 
 mod api;
+mod netns;
 
 mod container;
 mod drain;
@@ -22,6 +25,7 @@ mod host;
 mod icmp;
 mod lanes;
 mod logs;
+mod path;
 mod pipeline;
 mod wire;
 
@@ -41,6 +45,7 @@ const FAMILIES: &[Family] = &[
     Family { name: "icmp", run: icmp::run },
     Family { name: "lanes", run: lanes::run },
     Family { name: "container", run: container::run },
+    Family { name: "path", run: path::run },
     Family { name: "drain", run: drain::run },
 ];
 
@@ -61,7 +66,11 @@ struct Cli {
 fn main() -> Result<(), Box<dyn Error>> {
     let cli = Cli::parse();
     if let Some(role) = &cli.role {
-        return icmp::role(role, &cli.argument);
+        return match role.as_str() {
+            "get" => netns::get(&cli.argument),
+            "mtr" => path::mtr(&cli.argument),
+            _ => icmp::role(role, &cli.argument),
+        };
     }
     let chosen = |family: &&Family| cli.only.as_deref().is_none_or(|only| only == family.name);
     let families: Vec<&Family> = FAMILIES.iter().filter(chosen).collect();

@@ -28,7 +28,7 @@ pub(crate) struct Capture {
 
 impl Capture {
     pub(crate) fn start(world: &World, host: &str, device: &str) -> Result<Self, Box<dyn Error>> {
-        let mut child = world.role(host, "capture", device, Stdio::piped())?;
+        let mut child = world.spaces.role(host, "capture", device, Stdio::piped())?;
         let mut out = child.stdout.take().ok_or("no pipe")?;
         // It says when it listens.
         out.read_exact(&mut [0])?;

@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt::Write as _;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpStream};
+use std::net::Ipv4Addr;
 use std::ops::AddAssign;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -105,7 +104,7 @@ impl Tool {
             Self::Fping => tool("fping"),
             Self::Prober => tool("prometheus-smokeping-prober"),
         };
-        let mut command = world.command(NEAR, &program);
+        let mut command = world.spaces.command(NEAR, &program);
         match self {
             Self::Ours => command.arg("ping"),
             Self::Fping => &mut command,
@@ -195,7 +194,7 @@ impl Tool {
         }
         let config = folder.join("agent.yaml");
         std::fs::write(&config, yaml)?;
-        let mut command = world.command(NEAR, &binary("ao-agent"));
+        let mut command = world.spaces.command(NEAR, &binary("ao-agent"));
         command.arg("--config").arg(&config).args(["--node", "bench", "--data-dir"]).arg(folder.join("data"));
         let log = std::fs::File::create(folder.join("agent.log"))?;
         Ok(Running(command.stdout(Stdio::null()).stderr(log).spawn()?))
@@ -285,20 +284,7 @@ fn json(line: &str) -> Result<Line, Box<dyn Error>> {
     Ok((host.parse()?, rtts))
 }
 
-/// smokeping_prober's page, from within its namespace.
+/// smokeping_prober's page.
 fn scrape(world: &World) -> Result<Page, Box<dyn Error>> {
-    let child = world.role(NEAR, "get", LISTEN, Stdio::piped())?;
-    let answer = String::from_utf8(child.wait_with_output()?.stdout)?;
-    let (_, body) = answer.split_once("\r\n\r\n").ok_or("smokeping_prober does not answer")?;
-    Page::read(body).map_err(Into::into)
-}
-
-/// The process that asks for it.
-pub(super) fn get(address: &str) -> Result<(), Box<dyn Error>> {
-    let mut stream = TcpStream::connect(address)?;
-    stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    std::io::stdout().lock().write_all(&answer)?;
-    Ok(())
+    Page::read(&world.spaces.get(NEAR, LISTEN, "/metrics")?).map_err(Into::into)
 }
