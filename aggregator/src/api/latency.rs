@@ -20,6 +20,8 @@ pub use quantile::Histogram;
 const BUCKETS: &str = "smokeping_response_duration_seconds_bucket";
 const REQUESTS: &str = "smokeping_requests_total";
 const ROUNDS: &str = "ao_latency_round_seconds";
+const STARVED: &str = "ao_latency_starved_rounds_total";
+const PROBER: &str = "ao_probe_info";
 /// A round of pings takes so long by default; its figures are known at its end.
 const ROUND_MS: i64 = 60_000;
 /// Smallest, then the edges of the smoke's bands around the median, then largest.
@@ -49,6 +51,9 @@ pub struct Target {
     pub target: String,
     /// Its address.
     pub address: String,
+    /// How the node's agent asks by ICMP: "raw" (raw sockets), "ping" (ping sockets), "connect" (without ICMP); empty
+    /// where it does not say.
+    pub mode: String,
     /// What else the series say: protocol, source, own labels.
     pub labels: BTreeMap<String, String>,
     /// One per cell: round trips in seconds by quantile; `None` without answers.
@@ -57,6 +62,8 @@ pub struct Target {
     pub sent: Vec<f64>,
     /// One per cell: share of requests without an answer; `None` without requests.
     pub loss: Vec<Option<f64>>,
+    /// One per cell: whether a round of it was one for which the prober had not the time or the room that it needs.
+    pub starved: Vec<bool>,
     /// Over all columns.
     pub overall: Summary,
 }
@@ -113,6 +120,13 @@ pub(super) fn targets(book: &Book, node: &str, grid: Grid) -> Latency {
             _ => {}
         }
     }
+    for track in book.of(STARVED, node) {
+        let grown = grid.increase(track.points());
+        rounds.entry(identity(track)).or_default().starved =
+            grown.iter().map(|grown| grown.by > 0.0).collect();
+    }
+    let modes: BTreeMap<&str, &str> =
+        book.of(PROBER, node).map(|track| (track.node(), track.label("mode"))).collect();
     let left_out = requests.len().saturating_sub(MAX_TARGETS);
     let (none, no_rounds) = (Histogram::default(), Rounds::default());
     let targets = requests.into_iter().take(MAX_TARGETS);
@@ -122,6 +136,9 @@ pub(super) fn targets(book: &Book, node: &str, grid: Grid) -> Latency {
             target(&labels, &sent, histograms.get(&labels).unwrap_or(&none), rounds, &grid)
         })
         .collect();
+    for target in &mut targets {
+        target.mode = modes.get(&*target.node).copied().unwrap_or_default().to_owned();
+    }
     targets.sort_by(|a, b| (&a.node, &a.target, &a.labels).cmp(&(&b.node, &b.target, &b.labels)));
     Latency { grid, quantiles: QUANTILES, targets, left_out }
 }
@@ -132,6 +149,7 @@ struct Rounds {
     min: Cells,
     median: Cells,
     max: Cells,
+    starved: Vec<bool>,
 }
 
 impl Rounds {
@@ -196,6 +214,7 @@ fn target(labels: &Labels, sent: &[Growth], histogram: &Histogram, rounds: &Roun
         node: text("node"),
         target: host,
         address: text("ip"),
+        mode: String::new(),
         labels: labels
             .iter()
             .filter(|(name, _)| !known.contains(name))
@@ -204,6 +223,7 @@ fn target(labels: &Labels, sent: &[Growth], histogram: &Histogram, rounds: &Roun
         seconds,
         sent: sent.iter().map(|growth| round(growth.by)).collect(),
         loss,
+        starved: if rounds.starved.is_empty() { vec![false; grid.cells] } else { rounds.starved.clone() },
         overall,
     }
 }

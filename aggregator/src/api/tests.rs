@@ -203,6 +203,8 @@ async fn latency_and_its_end() {
                 (name, &low, times(0.0)),
                 (name, &high, times(9.0)),
                 (name, &all, times(9.0)),
+                ("ao_latency_starved_rounds_total", &base, times(1.0)),
+                ("ao_probe_info", &[("mode", "raw")], times(1.0)),
             ],
         );
     };
@@ -214,6 +216,8 @@ async fn latency_and_its_end() {
     let median = target["overall"]["median"].as_f64().unwrap();
     assert!(median > 0.001 && median < 0.002, "{median}");
     assert!((target["overall"]["loss"].as_f64().unwrap() - 0.1).abs() < 1e-6);
+    assert_eq!((&target["mode"], &target["starved"][19]), (&Value::from("raw"), &Value::from(false)));
+    assert!(target["starved"].as_array().unwrap().contains(&Value::from(true)));
     tell(now, f64::from_bits(STALE_NAN));
     let body = ask(state, &["/api/v1/latency"]).await.remove(0).1;
     assert_eq!(body["targets"], Value::Array(Vec::new()));

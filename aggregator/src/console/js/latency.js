@@ -7,12 +7,19 @@ import { losses, smoke } from "./smoke.js";
 export const ranged = true;
 export const single = false;
 
+/// How an agent asks by ICMP.
+const modes = {
+  raw: "by raw sockets, kernel stamps",
+  ping: "by unprivileged ping sockets",
+  connect: "without ICMP: by TCP and UDP",
+};
+
 export function mount(root) {
   const legend = h("div", { class: "losses" }, h("span", {}, "Loss"), ...losses.map(([, colour, name]) => {
     const swatch = h("i", { class: "swatch" });
     swatch.style.background = colour;
     return h("span", {}, swatch, name);
-  }), h("span", { class: "faint" }, "Smoke: the spread of the round trips around their median"));
+  }), h("span", { class: "faint" }, "Smoke: the spread of the round trips around their median. A grey bar on top: the prober was starved"));
   const grid = h("div", { class: "grid" });
   const none = empty("Waiting for the first round trips",
     "Without configured targets each agent probes its default gateway, or the loopback where there is none.");
@@ -45,7 +52,8 @@ function sheetOf() {
     update(target) {
       text(name, target.target);
       const address = target.address && target.address !== target.target ? `${target.address}, ` : "";
-      text(from, `${address}from ${target.node}`);
+      const how = target.labels.probe && target.labels.probe !== "icmp" ? "" : modes[target.mode];
+      text(from, `${address}from ${target.node}${how ? `, ${how}` : ""}`);
       const all = target.overall;
       text(median[1], seconds(all.median));
       text(loss[1], percent(all.loss));

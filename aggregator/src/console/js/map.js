@@ -29,7 +29,7 @@ export function mount(root) {
       show(none, !view.nodes.length);
       const known = new Map(view.nodes.map((vertex) => [vertex.id, vertex]));
       places = layout(view.nodes.map((vertex) => vertex.id), view.edges.map((edge) => [edge.source, edge.target]), places);
-      text(picture.note, `${view.nodes.length} vertices, ${view.edges.length} links${view.left_out ? `, ${view.left_out} left out` : ""}`);
+      text(picture.note, `${view.nodes.length} vertices, ${view.edges.length} ${view.edges.length === 1 ? "link" : "links"}${view.left_out ? `, ${view.left_out} left out` : ""}`);
       draw(svg, view, places);
       const worst = [...view.edges].sort((a, b) => b.secondarystat - a.secondarystat || (b.mainstat || 0) - (a.mainstat || 0));
       rows.set(worst.slice(0, 50).map((edge) => ({ ...edge, from: known.get(edge.source), to: known.get(edge.target) })));

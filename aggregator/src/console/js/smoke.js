@@ -55,7 +55,8 @@ function words(grid, target, cell) {
   const q = target.seconds[cell];
   const loss = target.loss[cell];
   if (loss == null) return `${at}  no probes`;
-  const lost = `loss ${percent(loss)} of ${Math.round(target.sent[cell])}`;
+  const doubt = target.starved[cell] ? ", in doubt: the prober was starved" : "";
+  const lost = `loss ${percent(loss)} of ${Math.round(target.sent[cell])}${doubt}`;
   return q ? `${at}  median ${seconds(q[4])}, ${seconds(q[0])} to ${seconds(q[8])}, ${lost}` : `${at}  no answer, ${lost}`;
 }
 
@@ -104,6 +105,11 @@ function paint(context, width, height, grid, target, cell) {
       context.fillRect(from, TOP, to - from, bottom - TOP);
       context.globalAlpha = 1;
       context.fillRect(from, bottom - 3, to - from, 3);
+    }
+    // What was measured while the prober was starved is in doubt.
+    if (target.starved[at]) {
+      context.fillStyle = colour("--faint");
+      context.fillRect(from, TOP, to - from, 3);
     }
     if (!q) continue;
     shades.forEach((shade, band) => {
