@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt;
 
 use flate2::bufread::MultiGzDecoder;
 
@@ -14,6 +15,18 @@ const STEP: usize = 64 << 10;
 
 /// Compressed bytes read at a time.
 const BUFFER: usize = 32 << 10;
+
+/// Deflate makes of a byte at most so many (zlib's technical details, "maximum compression factor").
+const MOST_OF_A_BYTE: u64 = 1_032;
+
+/// How much a file says that it holds: its last four bytes (RFC 1952, section 2.3.1, ISIZE), so that it need not be unpacked
+/// to know. `None` where that cannot be. It is too little for what is larger than 4 GiB, or has several members.
+pub(super) fn told(file: &File) -> Option<u64> {
+    let packed = file.metadata().ok()?.len();
+    let mut size = [0; 4];
+    file.read_exact_at(&mut size, packed.checked_sub(4)?).ok()?;
+    Some(u64::from(u32::from_le_bytes(size))).filter(|size| *size <= packed.saturating_mul(MOST_OF_A_BYTE))
+}
 
 /// A file that is being unpacked.
 pub(super) struct Unpack {
@@ -130,7 +143,7 @@ mod tests {
     }
 
     /// Scenario: files of several members, cut off, damaged, with something else behind, of nothing, of no gzip.
-    /// Guarantees: what can be unpacked is; damage is said once; nothing is asked for in vain.
+    /// Guarantees: what can be unpacked is; damage is said once; nothing is asked for in vain. A file tells its size.
     #[test]
     fn good_and_bad() {
         let two = [pack(b"one\n"), pack(b"two\n")].concat();
@@ -153,6 +166,10 @@ mod tests {
         assert!(all(&mut unpack, 0, 100).len() <= 9_000);
         assert!(unpack.damage().is_some());
         assert!(all(&mut Unpack::new(&file(b"")).unwrap(), 0, 10).is_empty());
+        for (bytes, expect) in [(pack(&[7; 9_000]), Some(9_000)), (vec![0xff; 99], None), (vec![0; 3], None)]
+        {
+            assert_eq!(told(&file(&bytes)), expect);
+        }
     }
 
     /// Scenario: 32 MiB of zeros in 32 KiB, in several members.

@@ -200,6 +200,7 @@ impl Follow {
                 self.chains.remove(stem);
             }
             self.out.append(&mut out);
+            tracing::info!(path = %stem.display(), from, to, "a part of a log file goes unread");
             LogsStats::add(&self.stats.unread_bytes, to - from);
         }
     }
@@ -333,6 +334,10 @@ impl Follow {
         let Some(path) = self.escrow.as_ref().map(|escrow| escrow.data(id)) else { return };
         let from = if kept == Kept::Copy { stored.max(note.from.min(size)) } else { stored };
         self.lost.remove(&id);
+        // It may have grown while nobody watched, and be given up before this process has read any of it.
+        if let Some(escrow) = &mut self.escrow {
+            escrow.sized(id, size, note.from);
+        }
         // The spool has lost what it held.
         self.unread(&note.stem, id, stored, from);
         let Some((stem, chain)) = self.chain(&note.stem) else { return };

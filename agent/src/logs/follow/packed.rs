@@ -3,7 +3,8 @@
 //!
 //! What a compressed file was is told by its first line, whose hash was noted when it was begun. One of which nothing is
 //! noted is new if it was made since the last process noted anything; else it was read, or is of the time before the
-//! very first start, of which compressed files are left alone.
+//! very first start, of which compressed files are left alone. What it says of its own size is noted at once: so that it is
+//! known how much was lost where it is deleted before it was read, and this process has ended.
 
 use std::collections::HashSet;
 use std::fs;
@@ -16,7 +17,7 @@ use super::super::api::LogsStats;
 use super::super::identity::{self, HEAD, Node};
 use super::super::names;
 use super::super::tail::{self, Place, Tail};
-use super::super::unpack::Unpack;
+use super::super::unpack::{self, Unpack};
 use super::Follow;
 
 /// Compressed files beside one log that are looked at.
@@ -66,17 +67,22 @@ impl Follow {
             return;
         }
         let id = id.unwrap_or_else(|| node.id(&first));
+        // It may have grown after it was seen, before it was compressed.
+        let noted = unpack::told(&file).max(Some(size)).filter(|size| *size > 0);
         let Some((stem, chain)) = self.chain(stem) else { return };
         chain.tails.insert(place.min(chain.tails.len()), node);
         let mut tail = Tail::new(node, path.clone(), stem.clone(), file, chain.format);
         tail.place = Place::Aside;
         tail.packed = true;
         tail.seen = size;
-        tail.care.noted = Some(size).filter(|size| *size > 0);
+        tail.care.noted = noted;
         tail.is(id, &first, pos);
         self.lost.remove(&id);
         if let Some(escrow) = &mut self.escrow {
             escrow.begun(id, &stem, identity::print(&first));
+            if let Some(size) = noted {
+                escrow.sized(id, size, 0);
+            }
         }
         self.at.insert(path, node);
         self.tails.insert(node, tail);

@@ -139,6 +139,37 @@ async fn lost_from_escrow() {
     rig.stop().await;
 }
 
+/// Scenario: the source dies right after a log was rotated, of which more is written until the runtime has made a new one;
+/// the rotated one is deleted. The next process may keep but little and gives it up, dies before anybody has taken that,
+/// and starts again.
+/// Guarantees: what was written after the first end is counted as abandoned with the rest.
+#[tokio::test]
+async fn grown_while_down() {
+    let mut rig = Rig::new();
+    rig.room = 1;
+    rig.append(POD, lines(0..60_000));
+    rig.start();
+    rig.one().await;
+    rig.rename(POD, ASIDE);
+    until_noted(&rig, &rig.path(ASIDE)).await;
+    rig.until(|| !kept(&rig).is_empty()).await;
+    rig.kill().await;
+    let read: u64 = rig.chunks.iter().map(|chunk| chunk.bytes).sum();
+    rig.append(ASIDE, lines(60_000..60_100));
+    let size = fs::metadata(rig.path(ASIDE)).unwrap().len();
+    fs::remove_file(rig.path(ASIDE)).unwrap();
+    rig.config.escrow = Size(1 << 10);
+    rig.start();
+    rig.until(|| kept(&rig).is_empty()).await;
+    rig.kill().await;
+    rig.start();
+    while rig.unread == 0 {
+        rig.one().await;
+    }
+    rig.stop().await;
+    assert_eq!(read + rig.unread, size);
+}
+
 /// Scenario: pods' logs are rotated and deleted faster than they are read, on one mount and on two; much more is unread
 /// than may be kept; the source dies and starts again, over and over.
 /// Guarantees: no line comes twice; what never comes is what was counted as abandoned, to the byte; no more is kept than

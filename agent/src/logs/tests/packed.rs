@@ -151,3 +151,32 @@ async fn cut_off() {
     assert_eq!(read + rig.unread, text.len() as u64);
     assert_eq!(rig.stats.damaged_packed.load(Relaxed), 1);
 }
+
+/// Scenario: a log is half read when the source dies; it is rotated and compressed, which the next process finds; that one
+/// dies too before it has read it, and then the compressed file is deleted.
+/// Guarantees: what nobody has read is counted as abandoned, to the byte.
+#[tokio::test]
+async fn deleted_while_down() {
+    let mut rig = Rig::new();
+    rig.room = 1;
+    let text = lines(0..60_000);
+    rig.append(POD, &text);
+    rig.start();
+    rig.one().await;
+    rig.kill().await;
+    let aside = format!("{POD}.20261122-143010");
+    rig.rename(POD, &aside);
+    let packed = compress(&rig.path(&aside));
+    rig.start();
+    rig.one().await;
+    rig.kill().await;
+    fs::remove_file(packed).unwrap();
+    rig.start();
+    while rig.unread == 0 {
+        rig.one().await;
+    }
+    rig.stop().await;
+    let read: u64 = rig.chunks.iter().map(|chunk| chunk.bytes).sum();
+    assert!(in_order(&rig.texts()));
+    assert_eq!(read + rig.unread, text.len() as u64);
+}

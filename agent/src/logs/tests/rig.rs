@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -15,7 +16,7 @@ use super::super::*;
 use crate::context::Node;
 use crate::event::{Event, LogChunk};
 
-/// Long enough for a loaded machine; nothing waits for it that goes well.
+/// So long nothing may come of a source that has done nothing else meanwhile; nothing waits for it that goes well.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) struct Rig {
@@ -116,19 +117,18 @@ impl Rig {
     /// Takes one chunk without keeping it: there are too many, or they are too large.
     pub(super) async fn pass(&mut self) -> LogChunk {
         let (inbox, ..) = self.running.as_mut().unwrap();
-        let event = tokio::time::timeout(PATIENCE, inbox.recv()).await;
-        let Ok(Some(Event::Logs(chunk))) = event else { panic!("{event:?}") };
+        let event = patiently(&self.stats, inbox.recv()).await;
+        let Some(Some(Event::Logs(chunk))) = event else { panic!("{event:?}") };
         chunk
     }
 
     /// Takes one event, or fails the test.
     pub(super) async fn one(&mut self) {
         let (inbox, ..) = self.running.as_mut().unwrap();
-        let event = tokio::time::timeout(PATIENCE, inbox.recv()).await;
-        match event {
-            Ok(Some(event)) => self.keep(event),
-            Ok(None) => panic!("the source has ended; until then: {:#?}", self.texts()),
-            Err(_) => panic!("nothing more comes; until then: {:#?}", self.texts()),
+        match patiently(&self.stats, inbox.recv()).await {
+            Some(Some(event)) => self.keep(event),
+            Some(None) => panic!("the source has ended; until then: {:#?}", self.texts()),
+            None => panic!("nothing more comes; until then: {:#?}", self.texts()),
         }
     }
 
@@ -148,7 +148,7 @@ impl Rig {
                 tokio::task::yield_now().await;
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.expect("what is waited for does not come");
+        patiently(&self.stats, wait).await.expect("what is waited for does not come");
     }
 
     pub(super) async fn until_forgotten(&mut self, n: usize) {
@@ -211,6 +211,29 @@ impl Rig {
                 self.forgotten.push(file);
             }
             other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Waits for as long as the source gets on: a machine that is busy with other things makes it slow, and nothing else.
+async fn patiently<T>(stats: &LogsStats, what: impl Future<Output = T>) -> Option<T> {
+    let done = || {
+        let counts = [
+            &stats.files_found,
+            &stats.finished,
+            &stats.bytes,
+            &stats.unread_bytes,
+            &stats.escrow_copied_bytes,
+        ];
+        counts.map(|count| count.load(Relaxed))
+    };
+    let mut what = std::pin::pin!(what);
+    loop {
+        let before = done();
+        match tokio::time::timeout(PATIENCE, &mut what).await {
+            Ok(came) => return Some(came),
+            Err(_) if done() == before => return None,
+            Err(_) => {}
         }
     }
 }
