@@ -237,6 +237,8 @@ pub struct LogChunk {
     pub source: &'static str,
     /// The stream's labels as far as the source knows them; enrichment adds the pod's and the node's.
     pub labels: Labels,
+    /// Structured metadata that all of the stream's lines have: it is sent once for many of them.
+    pub shared: Labels,
     /// The pod that wrote them, for enrichment.
     pub pod: Option<PodRef>,
     /// What part of which file these lines are. Lines with an empty span are covered by the next span of that file
@@ -258,6 +260,7 @@ impl LogChunk {
         Self {
             source: "logs",
             labels,
+            shared: Labels::default(),
             pod: None,
             file: Some(span),
             bytes: 0,
@@ -273,6 +276,7 @@ impl LogChunk {
         Self {
             source,
             labels,
+            shared: Labels::default(),
             pod: None,
             file: None,
             bytes: text.len() as u64,

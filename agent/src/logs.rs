@@ -21,7 +21,8 @@
 //!
 //! **Labels.** Of a pod's log as Promtail's chart sets them: `namespace`, `pod`, `container`, `filename`, `stream`, and
 //! `job` = `NAMESPACE/CONTAINER` (Promtail has the pod's application in place of the container: enrichment says so where
-//! it knows the pod). `filename` is the name without the rotation's time, so that a stream goes on.
+//! it knows the pod). `filename` is the name without the rotation's time, so that a stream goes on. The pod's UID is
+//! structured metadata, `pod_uid`, of the whole stream.
 //! Of containers on a plain Docker host: `job` = `docker`, `container`, `container_id`, `stream`, `filename`, and Compose's
 //! project and service. Of the syslog daemon's files: `job` = `varlogs` and `filename`, with `hostname`, `app` and `pid`
 //! as structured metadata. Of the journal: `job` = `systemd-journal`, `unit` and `transport`, with `hostname`, `app`,
@@ -394,16 +395,17 @@ fn zone(config: &Config, root: &Path) -> TimeZone {
 fn origin(config: &Config, want: usize, path: &Path) -> Option<Origin> {
     let filename = path.to_string_lossy();
     let mut pairs: Vec<(&str, &str)> = vec![("filename", &filename)];
+    let mut shared = Labels::default();
     if let Some(files) = want.checked_sub(FILES).and_then(|n| config.files.get(n)) {
         pairs.push(("job", "files"));
         pairs.extend(files.labels.iter().map(|(name, value)| (&**name, &**value)));
         let labels = Labels::from_pairs(pairs);
-        return Some(Origin { format: files.format, labels: [labels.clone(), labels], pod: None });
+        return Some(Origin { format: files.format, labels: [labels.clone(), labels], shared, pod: None });
     }
     if want == HOST {
         pairs.push(("job", "varlogs"));
         let labels = Labels::from_pairs(pairs);
-        return Some(Origin { format: Format::Syslog, labels: [labels.clone(), labels], pod: None });
+        return Some(Origin { format: Format::Syslog, labels: [labels.clone(), labels], shared, pod: None });
     }
     let by_stream = |pairs: &[(&str, &str)]| {
         ["stdout", "stderr"]
@@ -419,11 +421,12 @@ fn origin(config: &Config, want: usize, path: &Path) -> Option<Origin> {
         if let Some((project, service)) = &container.compose {
             pairs.extend([("compose_project", &**project), ("compose_service", &**service)]);
         }
-        return Some(Origin { format: Format::Docker, labels: by_stream(&pairs), pod: None });
+        return Some(Origin { format: Format::Docker, labels: by_stream(&pairs), shared, pod: None });
     }
     let pod = config.pods.as_deref().and_then(|root| cri::pod_of(root, path));
     let job;
     if let Some(pod) = &pod {
+        shared = Labels::from_pairs([("pod_uid", &pod.uid)]);
         job = format!("{}/{}", pod.namespace, pod.container);
         pairs.push(("namespace", &pod.namespace));
         pairs.push(("pod", &pod.name));
@@ -432,7 +435,7 @@ fn origin(config: &Config, want: usize, path: &Path) -> Option<Origin> {
     } else {
         pairs.push(("job", "pods"));
     }
-    Some(Origin { format: Format::Cri, labels: by_stream(&pairs), pod })
+    Some(Origin { format: Format::Cri, labels: by_stream(&pairs), shared, pod })
 }
 
 #[cfg(test)]

@@ -223,6 +223,7 @@ impl Rules {
         let mut chunk = LogChunk {
             source: "logs",
             labels: entry.labels.clone(),
+            shared: entry.shared.clone(),
             pod: None,
             file: None,
             bytes: 0,
@@ -345,6 +346,7 @@ fn empty(chunk: &LogChunk, labels: Labels) -> LogChunk {
     LogChunk {
         source: chunk.source,
         labels,
+        shared: chunk.shared.clone(),
         pod: chunk.pod.clone(),
         file: chunk.file.map(|span| FileSpan { end: span.start, ..span }),
         bytes: 0,

@@ -218,6 +218,7 @@ mod tests {
         LogChunk {
             source: "logs",
             labels: Labels::from_pairs(pairs.iter().copied().chain([("cluster", "c"), ("node_name", "n")])),
+            shared: Labels::default(),
             pod: None,
             file: None,
             bytes: 1,

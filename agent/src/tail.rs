@@ -266,7 +266,8 @@ fn shown(entry: &Entry) -> String {
     };
     // Writing to a String cannot fail.
     let _ok = write!(line, " {}", entry.labels);
-    for (name, value) in &entry.metadata {
+    let own = entry.metadata.iter().map(|(name, value)| (&**name, &**value));
+    for (name, value) in own.chain(entry.shared.iter()) {
         let _ok = write!(line, " {name}={value:?}");
     }
     line.push(' ');

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! symbols and shapes (symbols.rs) | streams: count | labels of each (a row of symbols.rs)
+//! streams whose lines have metadata in common (a subset) | it, for each (a row)
 //! lines: count
 //! streams of the lines, in runs: number, minus that of the run before; lines in the run
 //! unit u8: times are multiples of 10^unit ns | times in units, each minus the one before
@@ -36,6 +37,9 @@ use crate::symbols::{Keep, Table, Writer};
 pub struct LogFrame {
     /// Labels of each stream, by number.
     pub streams: Vec<Labels>,
+    /// Structured metadata that all lines of a stream have, by its number, such as the UID of their pod. May be shorter
+    /// than `streams`: the rest have none.
+    pub shared: Vec<Labels>,
     /// In the order in which they were read.
     pub entries: Vec<LogEntry>,
     /// All lines, one behind the other, without line ends.
@@ -54,6 +58,13 @@ impl LogFrame {
         put(&mut rows, self.streams.len() as u64);
         for labels in &self.streams {
             symbols.row(labels, &mut rows);
+        }
+        let shares = |(n, labels): (u32, &Labels)| (!labels.pairs().is_empty()).then_some(n);
+        let sharing: Vec<u32> =
+            (0..).zip(self.shared.iter().take(self.streams.len())).filter_map(shares).collect();
+        put_subset(&mut rows, &sharing, self.streams.len());
+        for &n in &sharing {
+            symbols.row(&self.shared[n as usize], &mut rows);
         }
         let mut pairs = Vec::new();
         put(&mut pairs, self.metadata.len() as u64);
@@ -109,6 +120,13 @@ impl LogFrame {
         for _ in 0..n {
             streams.push(table.row(reader)?);
         }
+        let sharing = reader.subset(n)?;
+        let mut shared = vec![Labels::default(); sharing.last().map_or(0, |&last| last as usize + 1)];
+        for stream in sharing {
+            shared[stream as usize] = table.row(reader)?;
+        }
+        // A frame has one form: none where there is none.
+        while shared.pop_if(|labels| labels.pairs().is_empty()).is_some() {}
 
         // A time and a length.
         let n = reader.count("the number of lines", MAX_RECORDS, 2)?;
@@ -137,10 +155,15 @@ impl LogFrame {
         let metadata = read_metadata(reader, &table, n_pairs, keep)?;
         let text = rebuild::read_texts(reader, &mut entries, keep == Keep::All)?;
         reader.done()?;
-        Ok(Self { streams, entries, text, metadata })
+        Ok(Self { streams, shared, entries, text, metadata })
     }
 
-    /// Each entry with its line and its metadata.
+    /// The metadata that all lines of an entry's stream have.
+    pub fn shared_by(&self, entry: &LogEntry) -> Option<&Labels> {
+        self.shared.get(entry.stream as usize)
+    }
+
+    /// Each entry with its line and its own metadata.
     pub fn iter(&self) -> impl Iterator<Item = (&LogEntry, &str, &[Pair])> {
         let (mut line, mut pair) = (0, 0);
         self.entries.iter().map(move |entry| {

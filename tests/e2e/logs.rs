@@ -10,7 +10,8 @@ use ao_tests::stack::{NODE, Stack};
 use crate::writer::{CriFile, container, numbers};
 
 /// Scenario: a pod writes in CRI form, a program to a plain file; some lines were there before the agent.
-/// Guarantees: every line arrives once and in order, with its stream's labels; the CRI head is gone.
+/// Guarantees: every line arrives once and in order, with its stream's labels, and its pod's UID as metadata; the CRI head
+/// is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_arrive_once_and_in_order() {
     let mut stack = Stack::new();
@@ -45,7 +46,10 @@ async fn lines_arrive_once_and_in_order() {
     ] {
         assert!(lines[0].labels.contains(label), "{label} in {}", lines[0].labels);
     }
+    let uid = [("pod_uid".to_owned(), "uid-1".to_owned())];
+    assert!(lines.iter().all(|line| line.metadata == uid && !line.labels.contains("pod_uid")));
     let lines = arrived("app.log", 50).await;
+    assert_eq!(lines[0].metadata, []);
     assert_eq!(numbers(lines.iter().map(|l| l.text.as_str())), (0..50).collect::<Vec<_>>());
     assert!(loki.recorded().violations.is_empty(), "{:?}", loki.recorded().violations);
 }

@@ -1,5 +1,6 @@
 //! Lines of many streams into one frame, closed by bytes, count or age.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use ao_proto::frame::compress;
@@ -18,7 +19,8 @@ use crate::spool::Draft;
 #[derive(Default)]
 pub(crate) struct LogBatch {
     frame: LogFrame,
-    streams: HashMap<Labels, u32>,
+    /// By labels and what their lines share.
+    streams: HashMap<(Labels, Labels), u32>,
     files: Vec<FileSpan>,
     /// Where each file's newest span stands in `files`.
     newest: HashMap<FileId, usize>,
@@ -90,7 +92,7 @@ impl LogBatch {
             _ => {}
         }
         if !chunk.lines.is_empty() {
-            self.add_lines(chunk.labels, chunk.lines, &chunk.text);
+            self.add_lines((chunk.labels, chunk.shared), chunk.lines, &chunk.text);
         }
         self.bytes += chunk.bytes;
         for more in chunk.dropped {
@@ -107,15 +109,16 @@ impl LogBatch {
         }
     }
 
-    fn add_lines(&mut self, labels: Labels, lines: Vec<Line>, text: &str) {
+    fn add_lines(&mut self, stream: (Labels, Labels), lines: Vec<Line>, text: &str) {
         let next = self.streams.len() as u32;
-        let stream = match self.streams.get(&labels) {
-            Some(&known) => known,
-            None => {
-                self.labels += labels.iter().len();
+        let stream = match self.streams.entry(stream) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let (labels, shared) = new.key();
+                self.labels += labels.pairs().len() + shared.pairs().len();
                 self.frame.streams.push(labels.clone());
-                self.streams.insert(labels, next);
-                next
+                self.frame.shared.push(shared.clone());
+                *new.insert(next)
             }
         };
         self.frame.text.push_str(text);
@@ -188,7 +191,7 @@ const _: () = assert!(MOST_TOGETHER <= MOST_WEIGHT);
 /// has three bytes, and is about as likely again as one.
 fn weight(chunk: &LogChunk) -> usize {
     let pair = |(name, value): (&str, &str)| name.len() + value.len() + 8;
-    let labels: usize = chunk.labels.iter().map(pair).sum();
+    let labels: usize = chunk.labels.iter().chain(chunk.shared.iter()).map(pair).sum();
     let metadata: usize = chunk.lines.iter().flat_map(|line| &line.metadata).map(|(n, v)| pair((n, v))).sum();
     let replaced = memchr::memmem::find_iter(chunk.text.as_bytes(), "\u{fffd}").count();
     // A time and a length have at most 12 bytes.
@@ -237,6 +240,7 @@ mod tests {
         LogChunk {
             source: "logs",
             labels,
+            shared: Labels::default(),
             pod: None,
             file: None,
             bytes: texts.iter().map(|text| text.len() as u64 + 1).sum(),
@@ -321,6 +325,28 @@ mod tests {
         }
     }
 
+    /// Scenario: lines of pods that differ in their UID alone, as an old and a new one of a StatefulSet.
+    /// Guarantees: each line keeps the one of its pod; it stands once a frame, however many lines there are.
+    #[test]
+    fn what_lines_share_stands_once() {
+        let chunk = |uid: &str, count: usize| LogChunk {
+            shared: Labels::from_pairs([("pod_uid", uid)]),
+            ..lines(Labels::from_pairs([("pod", "db-0")]), vec!["a line".to_owned(); count])
+        };
+        let sizes = [1, 500].map(|count| {
+            let uids = ["0bc1-old", "0bc1-new", "0bc1-old"];
+            let drafts = frames(uids.map(|uid| chunk(uid, count)), 1 << 20);
+            let raw = open(&seal(&drafts[0].header, &drafts[0].payload)).unwrap().decompress().unwrap();
+            let frame = LogFrame::decode(&raw).unwrap();
+            let of = |entry: &LogEntry| frame.shared_by(entry).and_then(|shared| shared.get("pod_uid"));
+            let found: Vec<_> = frame.entries.iter().map(of).collect();
+            let expect: Vec<_> = uids.into_iter().flat_map(|uid| vec![Some(uid); count]).collect();
+            assert_eq!(found, expect);
+            raw.windows(8).filter(|part| part.starts_with(b"0bc1")).count()
+        });
+        assert_eq!(sizes, [2, 2]);
+    }
+
     /// Scenario: lines whose span comes with a later chunk, as of a file with two streams; a file that was forgotten
     /// and begun anew.
     /// Guarantees: a frame is whole only with both; what is known again is not forgotten.
@@ -329,6 +355,7 @@ mod tests {
         let chunk = |start, end, lines: usize| LogChunk {
             source: "logs",
             labels: Labels::default(),
+            shared: Labels::default(),
             pod: None,
             file: Some(FileSpan { file: FileId([1; 16]), start, end }),
             bytes: end - start,

@@ -76,6 +76,7 @@ async fn forgotten_behind_the_last_line() {
         Event::Logs(LogChunk {
             source: "logs",
             labels: Labels::default(),
+            shared: Labels::default(),
             pod: Some(pod),
             file: Some(FileSpan { file, start, end }),
             bytes: end - start,
@@ -125,6 +126,7 @@ async fn what_stages_drop_is_in_the_ledger() {
         Event::Logs(LogChunk {
             source: "logs",
             labels: Labels::from_pairs([("stream", stream)]),
+            shared: Labels::default(),
             pod: None,
             file: Some(FileSpan { file, start, end: 100 }),
             bytes: 100 - start,

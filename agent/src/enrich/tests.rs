@@ -15,6 +15,7 @@ fn chunk(uid: &str, text: &str) -> LogChunk {
     LogChunk {
         source: "logs",
         labels: Labels::from_pairs([("stream", "stdout")]),
+        shared: <_>::default(),
         pod: Some(pod),
         file: None,
         bytes: text.len() as u64,

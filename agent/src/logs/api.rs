@@ -65,6 +65,8 @@ pub(super) struct Origin {
     pub format: Format,
     /// Labels by stream.
     pub labels: [Labels; 2],
+    /// Structured metadata of all lines.
+    pub shared: Labels,
     pub pod: Option<PodRef>,
 }
 

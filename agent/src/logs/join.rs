@@ -156,6 +156,7 @@ impl Joiner {
         out.push(Event::Logs(LogChunk {
             source: "logs",
             labels: self.origin.labels[0].clone(),
+            shared: self.origin.shared.clone(),
             pod: self.origin.pod.clone(),
             file: Some(span),
             bytes: 0,
@@ -286,6 +287,7 @@ impl Joiner {
         Event::Logs(LogChunk {
             source: "logs",
             labels: self.origin.labels[s].clone(),
+            shared: self.origin.shared.clone(),
             pod: self.origin.pod.clone(),
             file: Some(span),
             bytes,

@@ -73,5 +73,10 @@ fn origin_of(config: &Config, path: &Path, file: &std::fs::File) -> io::Result<O
         return Ok(origin(config, PODS, path));
     }
     let labels = Labels::from_pairs([("filename", &*path.to_string_lossy()), ("job", "files")]);
-    Ok(Some(Origin { format: Format::Auto, labels: [labels.clone(), labels], pod: None }))
+    Ok(Some(Origin {
+        format: Format::Auto,
+        labels: [labels.clone(), labels],
+        shared: Labels::default(),
+        pod: None,
+    }))
 }

@@ -34,6 +34,8 @@ pub(crate) struct Entry {
     pub(crate) at_ns: i64,
     /// The stream's labels.
     pub(crate) labels: Labels,
+    /// Structured metadata of all lines of its stream.
+    pub(crate) shared: Labels,
     /// Structured metadata.
     pub(crate) metadata: Vec<(Box<str>, Box<str>)>,
     /// What stages made of it.
@@ -50,8 +52,8 @@ impl Entry {
     pub(crate) fn of(labels: Labels, line: &str) -> Self {
         let place = Place { file: FileId([0; 16]), start: 0, end: 0, bytes: 0 };
         let extracted = Extracted::new(labels.clone());
-        let line = line.to_owned();
-        Self { line, at_ns: 0, labels, metadata: Vec::new(), extracted, place, joined: Vec::new() }
+        let (line, shared) = (line.to_owned(), Labels::default());
+        Self { line, at_ns: 0, labels, shared, metadata: Vec::new(), extracted, place, joined: Vec::new() }
     }
 
     /// The value of this name, or the line where none is named; none where there is no such value.

@@ -41,6 +41,7 @@ fn chunk(start: u64, lines: &[&str]) -> LogChunk {
     LogChunk {
         source: "logs",
         labels: Labels::from_pairs([("job", "fuzz")]),
+        shared: Labels::default(),
         pod: None,
         file: Some(FileSpan { file: FileId([1; 16]), start, end: start + u64::from(end) }),
         bytes: u64::from(end),

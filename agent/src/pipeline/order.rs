@@ -163,6 +163,7 @@ pub(super) fn entries(chunk: LogChunk) -> Vec<Entry> {
             line: text.to_owned(),
             at_ns: line.at_ns,
             labels: chunk.labels.clone(),
+            shared: chunk.shared.clone(),
             place: place(&span, &line),
             metadata: line.metadata.into_vec(),
             extracted: Extracted::new(chunk.labels.clone()),
@@ -194,14 +195,14 @@ struct Streams {
 }
 
 impl Streams {
-    fn add(&mut self, entry: Entry) {
+    fn add(&mut self, mut entry: Entry) {
         let place = entry.place;
-        let metadata = entry.metadata.into_boxed_slice();
+        let metadata: Box<[_]> = std::mem::take(&mut entry.metadata).into_boxed_slice();
         let pairs: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
         let mut rest = &*entry.line;
         loop {
             let (text, behind) = rest.split_at(rest.floor_char_boundary(MOST_OF_CHUNK));
-            let chunk = self.chunk(&entry.labels, place, pairs + text.len());
+            let chunk = self.chunk(&entry, pairs + text.len());
             chunk.text.push_str(text);
             chunk.lines.push(Line {
                 at_ns: entry.at_ns,
@@ -218,7 +219,8 @@ impl Streams {
     }
 
     /// The chunk of a stream that has room for so many bytes more.
-    fn chunk(&mut self, labels: &Labels, place: Place, bytes: usize) -> &mut LogChunk {
+    fn chunk(&mut self, entry: &Entry, bytes: usize) -> &mut LogChunk {
+        let Entry { labels, place, .. } = entry;
         let is_same = |(chunk, _): &(LogChunk, usize)| {
             chunk.labels == *labels && chunk.file.is_some_and(|span| span.file == place.file)
         };
@@ -229,7 +231,9 @@ impl Streams {
         let bytes = bytes + size_of::<Line>();
         if self.all.get(self.last).is_none_or(|(_, known)| known + bytes > MOST_OF_CHUNK + (64 << 10)) {
             let span = FileSpan { file: place.file, start: place.end, end: place.end };
-            self.all.push((LogChunk::of_file(span, labels.clone()), 0));
+            // What its lines share is the file's.
+            let shared = entry.shared.clone();
+            self.all.push((LogChunk { shared, ..LogChunk::of_file(span, labels.clone()) }, 0));
             self.known.insert((place.file, labels.clone()), next);
             self.last = next;
         }

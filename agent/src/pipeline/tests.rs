@@ -28,6 +28,7 @@ fn chunk(file: u8, start: u64, lines: &[&str]) -> LogChunk {
     LogChunk {
         source: "logs",
         labels: Labels::from_pairs([("job", "test")]),
+        shared: Labels::default(),
         pod: None,
         file: Some(span),
         bytes: span.end - span.start,

@@ -48,6 +48,7 @@ pub(crate) fn chunk<'a>(lines: impl Iterator<Item = &'a str>) -> LogChunk {
     LogChunk {
         source: "logs",
         labels: Labels::from_pairs([("namespace", "shop"), ("container", "web"), ("pod", "web-1")]),
+        shared: Labels::default(),
         pod: None,
         file: None,
         bytes: text.len() as u64,

@@ -71,13 +71,14 @@ pub fn of(store: &Store, params: &Params) -> Result<Page, ApiError> {
             streams.push(object(&mut line.stream.iter()));
             streams.len() - 1
         });
+        let shared = line.shared.iter().flat_map(|shared| shared.iter());
         Line {
             number: line.number,
             at_ms: line.at_ns / 1_000_000,
             level: line.level,
             stream,
             text: line.text.clone(),
-            metadata: object(&mut line.metadata.iter().map(|(n, v)| (&**n, &**v))),
+            metadata: object(&mut shared.chain(line.metadata.iter().map(|(n, v)| (&**n, &**v)))),
         }
     });
     let lines = lines.collect();

@@ -111,8 +111,10 @@ fn labels(labels: &Labels) -> Value {
 
 fn log_line(frame: &LogFrame, place: usize) -> Option<Value> {
     let (entry, text, metadata) = frame.iter().nth(place)?;
+    let shared = frame.shared_by(entry).into_iter().flat_map(Labels::iter);
+    let own = metadata.iter().map(|(name, value)| (&**name, &**value));
     let metadata: serde_json::Map<_, _> =
-        metadata.iter().map(|(name, value)| (name.to_string(), Value::from(&**value))).collect();
+        shared.chain(own).map(|(name, value)| (name.to_owned(), Value::from(value))).collect();
     let stream = frame.streams.get(entry.stream as usize).map(labels);
     Some(json!({"labels": stream, "at_ns": entry.at_ns, "line": text, "metadata": metadata}))
 }
@@ -141,6 +143,7 @@ mod tests {
     fn refused(text: &str) -> Refused {
         let frame = LogFrame {
             streams: vec![Labels::from_pairs([("app", "a")])],
+            shared: vec![],
             entries: vec![LogEntry { len: text.len() as u32, at_ns: 7, ..<_>::default() }],
             text: text.to_owned(),
             metadata: vec![],

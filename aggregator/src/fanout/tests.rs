@@ -134,7 +134,7 @@ fn sealed(queue: usize, lines: &[&str]) -> bytes::Bytes {
         streams: vec![Labels::from_pairs([("app", "a")])],
         entries: lines.iter().map(entry).collect(),
         text: lines.concat(),
-        metadata: vec![],
+        ..LogFrame::default()
     };
     let raw = frame.encode();
     let header = FrameHeader {

@@ -164,7 +164,7 @@ mod tests {
                 streams: vec![Labels::default()],
                 entries,
                 text: text[..len].to_owned(),
-                metadata: vec![],
+                ..LogFrame::default()
             }
         };
         let spans = ExportTraceServiceRequest::default().encode_to_vec();

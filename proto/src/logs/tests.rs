@@ -12,8 +12,11 @@ fn frame() -> impl Strategy<Value = LogFrame> {
     let line = (any::<u32>(), any::<i64>(), 0..5_usize, prop_oneof![any::<String>(), Just("\0".to_owned())]);
     let pair = ("[a-c]{0,3}", any::<String>()).prop_map(|(n, v)| (n.into(), v.into()));
     let lines = prop::collection::vec((line, prop::collection::vec(pair, 0..3), any::<bool>()), 0..40);
-    (prop::collection::vec(labels(), 1..5), lines).prop_map(|(streams, lines)| {
-        let mut frame = LogFrame { streams, ..LogFrame::default() };
+    let streams = prop::collection::vec((labels(), labels()), 1..5);
+    (streams, lines).prop_map(|(streams, lines)| {
+        let (streams, mut shared): (Vec<_>, Vec<_>) = streams.into_iter().unzip();
+        while shared.pop_if(|labels| labels.pairs().is_empty()).is_some() {}
+        let mut frame = LogFrame { streams, shared, ..LogFrame::default() };
         for ((stream, at, unit, line), pairs, plain) in lines {
             let pairs: Vec<Pair> = if plain { Vec::new() } else { pairs };
             let ns = [1, 1_000, 1_000_000, 1_000_000_000, 7][unit];
@@ -92,6 +95,7 @@ fn lines(texts: &[&str], unit: i64) -> LogFrame {
     };
     LogFrame {
         streams: vec![Labels::from_pairs([("app", "web")])],
+        shared: Vec::new(),
         entries: texts.iter().enumerate().map(entry).collect(),
         text: texts.concat(),
         metadata: Vec::new(),
@@ -107,6 +111,7 @@ fn layout() {
         b"appweb",
         &[1, 1, 0],    // one shape: app
         &[1, 0, 2],    // one stream: web
+        &[0],          // no metadata in common
         &[3, 0, 3],    // three lines, all of it
         &[9, 0, 6, 6], // times in seconds
         &[0, 0],       // no metadata

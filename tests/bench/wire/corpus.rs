@@ -82,6 +82,7 @@ fn batch(apps: &[App], dice: &mut Dice, at_ns: &mut i64, (lines, bytes): (usize,
     let mut frame = LogFrame::default();
     for (i, (app, _)) in apps.iter().enumerate() {
         frame.streams.push(stream(app, i));
+        frame.shared.push(Labels::from_pairs([("pod_uid", uid(i))]));
     }
     while frame.entries.len() < lines && frame.text.len() < bytes {
         // A reader takes what a file has got since it last looked: some lines of one stream in a row.
@@ -109,6 +110,13 @@ fn stream(app: &str, number: usize) -> Labels {
         ("pod", &pod),
         ("stream", if number.is_multiple_of(2) { "stdout" } else { "stderr" }),
     ])
+}
+
+/// A pod's UID.
+fn uid(number: usize) -> String {
+    let mut dice = Dice(1 + number as u64);
+    let mut part = |bits: u32| dice.below(1 << bits);
+    format!("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", part(32), part(16), part(16), part(16), part(48))
 }
 
 const PATHS: [&str; 12] = [

@@ -117,14 +117,19 @@ pub(crate) fn encode(request: &ExportLogsServiceRequest) -> Vec<u8> {
     compress(&request.encode_to_vec())
 }
 
-/// A resource per stream, its labels as attributes; records with time and body alone.
+/// A resource per stream, its labels and what its lines share as attributes; records with time and body alone.
 pub(crate) fn request(batch: &LogFrame) -> ExportLogsServiceRequest {
-    let resource = |labels: &Labels| Resource { attributes: attributes(labels), ..Resource::default() };
+    let resource = |labels: &Labels, shared: Option<&Labels>| {
+        let attributes =
+            labels.iter().chain(shared.into_iter().flat_map(Labels::iter)).map(attribute).collect();
+        Resource { attributes, ..Resource::default() }
+    };
     let mut resources: Vec<ResourceLogs> = batch
         .streams
         .iter()
-        .map(|labels| ResourceLogs {
-            resource: Some(resource(labels)),
+        .enumerate()
+        .map(|(number, labels)| ResourceLogs {
+            resource: Some(resource(labels, batch.shared.get(number))),
             scope_logs: vec![ScopeLogs::default()],
             ..ResourceLogs::default()
         })
@@ -139,10 +144,8 @@ pub(crate) fn request(batch: &LogFrame) -> ExportLogsServiceRequest {
     ExportLogsServiceRequest { resource_logs: resources }
 }
 
-fn attributes(labels: &Labels) -> Vec<KeyValue> {
-    let pair =
-        |(name, value)| KeyValue { key: String::from(name), value: Some(text(value)), ..KeyValue::default() };
-    labels.iter().map(pair).collect()
+fn attribute((name, value): (&str, &str)) -> KeyValue {
+    KeyValue { key: String::from(name), value: Some(text(value)), ..KeyValue::default() }
 }
 
 fn text(text: &str) -> AnyValue {

@@ -39,7 +39,7 @@ pub(super) fn too_long() -> Vec<u8> {
 pub(super) fn streams(count: usize) -> Vec<u8> {
     let labels = Labels::from_pairs((0..MAX_LABELS).map(|n| (format!("l{n:02}"), "v")));
     let entries = vec![LogEntry { at_ns: 1, len: 4, ..LogEntry::default() }];
-    let frame = LogFrame { streams: vec![labels], entries, text: "evil".into(), metadata: vec![] };
+    let frame = LogFrame { streams: vec![labels], entries, text: "evil".into(), ..LogFrame::default() };
     let small = frame.encode();
     // One stream, of the first shape, whose values are all the symbol behind the names: 64 in zigzag.
     let row = [&[1, 0][..], &[0x80, 1].repeat(MAX_LABELS)].concat();

@@ -213,7 +213,7 @@ pub(super) fn line() -> Vec<u8> {
     let at_ns = ao_common::clock::now_ns();
     let streams = vec![Labels::from_pairs([("pod", "evil")])];
     let entries = vec![LogEntry { at_ns, len: 4, ..LogEntry::default() }];
-    LogFrame { streams, entries, text: "evil".into(), metadata: Vec::new() }.encode()
+    LogFrame { streams, entries, text: "evil".into(), ..LogFrame::default() }.encode()
 }
 
 /// A frame.

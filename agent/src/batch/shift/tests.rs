@@ -34,6 +34,7 @@ fn chunk(at: impl IntoIterator<Item = i64>) -> LogChunk {
     LogChunk {
         source: "logs",
         labels: Labels::default(),
+        shared: <_>::default(),
         pod: None,
         file: None,
         bytes: 0,

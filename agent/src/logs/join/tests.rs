@@ -12,7 +12,7 @@ const NEXT: FileId = FileId([2; 16]);
 
 fn joiner(max_line: usize) -> Joiner {
     let labels = ["stdout", "stderr"].map(|s| Labels::from_pairs([("stream", s)]));
-    let origin = Origin { format: Format::Cri, labels, pod: None };
+    let origin = Origin { format: Format::Cri, labels, shared: Labels::default(), pod: None };
     Joiner::new(Arc::new(origin), max_line, Arc::default())
 }
 

@@ -131,6 +131,7 @@ impl Chunks {
         let chunk = LogChunk {
             source: "logs",
             labels: stream.map(|stream| stream.labels.clone()).unwrap_or_default(),
+            shared: Labels::default(),
             pod: None,
             file: Some(open.span),
             bytes: bytes.saturating_sub(dropped),

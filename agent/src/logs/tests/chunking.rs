@@ -22,7 +22,7 @@ fn read(format: Format, bytes: &[u8], portions: &[usize]) -> Vec<(String, String
     let mut writer = OpenOptions::new().create(true).append(true).open(&path).unwrap();
     let stats = Arc::<LogsStats>::default();
     let labels = ["stdout", "stderr"].map(|stream| Labels::from_pairs([("stream", stream)]));
-    let origin = Origin { format, labels, pod: None };
+    let origin = Origin { format, labels, shared: Labels::default(), pod: None };
     let mut joiner = Joiner::new(Arc::new(origin), MAX, stats.clone());
     let mut reading = Reading::new(MAX, TimeZone::UTC, stats);
     let (file, meta) = tail::open(&path).unwrap();

@@ -93,6 +93,8 @@ impl Ring {
             let named = super::labels::node(labels).filter(|n| *n != &**node);
             let node = named.map_or_else(|| node.clone(), Arc::from);
             self.arrived += 1;
+            let shared = frame.shared_by(entry).filter(|shared| !shared.pairs().is_empty());
+            let shared = shared.map(|shared| self.stream(shared));
             let metadata = if metadata.is_empty() { self.none.clone() } else { metadata.into() };
             let line = Line {
                 number: self.arrived,
@@ -102,6 +104,7 @@ impl Ring {
                 stream,
                 text: cut(text).into(),
                 metadata,
+                shared,
             };
             self.put(node, line);
         }
@@ -127,7 +130,7 @@ impl Ring {
         self.arrived
     }
 
-    /// Shares the labels of lines that come from one stream: every frame brings its own copy of them.
+    /// Shares the labels, or the common metadata, of lines that come from one stream: every frame brings its own copy of them.
     fn stream(&mut self, labels: &Labels) -> Arc<Labels> {
         if let Some(known) = self.streams.get(labels) {
             return known.clone();
@@ -167,10 +170,12 @@ impl Ring {
         if shelf.lines.is_empty() {
             self.nodes.remove(node);
         }
-        // Held by the map and by this line alone: its stream has no line left.
-        if Arc::strong_count(&line.stream) == 2 {
-            self.bytes -= stream_cost(&line.stream);
-            self.streams.remove(&*line.stream);
+        for labels in [Some(&line.stream), line.shared.as_ref()].into_iter().flatten() {
+            // Held by the map and by this line alone: its stream has no line left.
+            if Arc::strong_count(labels) == 2 {
+                self.bytes -= stream_cost(labels);
+                self.streams.remove(&**labels);
+            }
         }
         true
     }

@@ -51,9 +51,10 @@ fn lines(node: &str, file: &str, lines: &[&str]) -> Decoded {
     let entry = |line: &&str| LogEntry { len: line.len() as u32, ..LogEntry::default() };
     let lines = LogFrame {
         streams: vec![Labels::from_pairs([("node_name", node), ("filename", file)])],
+        shared: vec![Labels::from_pairs([("pod_uid", file)])],
         entries: lines.iter().map(entry).collect(),
         text: lines.concat(),
-        metadata: Vec::new(),
+        ..LogFrame::default()
     };
     frame(Class::Logs, Telemetry::Logs(lines))
 }

@@ -34,6 +34,18 @@ pub(super) struct Entry<'a> {
     /// Without its line end.
     pub(super) line: &'a str,
     pub(super) metadata: &'a [Pair],
+    /// What all lines of its stream have beside; its own go before.
+    pub(super) shared: Option<&'a Labels>,
+}
+
+impl<'a> Entry<'a> {
+    /// Its structured metadata, each name once.
+    fn pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let own = self.metadata;
+        let is_own = move |name: &str| own.iter().any(|(known, _)| **known == *name);
+        let shared = self.shared.into_iter().flat_map(Labels::iter).filter(move |(name, _)| !is_own(name));
+        own.iter().map(|(name, value)| (&**name, &**value)).chain(shared)
+    }
 }
 
 /// The batch's chosen lines by stream, in the order in which the streams first come.
@@ -72,7 +84,8 @@ pub(super) fn streams(batch: &Batch) -> Vec<Stream<'_>> {
                     slot
                 }
             };
-            let entry = Entry { record: (place, number), at_ns: entry.at_ns, line, metadata };
+            let shared = frame.shared_by(entry);
+            let entry = Entry { record: (place, number), at_ns: entry.at_ns, line, metadata, shared };
             streams[slot].entries.push(entry);
         }
     }
@@ -87,11 +100,11 @@ pub(super) fn streams(batch: &Batch) -> Vec<Stream<'_>> {
 pub(super) fn push_request(streams: &[Stream<'_>]) -> Vec<u8> {
     let entry = |entry: &Entry<'_>| {
         let pair =
-            |(name, value): &Pair| LabelPairAdapter { name: name.to_string(), value: value.to_string() };
+            |(name, value): (&str, &str)| LabelPairAdapter { name: name.to_owned(), value: value.to_owned() };
         EntryAdapter {
             timestamp: Some(timestamp(entry.at_ns)),
             line: entry.line.to_owned(),
-            structured_metadata: entry.metadata.iter().map(pair).collect(),
+            structured_metadata: entry.pairs().map(pair).collect(),
         }
     };
     let stream = |stream: &Stream<'_>| StreamAdapter {
@@ -103,7 +116,7 @@ pub(super) fn push_request(streams: &[Stream<'_>]) -> Vec<u8> {
 
 /// A request of one line.
 pub(super) fn one_line(selector: &str, at_ns: i64, line: &str) -> Vec<u8> {
-    let entry = Entry { record: (0, 0), at_ns, line, metadata: &[] };
+    let entry = Entry { record: (0, 0), at_ns, line, metadata: &[], shared: None };
     push_request(&[Stream { selector: selector.to_owned(), labels: 1, entries: vec![entry] }])
 }
 

@@ -9,7 +9,8 @@ use super::refused;
 
 /// The body of a refusal, to a request of two streams.
 pub(crate) fn refused(data: &[u8]) {
-    let entry = |at_ns, record: (usize, u32)| Entry { at_ns, line: "a line", metadata: &[], record };
+    let entry =
+        |at_ns, record: (usize, u32)| Entry { at_ns, line: "a line", metadata: &[], shared: None, record };
     let stream = |name: &str, records: std::ops::Range<u32>| Stream {
         selector: format!("{{app=\"{name}\"}}"),
         labels: 1,

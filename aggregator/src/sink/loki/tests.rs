@@ -41,7 +41,11 @@ fn decode(batch: &Batch) -> Vec<(String, Vec<Line>)> {
         let entries = stream.entries.into_iter().map(|entry| {
             let at = entry.timestamp.expect("always set");
             let metadata = entry.structured_metadata.into_iter().map(|p| format!("{}={}", p.name, p.value));
-            (at.seconds * 1_000_000_000 + i64::from(at.nanos), entry.line, metadata.collect())
+            (
+                at.seconds * 1_000_000_000 + i64::from(at.nanos),
+                entry.line,
+                metadata.collect::<Vec<_>>().join(" "),
+            )
         });
         (stream.labels, entries.collect())
     });
@@ -68,6 +72,25 @@ fn streams_stand_once_and_in_order() {
         ]
     );
     assert_eq!(decode(&batch), decode(&batch.clone()));
+}
+
+/// Scenario: streams whose lines have metadata in common, one of them a name that the lines have themselves; two streams
+/// that differ in nothing else, and one that has none.
+/// Guarantees: each line has it, its own first; the two are one stream.
+#[test]
+fn what_lines_share_is_on_each() {
+    let mut part = part(&[labels("a"), labels("a"), labels("b")], &[(0, 1, "x"), (1, 2, "y"), (2, 3, "z")]);
+    let Some(frame) = Arc::get_mut(&mut part.frame) else { unreachable!() };
+    let Telemetry::Logs(logs) = &mut frame.telemetry else { unreachable!() };
+    logs.shared = vec![
+        Labels::from_pairs([("pod_uid", "u1"), ("pos", "hidden")]),
+        Labels::from_pairs([("pod_uid", "u2")]),
+    ];
+    let metadata: Vec<_> = decode(&Batch { parts: vec![part], ..Batch::default() })
+        .into_iter()
+        .map(|(_, lines)| lines.into_iter().map(|(_, _, metadata)| metadata).collect::<Vec<_>>())
+        .collect();
+    assert_eq!(metadata, [vec!["pos=0 pod_uid=u1", "pos=1 pod_uid=u2"], vec!["pos=2"]]);
 }
 
 /// Scenario: labels with quotes, controls and other scripts; the backlog's lane; labels that Loki refuses.

@@ -22,6 +22,8 @@ pub struct Line {
     pub stream: Arc<Labels>,
     /// The line, cut to a length that can be shown.
     pub text: Arc<str>,
-    /// Structured metadata.
+    /// Structured metadata of its own.
     pub metadata: Arc<[Pair]>,
+    /// That which all lines of its stream have.
+    pub shared: Option<Arc<Labels>>,
 }
