@@ -22,6 +22,11 @@
 //!
 //! **Not twice.** What a syslog daemon writes to files it has from the journal. Where [`super::Config::host`] has such
 //! files, written to in the last two days, they are read and the journal is not; `logs.host: null` says the opposite.
+//!
+//! **Packed fields** are read where they are packed with zstd (journald's choice since 246) or lz4 (since 216, where it was built
+//! with that). Older ones, and builds without lz4, pack with xz: such fields are left out and counted, as
+//! `ao_logs_journal_unreadable_total`. Only fields of more than half a KiB are packed at all, so that most lines of such a
+//! host come; the rest are not worth a third decoder, which hardly any host that still runs would need.
 
 mod chunks;
 mod copies;
