@@ -98,6 +98,8 @@ pub(super) struct Follow {
     at: HashMap<PathBuf, Node>,
     /// Names of what is no file.
     left_out: HashSet<PathBuf>,
+    /// Compressed files beside pods' logs that were looked at.
+    packed: HashSet<PathBuf>,
     /// Files that have something to read, perhaps.
     ready: VecDeque<Node>,
     /// Files held open, roughly those first that have been so for longest.
@@ -132,7 +134,7 @@ impl Follow {
         let lost = settings.checkpoints.keys().copied().collect();
         let forget_at = Instant::now() + LOST;
         let (chains, tails, at, left_out, ready, opened, due, out) = Default::default();
-        let (unnamed, kept, leaving) = Default::default();
+        let (packed, unnamed, kept, leaving) = Default::default();
         Self {
             settings,
             discover,
@@ -143,6 +145,7 @@ impl Follow {
             tails,
             at,
             left_out,
+            packed,
             ready,
             opened,
             due,
@@ -197,6 +200,7 @@ impl Follow {
             }
             if changes.overflow || now >= next_rescan {
                 self.rescan();
+                self.rescan_packed(changes.overflow);
                 next_rescan = now + self.rescan_after();
             }
             if !self.held_up {

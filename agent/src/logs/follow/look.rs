@@ -37,8 +37,12 @@ impl Follow {
                     self.look_at_file(&path, true);
                 }
             }
-            Ok(_) => self.look_at_file(path, true),
+            Ok(_) => {
+                self.look_at_packed(path);
+                self.look_at_file(path, true);
+            }
             Err(_) => {
+                self.packed.remove(path);
                 self.vanished(path);
                 for path in self.discover.vanished(path) {
                     self.look_at_file(&path, true);
@@ -167,8 +171,11 @@ impl Follow {
             self.make_ready(earlier);
         }
         self.make_ready(node);
-        if new_name && self.discover.wanted(path) != Some(PODS) {
+        let of_pod = self.discover.wanted(path) == Some(PODS);
+        if new_name && !of_pod {
             self.adopt_rotated(Some(node), path);
+        } else if new_name && !starting {
+            self.know_packed(&stem);
         }
     }
 

@@ -5,15 +5,20 @@
 //! noted is new if it was made since the last process noted anything; else it was read, or is of the time before the
 //! very first start, of which compressed files are left alone. What it says of its own size is noted at once: so that it is
 //! known how much was lost where it is deleted before it was read, and this process has ended.
+//!
+//! While this process runs, a compressed file that appears beside a pod's log is that of a file which is being read. It may
+//! be of another one where this process did not get to look for as long as two rotations take: that one is read, too.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use ao_proto::model::FileId;
 
-use super::super::api::LogsStats;
+use super::super::api::{LogsStats, PODS};
+use super::super::escrow::Escrow;
 use super::super::identity::{self, HEAD, Node};
 use super::super::names;
 use super::super::tail::{self, Place, Tail};
@@ -35,7 +40,7 @@ pub(super) struct Packed {
 impl Follow {
     /// The compressed file that begins as one whose lines were those of `stem`.
     pub(super) fn find_packed(&self, stem: &Path, print: FileId) -> Option<Packed> {
-        list(stem).into_iter().find(|packed| identity::print(&packed.first) == print)
+        opened(paths(stem)).into_iter().find(|packed| identity::print(&packed.first) == print)
     }
 
     /// A file that may not be kept any longer is read on from its compressed copy, if there is one.
@@ -95,17 +100,26 @@ impl Follow {
     /// Compressed files that were made while nobody watched, of which nothing else is known.
     pub(super) fn unseen_packed(&mut self) {
         let Some(escrow) = &self.escrow else { return };
+        let dirs: HashSet<&Path> = self.chains.keys().filter_map(|stem| stem.parent()).collect();
+        let mut found = HashMap::<Arc<Path>, Vec<PathBuf>>::new();
+        for path in dirs.into_iter().flat_map(files) {
+            let log = names::logs_of_packed(&path).find_map(|log| self.chains.get_key_value(&*log));
+            if let Some((stem, _)) = log {
+                self.packed.insert(path.clone());
+                found.entry(stem.clone()).or_default().push(path);
+            }
+        }
+        // Before the very first start, all of them were read by others.
         let Some(last_life) = escrow.last_life else { return };
         let known: HashSet<FileId> = escrow.left().into_iter().map(|(_, note)| note.print).collect();
-        let stems: Vec<_> = self.chains.keys().cloned().collect();
-        for stem in stems {
+        for (stem, paths) in found {
             // Behind those that were begun before.
             let mut place = self.chains.get(&stem).map_or(0, |chain| {
                 let is_old =
                     |n: &&Node| self.tails.get(n).is_some_and(|t| t.packed || t.place == Place::Gone);
                 chain.tails.iter().take_while(is_old).count()
             });
-            for packed in list(&stem) {
+            for packed in opened(paths.into_iter()) {
                 if packed.modified.is_some_and(|at| at > last_life)
                     && !known.contains(&identity::print(&packed.first))
                 {
@@ -114,6 +128,61 @@ impl Follow {
                     place += 1;
                 }
             }
+        }
+    }
+
+    /// The compressed files of a pod's log that is new to us are left alone.
+    pub(super) fn know_packed(&mut self, stem: &Path) {
+        self.packed.extend(paths(stem).take(MAX_PACKED));
+    }
+
+    /// Something has changed at this path, which may be a compressed file that has just been made.
+    pub(super) fn look_at_packed(&mut self, path: &Path) {
+        let is_packed = path.extension().is_some_and(|e| e == "gz") && !self.packed.contains(path);
+        if !is_packed || self.escrow.is_none() {
+            return;
+        }
+        let stem = self.stem(&path.with_extension(""));
+        let is_pods = self.discover.wanted(&stem) == Some(PODS);
+        let Some(chain) = self.chains.get(&*stem).filter(|_| is_pods) else { return };
+        let Some(packed) = open(path.to_path_buf()) else { return };
+        let (print, tails) = (identity::print(&packed.first), chain.tails.clone());
+        // Of one that was empty when it was found, its first line may not be known yet.
+        for node in &tails {
+            if self.tails.get(node).is_some_and(|tail| tail.id.is_none())
+                && let Err(error) = self.locate(*node, false)
+            {
+                LogsStats::add(&self.stats.read_errors, 1);
+                tracing::warn!(path = %stem.display(), %error, "cannot read a log file");
+            }
+        }
+        self.packed.insert(path.to_path_buf());
+        let notes = self.escrow.as_ref().map(Escrow::left).unwrap_or_default();
+        let known = notes.into_iter().find(|(_, note)| note.stem == stem && note.print == print);
+        let id = known.as_ref().map(|(id, _)| *id);
+        let is_read = |id| tails.iter().any(|n| self.tails.get(n).is_some_and(|t| t.id == Some(id)));
+        if id.is_some_and(|id| is_read(id) || self.leaving.iter().any(|(gone, _)| *gone == id)) {
+            return;
+        }
+        // Before those that have had the name since.
+        let is_later = |tail: &Tail| match tail.place {
+            Place::Live => true,
+            Place::Aside => !tail.packed && *tail.path > *path,
+            Place::Gone => false,
+        };
+        let place = tails.iter().position(|n| self.tails.get(n).is_some_and(is_later)).unwrap_or(tails.len());
+        let stored = id.and_then(|id| self.settings.checkpoints.get(&id)).copied().unwrap_or(0);
+        let size = known.and_then(|(_, note)| note.size).unwrap_or(0);
+        self.read_packed(&stem, place, packed, id, (stored, size));
+    }
+
+    /// Looks for compressed files of which the kernel could not tell, and forgets those that are gone.
+    pub(super) fn rescan_packed(&mut self, overflow: bool) {
+        self.packed.retain(|path| path.exists());
+        if overflow {
+            let pods = self.chains.keys().filter(|stem| self.discover.wanted(stem) == Some(PODS));
+            let found: Vec<_> = pods.flat_map(|stem| paths(stem).take(MAX_PACKED)).collect();
+            found.iter().for_each(|path| self.look_at_packed(path));
         }
     }
 
@@ -145,26 +214,30 @@ impl Follow {
     }
 }
 
-/// The compressed files of a log, the oldest first.
-fn list(of: &Path) -> Vec<Packed> {
-    let Some(Ok(entries)) = of.parent().map(fs::read_dir) else { return Vec::new() };
-    let mut found = Vec::new();
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if found.len() >= MAX_PACKED || !names::logs_of_packed(&path).any(|log| log == of) {
-            continue;
-        }
-        let Ok((file, meta)) = tail::open(&path) else { continue };
-        let mut head = vec![0; HEAD];
-        let Ok(read) = Unpack::new(&file).and_then(|mut unpack| unpack.read_at(&mut head, 0)) else {
-            continue;
-        };
-        head.truncate(memchr::memchr(b'\n', &head[..read]).map_or(read, |at| at + 1));
-        if !head.is_empty() {
-            let modified = meta.modified().ok();
-            found.push(Packed { path, file, node: Node::of(&meta), modified, first: head });
-        }
-    }
+/// The compressed files of a log.
+fn paths(of: &Path) -> impl Iterator<Item = PathBuf> {
+    let all = of.parent().into_iter().flat_map(files);
+    all.filter(move |path| names::logs_of_packed(path).any(|log| log == of))
+}
+
+/// All files of a folder.
+fn files(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+/// Compressed files, the oldest first.
+fn opened(paths: impl Iterator<Item = PathBuf>) -> Vec<Packed> {
+    let mut found: Vec<_> = paths.filter_map(open).take(MAX_PACKED).collect();
     found.sort_by(|a, b| (a.modified, &a.path).cmp(&(b.modified, &b.path)));
     found
+}
+
+/// One of them; none where it holds nothing.
+fn open(path: PathBuf) -> Option<Packed> {
+    let (file, meta) = tail::open(&path).ok()?;
+    let mut first = vec![0; HEAD];
+    let read = Unpack::new(&file).and_then(|mut unpack| unpack.read_at(&mut first, 0)).ok()?;
+    first.truncate(memchr::memchr(b'\n', &first[..read]).map_or(read, |at| at + 1));
+    let modified = meta.modified().ok();
+    (!first.is_empty()).then(|| Packed { path, file, node: Node::of(&meta), modified, first })
 }

@@ -61,6 +61,43 @@ async fn compressed_while_down() {
     assert_eq!((rig.unread, rig.stats.damaged_packed.load(Relaxed)), (0, 0));
 }
 
+/// Scenario: a pod's log is rotated and compressed, and so is the one after it, before the source has looked at that one; a
+/// third goes on. Again and again, with compressed files that lay there at the very first start, and with attributes of
+/// compressed files that change later.
+/// Guarantees: every line once, in order; what lay there is left alone.
+#[tokio::test]
+async fn compressed_between_two_looks() {
+    let mut rig = Rig::new();
+    rig.append("pods/shop_cart-7d_1234-ab/app/0.log.20261122-120000", lines(900..910));
+    let old = compress(&rig.path("pods/shop_cart-7d_1234-ab/app/0.log.20261122-120000"));
+    rig.append(POD, lines(0..10));
+    rig.start();
+    let mut written: u32 = 10;
+    let mut packed = vec![old];
+    for round in 0..12 {
+        assert!(in_order(&rig.lines(written as usize).await), "{:?}", rig.texts());
+        for turn in 0..2 {
+            let aside = format!("{POD}.20261122-14{round:02}{turn:02}");
+            rig.rename(POD, &aside);
+            packed.push(compress(&rig.path(&aside)));
+            rig.append(POD, lines(written..written + 10));
+            written += 10;
+        }
+        for path in &packed {
+            let mut mode = fs::metadata(path).unwrap().permissions();
+            mode.set_readonly(round % 2 == 0);
+            fs::set_permissions(path, mode).unwrap();
+        }
+    }
+    assert!(in_order(&rig.lines(written as usize).await));
+    rig.stop().await;
+    rig.start();
+    rig.append(POD, lines(written..written + 1));
+    assert!(in_order(&rig.lines(written as usize + 1).await));
+    rig.stop().await;
+    assert_eq!(rig.unread, 0);
+}
+
 /// Scenario: a plain file is read, rotated and compressed by its number, several times, with the source up and down.
 /// Guarantees: what was read is not read again, what was not is, once.
 #[tokio::test]
