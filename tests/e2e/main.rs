@@ -18,6 +18,7 @@ mod parity;
 mod restart;
 mod rules;
 mod run_local;
+mod storm;
 mod traces;
 mod up;
 mod verify;

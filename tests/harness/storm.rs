@@ -71,19 +71,29 @@ pub struct Plan {
     pub steady: Duration,
     /// How long at the next ones, if nothing is given up.
     pub over: Duration,
-    /// Between two ends of the agent.
+    /// How long the agent reads between two of its ends.
     pub kill_every: Duration,
     /// Size of a log at which it is rotated; `None`: so that the larger ones are rotated every so often.
     pub rotate: Option<u64>,
-    /// Budget of the agent for files that went unread, bytes.
-    pub escrow: u64,
+    /// Budget of the agent for files that went unread, bytes; `None`: what the larger ones get in so long at the first rate.
+    pub escrow: Option<u64>,
     /// Where everything lies; a temporary folder where left out.
     pub folder: Option<PathBuf>,
 }
 
-/// How often the larger logs are rotated where the plan says no size: so seldom that the agent is started again before a file
-/// has come and gone, five rotations later, since of such a file nobody knows.
-const ROTATED_EVERY: Duration = Duration::from_secs(4);
+/// How often the larger logs are rotated where the plan says no size.
+const ROTATED_EVERY: Duration = Duration::from_millis(800);
+/// What the larger ones get in so long may be kept unread where the plan says no size: longer than a start takes on a
+/// busy machine.
+const KEPT_FOR: Duration = Duration::from_secs(4);
+/// Nothing that costs the agent its share but the logs. Nobody names pods here, so that lines would wait for that.
+const QUIET: &str = "enrich: {wait: 0s}\ncollectors: {interval: 1h}\ncontainers: {enabled: false}\nlatency: {targets: []}\n\
+                     path: {targets: []}";
+
+/// Bytes of all larger logs at so many lines a second.
+fn hot_bytes(rate: u64, time: Duration) -> u64 {
+    (rate as f64 * HOT_SHARE * line::BYTES as f64 * time.as_secs_f64()) as u64
+}
 
 /// Name of a container's pod.
 pub fn pod(file: usize) -> String {
@@ -104,9 +114,7 @@ pub async fn run(plan: &Plan) -> Outcome {
     let taker = Arc::clone(&tally);
     let loki = Loki::handing_on(move |line| lock(&taker).take(line)).await;
     stack.start_aggregator(&format!("{{loki: {{url: \"{}/loki/api/v1/push\"}}}}", loki.url), "").await;
-    stack.logs = format!("escrow: {}B, ", plan.escrow);
-    let quiet = "collectors: {interval: 1h}\ncontainers: {enabled: false}\nlatency: {targets: []}\npath: {targets: []}";
-    stack.start_agent(quiet).await;
+    stack.start_agent(QUIET).await;
     quota.hold(stack.agent().id());
     let mut storm = Storm {
         plan: plan.clone(),
@@ -117,11 +125,14 @@ pub async fn run(plan: &Plan) -> Outcome {
         tally,
         seen: Count::default(),
         asked: None,
+        reads_since: None,
         resident_mib: 0,
     };
 
     let fastest = storm.measure().await;
     let mut rate = (fastest * plan.first) as u64;
+    let escrow = plan.escrow.unwrap_or_else(|| hot_bytes(rate, KEPT_FOR));
+    storm.keep(escrow).await;
     let mut phases = vec![storm.phase(rate, plan.steady).await];
     // The machine may be slower than it was.
     while phases.len() < RATES && phases[0].count.ledger_bytes > 0 {
@@ -132,7 +143,7 @@ pub async fn run(plan: &Plan) -> Outcome {
         rate = (rate as f64 * FASTER) as u64;
         phases.push(storm.phase(rate, plan.over).await);
     }
-    storm.outcome(fastest, phases, &loki)
+    storm.outcome((fastest, escrow), phases, &loki)
 }
 
 /// What is wrong with a process in the end.
@@ -157,6 +168,8 @@ struct Storm {
     seen: Count,
     /// When the agent was last asked.
     asked: Option<Instant>,
+    /// Since when it is known to read.
+    reads_since: Option<Instant>,
     /// The most that the agent held.
     resident_mib: u64,
     // Behind the processes, so that its group is empty when it goes.
@@ -178,7 +191,7 @@ impl Storm {
                 if now - begin >= self.plan.measure / 3 {
                     let (since, before) = *from.get_or_insert((now, read));
                     if now - begin >= self.plan.measure && now > since {
-                        self.drain().await;
+                        self.drain(Duration::ZERO).await;
                         return (read - before) as f64 / (now - since).as_secs_f64();
                     }
                 }
@@ -189,32 +202,34 @@ impl Storm {
         }
     }
 
-    /// Lines at a rate for some time, or until something has been given up and the agent was killed once more.
+    /// Lines at a rate for some time, or until something has been given up and the agent was killed once more. It is killed
+    /// when it has read for some time, and not by the clock: a busy machine may take long to start it.
     async fn phase(&mut self, rate: u64, length: Duration) -> Phase {
         let (before, rotated) = (self.look().await, self.kubelet.rotated());
         let begin = Instant::now();
-        let hot_bytes = rate as f64 * HOT_SHARE / HOT as f64 * line::BYTES as f64;
-        let rotate = self.plan.rotate.unwrap_or((hot_bytes * ROTATED_EVERY.as_secs_f64()) as u64);
+        let rotate = self.plan.rotate.unwrap_or(hot_bytes(rate, ROTATED_EVERY) / HOT as u64);
         self.kubelet.rotate_at(rotate);
         let (mut kills, mut end, mut behind, mut given_up) = (0, begin + length, 0, false);
         self.containers.write(rate, u64::MAX);
-        let mut next_kill = begin + self.plan.kill_every / 2;
+        let mut time = self.plan.kill_every / 2;
         while Instant::now() < end {
             let now = self.look().await;
             behind = now.written.saturating_sub(now.read);
             if now.ledger_bytes > before.ledger_bytes && !given_up {
                 given_up = true;
-                next_kill = Instant::now() + self.plan.kill_every / 2;
                 end = Instant::now() + self.plan.kill_every;
             }
-            if Instant::now() >= next_kill {
+            if self.reads_since.is_some_and(|since| since.max(begin).elapsed() >= time) {
                 self.kill();
                 kills += 1;
-                next_kill += self.plan.kill_every;
+                time = self.plan.kill_every;
+                if given_up {
+                    break;
+                }
             }
         }
         let seconds = begin.elapsed().as_secs_f64();
-        self.drain().await;
+        self.drain(AFTERWARDS).await;
         let count = self.seen.since(&before);
         let rotated = self.kubelet.rotated() - rotated;
         let drained_s = begin.elapsed().as_secs_f64() - seconds;
@@ -223,15 +238,29 @@ impl Storm {
 
     /// kill -9, and starts it again.
     fn kill(&mut self) {
-        self.resident_mib = self.resident_mib.max(memory(self.stack.agent().id(), "VmHWM:"));
-        self.quota.release();
-        self.stack.agent().kill();
+        self.end();
         self.stack.relaunch_agent();
         self.quota.hold(self.stack.agent().id());
     }
 
-    /// Waits until every line is there or said to be lost, or no more come.
-    async fn drain(&mut self) {
+    /// The same with another budget.
+    async fn keep(&mut self, escrow: u64) {
+        self.end();
+        self.stack.logs = format!("escrow: {escrow}B, ");
+        self.stack.start_agent(QUIET).await;
+        self.quota.hold(self.stack.agent().id());
+    }
+
+    fn end(&mut self) {
+        self.resident_mib = self.resident_mib.max(memory(self.stack.agent().id(), "VmHWM:"));
+        self.kubelet.keep_all(true);
+        self.reads_since = None;
+        self.quota.release();
+        self.stack.agent().kill();
+    }
+
+    /// Waits until every line is there or said to be lost, and for so long afterwards, or until no more come.
+    async fn drain(&mut self, afterwards: Duration) {
         self.containers.write(0, u64::MAX);
         let (mut last, mut since) = (self.look().await, Instant::now());
         loop {
@@ -240,7 +269,7 @@ impl Storm {
                 (last, since) = (now, Instant::now());
             }
             let settled = now.delivered + now.ledger_lost() >= now.written;
-            if since.elapsed() > if settled { AFTERWARDS } else { PATIENCE } {
+            if since.elapsed() >= if settled { afterwards } else { PATIENCE } {
                 return;
             }
         }
@@ -254,6 +283,11 @@ impl Storm {
         if is_time && let Ok((200, text)) = get(&format!("http://{}/metrics", self.stack.admin)).await {
             let lost =
                 |labels: &str| values(&text, "ao_ledger_dropped_bytes_total", labels).sum::<f64>() as u64;
+            // It has looked at all files before it reads any.
+            if values(&text, "ao_logs_lines_total", "").sum::<f64>() > 0.0 {
+                self.reads_since.get_or_insert_with(Instant::now);
+                self.kubelet.keep_all(false);
+            }
             let (all, abandoned) = (lost("source=\"logs\""), lost("reason=\"abandoned\""));
             self.asked = Some(Instant::now());
             self.seen.read =
@@ -269,7 +303,7 @@ impl Storm {
         self.seen
     }
 
-    fn outcome(mut self, fastest: f64, phases: Vec<Phase>, loki: &Loki) -> Outcome {
+    fn outcome(mut self, (fastest, escrow): (f64, u64), phases: Vec<Phase>, loki: &Loki) -> Outcome {
         let mut findings = loki.recorded().violations.clone();
         findings.extend(unwell("agent", self.stack.agent()));
         findings.extend(unwell("aggregator", self.stack.aggregator()));
@@ -280,7 +314,7 @@ impl Storm {
             cores: self.plan.cores,
             held_by: self.quota.by(),
             fastest,
-            escrow: self.plan.escrow,
+            escrow,
             phases,
             all: self.seen,
             gaps: tally.gaps(),

@@ -17,7 +17,7 @@ struct Cli {
     /// Share of a processor for the agent.
     #[arg(long, default_value_t = 0.1)]
     cores: f64,
-    /// Between two ends of the agent, seconds.
+    /// How long the agent reads between two of its ends, seconds.
     #[arg(long, default_value_t = 20)]
     kill_every: u64,
     /// Budget of the agent for files that went unread, MiB.
@@ -37,7 +37,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         over: steady,
         kill_every: Duration::from_secs(cli.kill_every),
         rotate: Some(10 << 20),
-        escrow: cli.escrow << 20,
+        escrow: Some(cli.escrow << 20),
         folder: None,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -1,6 +1,11 @@
 //! Rotation as the kubelet does it (pkg/kubelet/logs/container_log_manager.go): a log that is large enough is renamed to
 //! `0.log.TIME` and the runtime told to make a new one; the one that was renamed before is compressed; of all files of
 //! a container five stay.
+//!
+//! While the agent is started again no file is deleted. A kubelet looks at its logs every ten seconds, so that a file stays
+//! for a minute at least, many times as long as a restart takes. In the storm files stay for seconds, and a slow agent
+//! on a busy machine takes as long to start: of a file that came and went meanwhile, or of what was written to one after
+//! its end, nobody can know.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -27,6 +32,7 @@ pub struct Kubelet {
 
 struct Shared {
     size: AtomicU64,
+    keeps_all: AtomicBool,
     rotated: AtomicU64,
     end: AtomicBool,
 }
@@ -36,6 +42,7 @@ impl Kubelet {
     pub fn start(containers: &Containers) -> Self {
         let shared = Shared {
             size: AtomicU64::new(u64::MAX),
+            keeps_all: AtomicBool::new(false),
             rotated: AtomicU64::new(0),
             end: AtomicBool::new(false),
         };
@@ -51,7 +58,7 @@ impl Kubelet {
                     thread::park_timeout(EVERY);
                     continue;
                 };
-                logs[n].rotate();
+                logs[n].rotate(&own.keeps_all);
                 renamed[n].store(true, Ordering::SeqCst);
                 own.rotated.fetch_add(1, Ordering::SeqCst);
             }
@@ -62,6 +69,11 @@ impl Kubelet {
     /// `containerLogMaxSize`, from now on.
     pub fn rotate_at(&self, bytes: u64) {
         self.shared.size.store(bytes, Ordering::SeqCst);
+    }
+
+    /// Whether all files stay, from now on.
+    pub fn keep_all(&self, all: bool) {
+        self.shared.keeps_all.store(all, Ordering::SeqCst);
     }
 
     /// How many logs were rotated.
@@ -97,9 +109,10 @@ impl Log {
         fs::metadata(&self.live).map_or(0, |metadata| metadata.len())
     }
 
-    fn rotate(&mut self) {
+    fn rotate(&mut self, keeps_all: &AtomicBool) {
         // With the new one and the one that is about to be renamed.
         while self.rotated.len() > KEPT - 2
+            && !keeps_all.load(Ordering::SeqCst)
             && let Some(oldest) = self.rotated.pop_front()
         {
             fs::remove_file(oldest).expect("a log can be deleted");

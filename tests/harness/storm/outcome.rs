@@ -205,6 +205,7 @@ impl Outcome {
         };
         let mut value = self.all.json();
         value["phases"] = self.phases.iter().zip(self.names()).map(phase).collect();
+        value["gaps"] = self.gaps.iter().map(|(file, lines)| json!([file, lines.start, lines.end])).collect();
         value["files"] = json!(FILES);
         value["line_bytes"] = json!(line::BYTES);
         value["escrow_bytes"] = json!(self.escrow);
