@@ -30,7 +30,7 @@ use crate::batch::logs::LogBatch;
 use crate::batch::shift::Shifter;
 use crate::batch::spans::SpanBatch;
 use crate::enrich::Enricher;
-use crate::event::{Event, LogChunk, MetricSet, SpanChunk};
+use crate::event::{Event, LogChunk, MetricSet, SampleText, SpanChunk};
 use crate::heap;
 use crate::metrics::Metrics;
 use crate::pipeline::Pipeline;
@@ -59,8 +59,8 @@ impl Default for Config {
 /// A table that has seen no set for this long is dropped: its group (a target, a pod) is gone.
 const TABLE_IDLE: std::time::Duration = std::time::Duration::from_secs(3600);
 
-/// With so many bytes of lines gone through, what they took of the heap is given back: at 10,000 lines a second this is every
-/// five seconds or so. A burst, or lines that have waited for their pods, leave many times what is needed from then on.
+/// With so many bytes of lines and samples gone through, what they took of the heap is given back: at 10,000 lines a second
+/// this is every five seconds or so. A burst, or lines that have waited for their pods, leave many times what is needed from then on.
 const GIVE_BACK: usize = 8 << 20;
 
 /// Spans whose sender waits for the disk are closed at this age: an application's exporter sends one request at a time,
@@ -90,11 +90,13 @@ pub struct Batcher {
     metrics: Arc<Metrics>,
     shifter: Shifter,
     tables: HashMap<(&'static str, String), (Group, Instant)>,
+    /// When those of groups that are gone were last dropped.
+    swept: Instant,
     logs: HashMap<&'static str, LogBatch>,
     spans: HashMap<&'static str, SpanBatch>,
     /// Files that are gone, with lines that wait for their pod.
     forgotten: Vec<FileId>,
-    /// Bytes of lines since the heap's free memory was given back.
+    /// Bytes of lines and samples since the heap's free memory was given back.
     passed: usize,
     /// When the oldest open frame must be closed.
     close_at: Option<Instant>,
@@ -122,6 +124,7 @@ impl Batcher {
             shifter: Shifter::new(Arc::clone(&metrics)),
             metrics,
             tables: HashMap::new(),
+            swept: Instant::now(),
             logs: HashMap::new(),
             spans: HashMap::new(),
             forgotten: Vec::new(),
@@ -228,7 +231,12 @@ impl Batcher {
         for draft in encoded.drafts {
             self.spool.append(draft).await;
         }
-        self.tables.retain(|_, (_, used)| now.duration_since(*used) < TABLE_IDLE);
+        if now.duration_since(self.swept) >= TABLE_IDLE / 60 {
+            self.swept = now;
+            self.tables.retain(|_, (_, used)| now.duration_since(*used) < TABLE_IDLE);
+        }
+        self.passed += set.arena.len() + set.samples.len() * size_of::<SampleText>();
+        self.give_back();
     }
 
     /// Checkpoints go behind the last line: not while lines of theirs wait for their pod.
@@ -328,6 +336,10 @@ impl Batcher {
         }
         self.close_spans().await;
         self.metrics.lines_without_pod.inc_by(std::mem::take(&mut self.enricher.without));
+        self.give_back();
+    }
+
+    fn give_back(&mut self) {
         if self.passed >= GIVE_BACK {
             self.passed = 0;
             heap::give_back();

@@ -138,6 +138,18 @@ impl MetricSet {
         more: &[(&str, &str)],
         value: f64,
     ) {
+        self.push_shared_suffixed(family, "", shared, more, value);
+    }
+
+    /// The same for a sample of a histogram or summary.
+    pub fn push_shared_suffixed(
+        &mut self,
+        family: FamilyRef,
+        suffix: &'static str,
+        shared: &SharedLabels,
+        more: &[(&str, &str)],
+        value: f64,
+    ) {
         let labels = match more {
             [] => shared.0.clone(),
             more => {
@@ -146,7 +158,7 @@ impl MetricSet {
                 first..self.share(more).0.end
             }
         };
-        self.samples.push(SampleText { family: family.0, suffix: "", labels, value });
+        self.samples.push(SampleText { family: family.0, suffix, labels, value });
     }
 
     /// A family with exactly one sample.

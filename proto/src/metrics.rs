@@ -21,14 +21,24 @@ mod scale;
 #[cfg(test)]
 mod tests;
 
-pub use self::api::{Keyframe, MetricsFrame};
+pub use self::api::{Keyframe, MetricsFrame, Reference};
 use crate::frame::FrameError;
+use crate::model::Series;
 use crate::symbols::Keep;
 
 impl Keyframe {
     /// The payload, not yet compressed. A series without a value is written as 0.
     pub fn encode(&self) -> Vec<u8> {
         keyframe::encode(self)
+    }
+
+    /// For whoever makes frames of it and needs no label for that.
+    pub fn reference(&self) -> Reference {
+        let scales = scale::scales(self);
+        let scale = |series: &Series| scales.get(series.family as usize).copied().unwrap_or_default();
+        let mut values = self.values.clone();
+        values.resize(self.series.len(), 0.0);
+        Reference { id: self.id, at_ms: self.at_ms, values, scales: self.series.iter().map(scale).collect() }
     }
 
     /// # Errors
@@ -59,6 +69,11 @@ impl MetricsFrame {
     /// Appends the payload, not yet compressed, to `out`. `values` is as long as the keyframe's: a series behind its
     /// end is absent, a value behind the keyframe's series is not written.
     pub fn encode(&self, keyframe: &Keyframe, out: &mut Vec<u8>) {
+        frame::encode(self, &keyframe.reference(), out);
+    }
+
+    /// The same, where only that is left of the keyframe.
+    pub fn encode_against(&self, keyframe: &Reference, out: &mut Vec<u8>) {
         frame::encode(self, keyframe, out);
     }
 

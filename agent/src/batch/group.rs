@@ -42,7 +42,7 @@ impl Group {
                 continue;
             }
             // Where room came back, a series must not move while it lives: its marker would be at its sample's time.
-            let elsewhere = |key: &[u8]| behind.iter().any(|table| table.has(key));
+            let elsewhere = |key: u64| behind.iter().any(|table| table.has(key));
             let encoded = if at == 0 {
                 table.encode(set, &mut set.samples.iter(), &elsewhere)
             } else {
@@ -57,6 +57,7 @@ impl Group {
                 self.tables.push(SeriesTable::new(self.agent, self.base.clone()));
             }
         }
+        self.tables.iter_mut().for_each(SeriesTable::rest);
         done
     }
 }

@@ -1,14 +1,16 @@
 //! Some series of one group of samples: gives each a number, keeps its last state, makes keyframes and frames.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use ao_proto::frame::{compress, seal};
+use ao_proto::frame::{compress, open, seal};
 use ao_proto::limits::{
     MAX_FAMILIES, MAX_HEADER_BYTES, MAX_LABELS, MAX_SEALED_BYTES, MAX_SHAPES, MAX_SYMBOLS,
 };
-use ao_proto::metrics::{Keyframe, MetricsFrame};
+use ao_proto::metrics::{Keyframe, MetricsFrame, Reference};
 use ao_proto::model::{Family, Labels, STALE_NAN, Series};
 use ao_proto::v1::{Class, FrameHeader};
 use bytes::Bytes;
@@ -31,33 +33,42 @@ const LABEL_WEIGHT: usize = 10;
 const _: () = assert!(MOST_WEIGHT / SERIES_WEIGHT < MAX_FAMILIES && MOST_WEIGHT / SERIES_WEIGHT < MAX_SHAPES);
 const _: () = assert!(MOST_WEIGHT / LABEL_WEIGHT * 2 + MAX_LABELS < MAX_SYMBOLS);
 
-/// Series of one (source, group), as many as fit into a keyframe, across the sets that come in.
+/// Series of one (source, group), as many as fit into a keyframe, across the sets that come in. Labels lie in the sealed
+/// keyframe alone, and are read from it when a new one is made: an agent with 1,000 targets has 100,000 series.
 pub(crate) struct SeriesTable {
     agent: [u8; 16],
     /// Labels that every series gets unless it has its own.
     base: Vec<(Arc<str>, Arc<str>)>,
-    /// Key text (name, suffix, own labels) to number.
-    numbers: HashMap<Box<[u8]>, u32>,
     /// By number.
     states: Vec<State>,
+    /// Number by key, while somebody asks for it out of order.
+    numbers: OnceCell<HashMap<u64, u32>>,
     /// Of all states; at most [`MOST_WEIGHT`].
     weight: usize,
-    keyframe: Keyframe,
+    reference: Reference,
     sealed: Bytes,
     /// Sets tend to come in the same order: the number that followed each place last time, to skip the look-up.
     order: Vec<u32>,
-    scratch: Vec<u8>,
     frame: MetricsFrame,
 }
 
 struct State {
-    key: Box<[u8]>,
+    /// See [`hash`].
+    key: u64,
     /// About its bytes in a keyframe, at the worst.
-    weight: usize,
+    weight: u32,
     /// In the set under way.
     seen: bool,
     /// Its staleness marker has been sent: absent from then on.
     ended: bool,
+}
+
+/// A series' identity: its key text (name, suffix, own labels), hashed with a key that is drawn at each start. That two of a
+/// table's series have the same one is as likely as that two of 10,000 do: once in 300 billion tables; the second one would
+/// count as a double.
+pub(super) fn hash(key: &[u8]) -> u64 {
+    static KEYED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    KEYED.hash_one(key)
 }
 
 /// What one set became.
@@ -88,20 +99,29 @@ impl SeriesTable {
         Self {
             agent,
             base,
-            numbers: HashMap::new(),
             states: Vec::new(),
+            numbers: OnceCell::new(),
             weight: 0,
-            keyframe: Keyframe::default(),
+            reference: Reference::default(),
             sealed: Bytes::new(),
             order: Vec::new(),
-            scratch: Vec::new(),
             frame: MetricsFrame::default(),
         }
     }
 
     /// Whether the series is in the keyframe, or was.
-    pub(super) fn has(&self, key: &[u8]) -> bool {
-        self.numbers.contains_key(key)
+    pub(super) fn has(&self, key: u64) -> bool {
+        self.number(key).is_some()
+    }
+
+    fn number(&self, key: u64) -> Option<u32> {
+        let all = || self.states.iter().enumerate().map(|(n, state)| (state.key, n as u32)).collect();
+        self.numbers.get_or_init(all).get(&key).copied()
+    }
+
+    /// The set is done: what only look-ups out of order need is let go.
+    pub(super) fn rest(&mut self) {
+        self.numbers.take();
     }
 
     /// Whether all series have ended, and their markers are out.
@@ -115,12 +135,12 @@ impl SeriesTable {
         &mut self,
         set: &MetricSet,
         samples: &mut dyn Iterator<Item = &'a SampleText>,
-        elsewhere: &dyn Fn(&[u8]) -> bool,
+        elsewhere: &dyn Fn(u64) -> bool,
     ) -> Encoded<'a> {
         let known = self.states.len();
         let Placed { fresh, doubles, refused, others } = self.place(set, samples, elsewhere);
         self.end_missing();
-        let age = set.at_ms - self.keyframe.at_ms;
+        let age = set.at_ms - self.reference.at_ms;
         if known == 0 || !fresh.is_empty() || !(0..KEYFRAME_AGE_MS).contains(&age) {
             self.renew(set, &fresh);
         }
@@ -143,34 +163,36 @@ impl SeriesTable {
         &mut self,
         set: &MetricSet,
         samples: &mut dyn Iterator<Item = &'a SampleText>,
-        elsewhere: &dyn Fn(&[u8]) -> bool,
+        elsewhere: &dyn Fn(u64) -> bool,
     ) -> Placed<'a> {
         for state in &mut self.states {
             state.seen = false;
         }
         let mut placed = Placed::default();
         let mut place = 0;
+        let mut text = Vec::new();
         for sample in samples {
-            write_key(&mut self.scratch, set, sample);
+            write_key(&mut text, set, sample);
+            let key = hash(&text);
             let guess = self.order.get(place).copied();
-            let number = match guess.filter(|&n| *self.states[n as usize].key == *self.scratch) {
+            let number = match guess.filter(|&n| self.states[n as usize].key == key) {
                 Some(number) => Some(number),
-                None => self.numbers.get(&*self.scratch).copied(),
+                None => self.number(key),
             };
             let number = match number {
                 Some(number) => number,
                 None => {
-                    let weight = self.weight_of(set, sample);
+                    let weight = self.weight_of(set, sample, text.len());
                     if weight > MOST_WEIGHT {
                         placed.refused += 1;
                         continue;
                     }
-                    if self.weight + weight > MOST_WEIGHT || elsewhere(&self.scratch) {
+                    if self.weight + weight > MOST_WEIGHT || elsewhere(key) {
                         placed.others.push(sample);
                         continue;
                     }
                     placed.fresh.push(sample);
-                    self.add(weight)
+                    self.add(key, weight)
                 }
             };
             match self.order.get_mut(place) {
@@ -189,24 +211,25 @@ impl SeriesTable {
         placed
     }
 
-    /// A number for the series whose key was written last.
-    fn add(&mut self, weight: usize) -> u32 {
+    /// A number for a series that has none.
+    fn add(&mut self, key: u64, weight: usize) -> u32 {
         let number = self.states.len() as u32;
-        let key: Box<[u8]> = self.scratch.as_slice().into();
-        self.numbers.insert(key.clone(), number);
-        self.states.push(State { key, weight, seen: false, ended: false });
+        if let Some(numbers) = self.numbers.get_mut() {
+            numbers.insert(key, number);
+        }
+        self.states.push(State { key, weight: weight as u32, seen: false, ended: false });
         self.frame.values.push(0.0);
         self.weight += weight;
         number
     }
 
-    /// As if no other series had any of its texts.
-    fn weight_of(&self, set: &MetricSet, sample: &SampleText) -> usize {
+    /// As if no other series had any of its texts. `key`: bytes of its key's text.
+    fn weight_of(&self, set: &MetricSet, sample: &SampleText, key: usize) -> usize {
         let base: usize = self.base.iter().map(|(name, value)| name.len() + value.len()).sum();
         let labels = self.base.len() + 1 + sample.labels.len();
         let family = &set.families[sample.family as usize];
         // The family's name is in the key once, and once more in the label `__name__`.
-        let texts = self.scratch.len() + family.name.len() + family.help.len();
+        let texts = key + family.name.len() + family.help.len();
         SERIES_WEIGHT + labels * LABEL_WEIGHT + texts + if self.states.is_empty() { base } else { 0 }
     }
 
@@ -223,29 +246,29 @@ impl SeriesTable {
     fn renew(&mut self, set: &MetricSet, fresh: &[&SampleText]) {
         let mut families = Families::default();
         let mut series = Vec::with_capacity(self.states.len());
-        let old = std::mem::take(&mut self.keyframe);
-        let old_count = old.series.len();
-        let keep: Vec<bool> = self.states.iter().map(|s| s.seen || !s.ended).collect();
-        for (n, kept) in keep.iter().enumerate() {
-            if !kept {
-                continue;
-            }
-            if n < old_count {
-                let was = &old.series[n];
-                let family = families.shared(&old.families[was.family as usize]);
-                series.push(Series { labels: was.labels.clone(), family });
-            } else {
+        let old = self.keyframe();
+        let old_count = self.states.len() - fresh.len();
+        let mut keep: Vec<bool> = self.states.iter().map(|s| s.seen || !s.ended).collect();
+        for (n, kept) in keep.iter_mut().enumerate().filter(|(_, kept)| **kept) {
+            if n >= old_count {
                 let sample = fresh[n - old_count];
                 let family = families.of_set(set, sample.family);
                 series.push(Series { labels: self.labels(set, sample), family });
+            } else if let Some(was) = old.series.get(n) {
+                let family = families.shared(&old.families[was.family as usize]);
+                series.push(Series { labels: was.labels.clone(), family });
+            } else {
+                *kept = false;
             }
         }
         retain_by(&mut self.states, &keep);
-        self.weight = self.states.iter().map(|state| state.weight).sum();
+        self.weight = self.states.iter().map(|state| state.weight as usize).sum();
         retain_by(&mut self.frame.values, &keep);
-        self.numbers = self.states.iter().enumerate().map(|(n, s)| (s.key.clone(), n as u32)).collect();
-        self.order.clear();
-        self.keyframe = Keyframe {
+        self.rest();
+        self.states.shrink_to_fit();
+        self.frame.values.shrink_to_fit();
+        self.order = Vec::with_capacity(self.states.len());
+        let keyframe = Keyframe {
             // 0 means "none" in a header.
             id: rand::random::<u64>().max(1),
             at_ms: set.at_ms,
@@ -253,18 +276,31 @@ impl SeriesTable {
             series,
             values: self.frame.values.clone(),
         };
-        let raw = self.keyframe.encode();
+        let raw = keyframe.encode();
         let header = FrameHeader {
             agent: self.agent.to_vec(),
             class: Class::Metrics.into(),
-            keyframe: self.keyframe.id,
+            keyframe: keyframe.id,
             source: set.source.to_owned(),
-            records: self.keyframe.series.len() as u64,
+            records: keyframe.series.len() as u64,
             first_ms: set.at_ms,
             raw_bytes: raw.len() as u64,
             ..FrameHeader::default()
         };
         self.sealed = seal(&header, &compress(&raw));
+        self.reference = keyframe.reference();
+    }
+
+    /// The newest keyframe; an empty one before the first.
+    fn keyframe(&self) -> Keyframe {
+        if self.sealed.is_empty() {
+            return Keyframe::default();
+        }
+        let read = open(&self.sealed).and_then(|opened| Keyframe::decode(&opened.decompress()?));
+        read.unwrap_or_else(|error| {
+            tracing::error!(%error, "the agent cannot read its own keyframe; its series begin anew");
+            Keyframe::default()
+        })
     }
 
     fn labels(&self, set: &MetricSet, sample: &SampleText) -> Labels {
@@ -279,13 +315,13 @@ impl SeriesTable {
 
     fn draft(&self, set: &MetricSet) -> Draft {
         let mut raw = Vec::new();
-        self.frame.encode(&self.keyframe, &mut raw);
+        self.frame.encode_against(&self.reference, &mut raw);
         let records = (self.states.len() - self.frame.absent.len()) as u64;
         Draft {
             header: FrameHeader {
                 agent: self.agent.to_vec(),
                 class: Class::Metrics.into(),
-                keyframe: self.keyframe.id,
+                keyframe: self.reference.id,
                 source: set.source.to_owned(),
                 records,
                 bytes: records * SAMPLE_BYTES,
@@ -294,7 +330,7 @@ impl SeriesTable {
                 ..FrameHeader::default()
             },
             payload: compress(&raw),
-            keyframe: Some((self.keyframe.id.into(), self.sealed.clone())),
+            keyframe: Some((self.reference.id.into(), self.sealed.clone())),
             stored: Vec::new(),
             forget: Vec::new(),
         }

@@ -17,6 +17,19 @@ pub struct Keyframe {
     pub values: Vec<f64>,
 }
 
+/// What is to be known of a keyframe to make frames of it: a small part of its memory.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Reference {
+    /// The keyframe's.
+    pub id: u64,
+    /// The keyframe's.
+    pub at_ms: i64,
+    /// One per series.
+    pub values: Vec<f64>,
+    /// That of its family, per series.
+    pub(super) scales: Vec<u8>,
+}
+
 /// The values of a keyframe's series at one time.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct MetricsFrame {

@@ -14,7 +14,7 @@
 //! Numbers are variable-length, signed ones zigzag, fixed ones little end first; subsets as in columns.rs. Planes put
 //! the bytes that are alike (sign and exponent) side by side for zstd.
 
-use super::api::{Keyframe, MetricsFrame};
+use super::api::{Keyframe, MetricsFrame, Reference};
 use super::bits::{BitReader, BitWriter};
 use super::decimal::{MAX_SCALE, decimal, decimal_scale, in_range, mantissa};
 use super::scale::scales;
@@ -23,9 +23,8 @@ use crate::frame::FrameError;
 use crate::limits::{MAX_EXEMPLARS, MAX_LABEL_NAME_BYTES, MAX_LABEL_VALUE_BYTES, MAX_LABELS};
 use crate::model::{Exemplar, Labels};
 
-pub(super) fn encode(frame: &MetricsFrame, keyframe: &Keyframe, out: &mut Vec<u8>) {
-    let n = keyframe.series.len();
-    let scales = scales(keyframe);
+pub(super) fn encode(frame: &MetricsFrame, keyframe: &Reference, out: &mut Vec<u8>) {
+    let n = keyframe.values.len();
     out.reserve(64 + n);
     out.extend_from_slice(&keyframe.id.to_le_bytes());
     put_signed(out, frame.at_ms.wrapping_sub(keyframe.at_ms));
@@ -41,14 +40,13 @@ pub(super) fn encode(frame: &MetricsFrame, keyframe: &Keyframe, out: &mut Vec<u8
     let mut xors = Vec::new();
     let mut differences = Vec::with_capacity(n * 2);
     let mut bits = BitWriter::new(&mut differences);
-    for (i, (&value, series)) in frame.values.iter().zip(&keyframe.series).enumerate() {
-        let reference = keyframe.values.get(i).copied().unwrap_or_default();
+    let references = keyframe.values.iter().zip(&keyframe.scales);
+    for (i, (&value, (&reference, &scale))) in frame.values.iter().zip(references).enumerate() {
         if absent.next_if_eq(&(i as u32)).is_some() || value.to_bits() == reference.to_bits() {
             continue;
         }
         let place = changed.len() as u32;
         changed.push(i as u32);
-        let scale = scales.get(series.family as usize).copied().unwrap_or_default();
         if let Some(m) = mantissa(value, scale) {
             bits.put(m - base(reference, scale));
         } else if let Some((e, m)) = decimal_scale(value).and_then(|e| Some((e, mantissa(value, e)?))) {
