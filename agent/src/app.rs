@@ -1,6 +1,7 @@
 //! The wiring: starts every source, the batcher, the spool and the uplink; stops them in the order of the data's way.
 
 use std::convert::Infallible;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use futures_util::future::BoxFuture;
 use prometheus_client::registry::Registry;
 use thiserror::Error;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
@@ -56,6 +58,9 @@ pub enum AppError {
     /// The node's key and certificate.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The prober's thread.
+    #[error("cannot start a thread for the network: {0}")]
+    Thread(io::Error),
     /// The prober.
     #[error("{0}; leave out net.mode for the best that the machine allows")]
     Prober(#[from] net::OpenError),
@@ -74,17 +79,21 @@ struct Start {
     line_metrics: Arc<LineMetrics>,
 }
 
-/// All sources. Each ends when the shutdown begins, or with a reason that `/readyz` then shows.
-const SOURCES: [(&str, Run); 10] = [
+/// Sources that use the prober: they run on its thread.
+const PROBING: [(&str, Run); 3] = [
+    ("latency", |c, s, ctx| wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone())))),
+    ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone())))),
+    ("mesh", |c, s, ctx| wait(mesh::run(c.mesh.clone(), ctx, s.prober.clone()))),
+];
+
+/// All others. Each ends when the shutdown begins, or with a reason that `/readyz` then shows.
+const SOURCES: [(&str, Run); 7] = [
     ("collector", |c, s, ctx| wait(collector::run(c.collectors.clone(), ctx, s.registry.clone()))),
     (container::NAME, |c, s, ctx| wait(container::run(c.containers.clone(), ctx, s.registry.clone()))),
     ("logs", |c, s, ctx| wait(logs::run(c.logs.clone(), ctx, s.log_memory.clone(), s.log_stats.clone()))),
     ("journald", |c, s, ctx| {
         wait(logs::run_journal(c.logs.clone(), ctx, s.log_memory.clone(), s.log_stats.clone()))
     }),
-    ("latency", |c, s, ctx| wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone())))),
-    ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone())))),
-    ("mesh", |c, s, ctx| wait(mesh::run(c.mesh.clone(), ctx, s.prober.clone()))),
     ("otlp", |c, s, ctx| wait(otlp::run(c.otlp.clone(), ctx, s.registry.clone()))),
     ("canary", |_, s, ctx| wait(canary::run(ctx, s.canaries.subscribe()))),
     ("own", |_, s, ctx| wait(own::run(ctx, s.registry.clone(), s.prober.clone(), s.line_metrics.clone()))),
@@ -132,7 +141,11 @@ pub async fn run(
 
     let mut sources = Tasks::on(&roll);
     let sources_end = CancellationToken::new();
-    let prober = Prober::start(&config.net, sources_end.clone())?;
+    let thread = net::Thread::start().map_err(AppError::Thread)?;
+    let prober = {
+        let _there = thread.enter();
+        Prober::start(&config.net, sources_end.clone())?
+    };
     let canaries = broadcast::Sender::new(canary::TOKENS);
     let line_metrics = Arc::<LineMetrics>::default();
     let start = Start {
@@ -147,7 +160,9 @@ pub async fn run(
         canaries: canaries.clone(),
         line_metrics: Arc::clone(&line_metrics),
     };
-    for (name, run) in SOURCES {
+    let (main, net) = (Handle::current(), thread.handle().clone());
+    let all = SOURCES.map(|source| (source, &main)).into_iter().chain(PROBING.map(|source| (source, &net)));
+    for ((name, run), runtime) in all {
         let context = Context {
             events: events.clone(),
             directives: held.clone(),
@@ -157,7 +172,7 @@ pub async fn run(
         let part = health.part(name);
         part.ready();
         let source = run(&config, &start, context);
-        sources.spawn(name, async move {
+        sources.spawn_on(runtime, name, async move {
             if let Err(reason) = source.await {
                 error!(source = name, reason, "a source has ended; the others go on");
                 part.not_ready(reason);

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `api.rs` | probes, reports, modes: what a source sees |
 //! | `prober.rs` | the handles, and choosing the best mode that the machine allows |
+//! | `thread.rs` | where it all runs |
 //! | `driver.rs` | the task: sends, receives, times out |
 //! | `slots.rs` | probes under way: matching answers, telling doubles, late and foreign ones apart (no I/O) |
 //! | `socket.rs` | one ICMP or UDP socket with kernel timestamps |
@@ -23,6 +24,7 @@
 
 mod api;
 mod prober;
+mod thread;
 
 mod crafted;
 mod driver;
@@ -49,6 +51,7 @@ pub use prober::{Client, Config, OpenError, Prober, Stopped};
 pub use resolve::{GATEWAY, ResolveError, default_gateway, name_of, resolve};
 pub use target::TargetSpec;
 pub use tcp::{connect, round_trip as connect_round_trip};
+pub use thread::Thread;
 
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,9 @@ const LOOKUPS: usize = 16;
 /// The kernel begins to stamp what it receives a moment after it is asked to (net/core/dev.c, `netstamp_work`).
 const WARM: Duration = Duration::from_millis(10);
 
+/// Pings that are nearer to each other than this go in groups, this far apart: being woken for each costs more than the ping.
+const GROUP: Duration = Duration::from_millis(5);
+
 /// Pings without a report read at most; beyond it they wait.
 const WINDOW: usize = 32_768;
 
@@ -82,7 +85,8 @@ pub async fn run(
     }
     sleep(WARM).await;
     let plan = Plan::new(&args, hosts.len());
-    let mut run = Run { args, hosts, client, plan, printer, begin: Instant::now(), other: 0 };
+    let (begin, served) = (Instant::now(), None);
+    let mut run = Run { args, hosts, client, plan, printer, begin, served, other: 0 };
     run.pings(&shutdown).await?;
     run.end(unknown.len())
 }
@@ -109,6 +113,8 @@ struct Run<O, E> {
     plan: Plan,
     printer: Printer<O, E>,
     begin: Instant,
+    /// When pings were last sent.
+    served: Option<Instant>,
     /// ICMP errors received.
     other: u64,
 }
@@ -135,7 +141,7 @@ impl<O: Write, E: Write> Run<O, E> {
                         self.report(&report)?;
                     }
                 }
-                () = sleep_until(next) => self.send()?,
+                () = sleep_until(self.served.map_or(next, |last| next.max(last + GROUP))) => self.send()?,
             }
         }
     }
@@ -143,6 +149,7 @@ impl<O: Write, E: Write> Run<O, E> {
     /// Sends what is due.
     fn send(&mut self) -> Result<(), PingError> {
         let now = Instant::now();
+        self.served = Some(now);
         while let Some(ping) = self.plan.due(now) {
             let Some(host) = self.hosts.get_mut(ping.host) else { continue };
             let probe = Probe {

@@ -20,7 +20,15 @@ use crate::net::{Agenda, Probe, Report, ResolveError};
 type Found = Result<IpAddr, ResolveError>;
 
 /// Things that are due within this time are done together: each time that this process is woken costs more than a ping.
-const TICK: Duration = Duration::from_millis(5);
+const TICK: Duration = Duration::from_millis(10);
+
+/// Metrics are handed on at multiples of this: each set wakes the batcher and the journal's writer, several at once do so
+/// once.
+const TOGETHER: Duration = Duration::from_millis(250);
+
+/// A target's first export is within this time, and some more for each target.
+const EXPORT_SOON: Duration = Duration::from_secs(5);
+const EXPORT_APART: Duration = Duration::from_millis(10);
 
 /// How long a ping is put off when the prober's queues are full.
 const PUT_OFF: Duration = Duration::from_millis(20);
@@ -56,12 +64,13 @@ enum Task {
 /// The targets with their schedules.
 pub(super) struct Fleet {
     config: Config,
-    targets: HashMap<u64, Target>,
+    targets: HashMap<u64, Box<Target>>,
     agenda: Agenda<(u64, Task)>,
     events: Vec<Event>,
     next_id: u64,
     /// When [`Fleet::due`] was last asked.
     served: Instant,
+    began: Instant,
 }
 
 impl Fleet {
@@ -73,6 +82,7 @@ impl Fleet {
             events: Vec::new(),
             next_id: 0,
             served: Instant::now(),
+            began: Instant::now(),
         }
     }
 
@@ -94,16 +104,20 @@ impl Fleet {
             events.push(Event::Metrics(export::empty(&target.plan, now_ms())));
             false
         });
+        // The exports of few targets come soon; those of many are spread, so that none waits for all the others.
+        let soon = EXPORT_SOON + EXPORT_APART * u32::try_from(wanted.len()).unwrap_or(u32::MAX);
+        let soon = soon.min(self.config.export.0);
         for plan in wanted.into_values() {
             self.next_id += 1;
             let id = self.next_id;
             // A random phase, so that neither the pings nor the exports of many targets (and nodes) fall together.
-            // The lookup goes first, the first export soon: a board that waits for the first round looks broken.
+            // The lookup goes first; the first export does not wait for the first round: a board that does looks broken.
             let start = now + plan.period().mul_f64(rand::random());
-            self.targets.insert(id, Target::new(plan, &self.config));
+            self.targets.insert(id, Box::new(Target::new(plan, &self.config)));
             self.agenda.add(now, (id, Task::Resolve));
             self.agenda.add(start, (id, Task::Ping));
-            self.agenda.add(start + self.config.export.0.min(Duration::from_secs(5)), (id, Task::Export));
+            let export = start + soon.mul_f64(rand::random());
+            self.agenda.add(together(self.began, export), (id, Task::Export));
         }
     }
 
@@ -131,7 +145,7 @@ impl Fleet {
                 Task::Resolve => return Some(Due::Resolve(id, target.plan.host.clone(), target.address)),
                 Task::Export => {
                     let again = self.config.export.0.max(Duration::from_secs(1));
-                    self.agenda.add(now + again, (id, Task::Export));
+                    self.agenda.add(together(self.began, now + again), (id, Task::Export));
                     return Some(Due::Export(export::metrics(target, &self.config, now_ms())));
                 }
                 Task::Ping | Task::Again => {
@@ -204,6 +218,12 @@ impl Fleet {
     pub(super) fn last(&self) -> impl Iterator<Item = MetricSet> {
         self.targets.values().map(|target| export::metrics(target, &self.config, now_ms()))
     }
+}
+
+/// The multiple of [`TOGETHER`] that is nearest.
+fn together(began: Instant, at: Instant) -> Instant {
+    let whole = (at.saturating_duration_since(began) + TOGETHER / 2).as_millis() / TOGETHER.as_millis();
+    began + TOGETHER * u32::try_from(whole).unwrap_or(u32::MAX)
 }
 
 fn step(target: &Target, dest: IpAddr, id: u64) -> Due {

@@ -27,7 +27,12 @@ impl<T> Agenda<T> {
 
     /// When the next thing is due.
     pub fn next(&self) -> Option<Instant> {
-        self.heap.peek().map(|entry| entry.at)
+        self.first().map(|(at, _)| at)
+    }
+
+    /// The next thing, and when it is due.
+    pub fn first(&self) -> Option<(Instant, &T)> {
+        self.heap.peek().map(|entry| (entry.at, &entry.what))
     }
 
     /// Takes what is due at `now`.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::api::{Counted, Mode, Outcome, Probe, Report, SendError, Way};
@@ -57,15 +57,18 @@ impl Driver {
     pub(super) async fn run(mut self) {
         let mut table = Table { slots: Slots::default(), counted: Arc::clone(&self.counted) };
         let mut connects = Connects::default();
+        let shutdown = self.shutdown.clone();
+        let mut shutdown = std::pin::pin!(shutdown.cancelled());
         loop {
+            let deadline = table.slots.next();
             tokio::select! {
                 biased;
-                () = self.shutdown.cancelled() => return,
+                () = &mut shutdown => return,
                 Some(socket) = readable(self.v4.as_ref()) => table.drain(socket, Look::Ready),
                 Some(socket) = readable(self.v6.as_ref()) => table.drain(socket, Look::Ready),
                 Some(socket) = readable(self.crafting.heard[0].as_ref()) => table.drain(socket, Look::Ready),
                 Some(socket) = readable(self.crafting.heard[1].as_ref()) => table.drain(socket, Look::Ready),
-                () = table.slots.wait() => self.expire(&mut table),
+                () = until(deadline) => self.expire(&mut table),
                 Some(done) = connects.running.join_next() => connects.done(done),
                 request = self.requests.recv() => {
                     let Some(request) = request else { return };
@@ -161,6 +164,14 @@ impl Crafting {
 async fn readable(socket: Option<&Socket>) -> Option<&Socket> {
     let Some(socket) = socket else { return std::future::pending().await };
     socket.readable().await.ok().map(|()| socket)
+}
+
+/// For ever where there is no such time.
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Probes by ICMP or UDP that wait for their answers.

@@ -1,24 +1,24 @@
 //! Probes under way: which answer belongs to which probe, and which one to none. No I/O.
 //!
 //! A slot outlives its probe's end by [`LINGER`], so that a second answer is told from a first one, and an answer that
-//! came too late from one that nobody asked for.
+//! came too late from one that nobody asked for. Nobody is woken to forget it: that is done beside the next probes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
 use ao_common::clock::kernel_ns;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::agenda::Agenda;
 use super::api::{Labels, Outcome};
 use super::packet::{Echo, Fault, Heard};
 
-/// How long after a probe's deadline its answers are still recognised.
+/// How long after a probe's end its answers are still recognised.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// Ends that are due within this time are served together: being woken for each would cost more than the ping.
-const TICK: Duration = Duration::from_millis(5);
+const TICK: Duration = Duration::from_millis(10);
 
 /// Sequence numbers tried before all are held to be under way.
 const TRIES: usize = 256;
@@ -35,7 +35,10 @@ const SLEW: u32 = 1000;
 /// Probes by sequence number; `T` is whoever waits for the outcome.
 pub(super) struct Slots<T> {
     slots: HashMap<u16, Slot<T>>,
+    /// The ends of those that wait; and of some that have been answered meanwhile.
     agenda: Agenda<(u16, u64)>,
+    /// Those that have ended, with when each is forgotten.
+    ended: VecDeque<(Instant, u16, u64)>,
     next: u16,
     born: u64,
     steps: u64,
@@ -139,6 +142,7 @@ impl<T> Default for Slots<T> {
         Self {
             slots: HashMap::new(),
             agenda: Agenda::default(),
+            ended: VecDeque::new(),
             next: rand::random(),
             born: 0,
             steps: 0,
@@ -170,6 +174,7 @@ impl<T> Slots<T> {
         sent: Sent,
         owner: T,
     ) {
+        self.forget(sent.by.at);
         self.born += 1;
         let born = self.born;
         let slot = Slot { owner, dest, token, timeout, sent, state: State::Waiting, born, gap: None };
@@ -222,6 +227,7 @@ impl<T> Slots<T> {
             State::Answered => return Verdict::Duplicate(sequence),
             State::Waiting => {}
         }
+        self.ended.push_back((now.at + LINGER, sequence, slot.born));
         let Measured { rtt, gap, stepped } = measure(&slot.sent, incoming.stamp_ns, now);
         slot.gap = gap;
         self.steps += u64::from(stepped);
@@ -268,25 +274,32 @@ impl<T> Slots<T> {
         }
     }
 
-    /// The probes whose time is up and that have no answer yet; what lies in the sockets may still hold one. Forgets
-    /// those that ended long ago.
+    /// The probes whose time is up and that have no answer yet; what lies in the sockets may still hold one.
     pub(super) fn due(&mut self, now: Instant) -> Vec<u16> {
         self.served = now;
+        self.forget(now);
         let mut due = Vec::new();
         while let Some((sequence, born)) = self.agenda.due(now) {
-            // A number may have been given again meanwhile.
-            let Some(slot) = self.slots.get_mut(&sequence).filter(|slot| slot.born == born) else { continue };
-            let forget = slot.sent.by.at + slot.timeout + LINGER;
-            if slot.state == State::Waiting {
+            if self.waits(sequence, born) {
                 due.push(sequence);
-            } else if now >= forget {
-                self.slots.remove(&sequence);
-                continue;
+                self.ended.push_back((now + LINGER, sequence, born));
             }
-            // A probe that still waits is timed out by the caller, so that its next turn is its last.
-            self.agenda.add(forget.max(now + Duration::from_millis(1)), (sequence, born));
         }
         due
+    }
+
+    /// Whether it is that very probe, not a later one of its number, and has no answer.
+    fn waits(&self, sequence: u16, born: u64) -> bool {
+        self.slots.get(&sequence).is_some_and(|slot| slot.born == born && slot.state == State::Waiting)
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while let Some(&(_, sequence, born)) = self.ended.front().filter(|(at, ..)| *at <= now) {
+            self.ended.pop_front();
+            if self.slots.get(&sequence).is_some_and(|slot| slot.born == born) {
+                self.slots.remove(&sequence);
+            }
+        }
     }
 
     /// Ends a probe of [`Slots::due`]; false when its answer has come meanwhile.
@@ -300,12 +313,15 @@ impl<T> Slots<T> {
         }
     }
 
-    /// When [`Slots::due`] has something to do.
-    pub(super) async fn wait(&self) {
-        match self.agenda.next() {
-            Some(at) => sleep_until(at.max(self.served + TICK)).await,
-            None => std::future::pending().await,
+    /// When [`Slots::due`] has something to do; `None` while no probe waits.
+    pub(super) fn next(&mut self) -> Option<Instant> {
+        while let Some((at, &(sequence, born))) = self.agenda.first() {
+            if self.waits(sequence, born) {
+                return Some(at.max(self.served + TICK));
+            }
+            let _answered = self.agenda.due(at);
         }
+        None
     }
 }
 

@@ -11,6 +11,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -115,6 +116,16 @@ impl Tasks {
 
     /// Starts a task under a name.
     pub fn spawn(&mut self, name: impl Into<String>, task: impl Future<Output = ()> + Send + 'static) {
+        self.spawn_on(&Handle::current(), name, task);
+    }
+
+    /// The same on another runtime.
+    pub fn spawn_on(
+        &mut self,
+        runtime: &Handle,
+        name: impl Into<String>,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
         let name = name.into();
         self.roll.set(&name, true);
         let struck = Struck { roll: self.roll.clone(), task: name.clone() };
@@ -122,7 +133,7 @@ impl Tasks {
             let _struck = struck;
             task.await;
         };
-        let id = self.running.spawn(task).id();
+        let id = self.running.spawn_on(task, runtime).id();
         self.names.insert(id, name);
     }
 
