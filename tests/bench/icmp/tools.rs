@@ -184,9 +184,9 @@ impl Tool {
     ) -> Result<Running, Box<dyn Error>> {
         let mut yaml = format!(
             "aggregator: {{addresses: [\"http://127.0.0.1:9\"], retry: 1h}}\n\
-             logs: {{pods: {:?}, docker: null, host: null}}\npath: {{targets: []}}\n\
+             logs: {{pods: {:?}, docker: null, host: null, journal: {{folders: null}}}}\npath: {{targets: []}}\n\
              containers: {{enabled: false}}\ncollectors: {{interval: 1h}}\n\
-             latency:\n  interval: 60s\n  pings: 60\n  targets:\n",
+             latency:\n  interval: 20s\n  pings: 20\n  targets:\n",
             folder.join("pods")
         );
         for target in targets {
