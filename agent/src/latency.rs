@@ -40,7 +40,7 @@ mod round;
 
 pub use config::{Config, Group};
 pub use doubt::Doubt;
-pub use probe::{Dns, Http, Kind};
+pub use probe::{Dns, Http, Kind, Tls};
 pub use round::Round;
 
 use doubt::Witness;
@@ -63,7 +63,8 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
     let mut client = prober.client(WINDOW);
     let mut directives = ctx.directives.clone();
     let mut lookups = JoinSet::new();
-    let mut asks = JoinSet::new();
+    let mut asks: JoinSet<(net::Report, Option<probe::Failure>)> = JoinSet::new();
+    let trust = Arc::<probe::Trust>::default();
     let mut witness = Witness::new(&ctx.node.roots.proc);
     let mut ticks = tokio::time::interval(config.export.0.max(Duration::from_secs(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -71,6 +72,7 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
     let mut fleet = Fleet::new(config);
     let wanted = fleet.plans(&directives.borrow_and_update().latency);
     fleet.apply(wanted, Instant::now());
+    let mut loaded_ms = now_ms();
     'run: loop {
         for event in fleet.events() {
             if ctx.events.send(event).await.is_err() {
@@ -88,15 +90,23 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
                     fleet.report(&report, now);
                 }
             }
-            Some(Ok(report)) = asks.join_next() => fleet.report(&report, witness.look(dropped())),
+            Some(Ok((report, failure))) = asks.join_next() => {
+                fleet.asked(report.key, failure.as_ref());
+                fleet.report(&report, witness.look(dropped()));
+            }
             Some(Ok((id, found))) = lookups.join_next() => fleet.resolved(id, found, Instant::now()),
             Ok(()) = directives.changed() => {
                 let wanted = fleet.plans(&directives.borrow_and_update().latency);
                 fleet.apply(wanted, Instant::now());
+                loaded_ms = now_ms();
             }
             _ = ticks.tick() => {
-                let errors = prober.counted().receive_errors.load(Ordering::Relaxed);
-                if ctx.events.send(Event::Metrics(export::prober(errors, now_ms()))).await.is_err() {
+                let figures = export::Prober {
+                    receive_errors: prober.counted().receive_errors.load(Ordering::Relaxed),
+                    errors: fleet.lookups_failed(),
+                    loaded_ms,
+                };
+                if ctx.events.send(Event::Metrics(export::prober(figures, now_ms()))).await.is_err() {
                     return;
                 }
             }
@@ -109,7 +119,7 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
                     },
                     Some(Due::Ask(ask)) if asks.len() >= ASKS => fleet.put_off(ask.key, Instant::now()),
                     Some(Due::Ask(ask)) => {
-                        asks.spawn(probe::ask(ask));
+                        asks.spawn(probe::ask(ask, Arc::clone(&trust)));
                     }
                     Some(Due::Resolve(id, ..)) if lookups.len() >= LOOKUPS => {
                         fleet.resolve_later(id, Instant::now());

@@ -195,7 +195,9 @@ fn cost(world: &World) -> Result<Vec<Row>, Box<dyn Error>> {
         .beside(FPING, memory[2]),
         Row::new(
             "icmp.agent_cpu_1000_targets",
-            format!("CPU of the whole agent, rounds of 20 with each round trip, series into its spool, {what}"),
+            format!(
+                "CPU of the whole agent, rounds of 20 with each round trip, series into its spool, {what}"
+            ),
             cpu[0],
             "core",
         )

@@ -267,7 +267,7 @@ impl Work {
 }
 
 /// Values of a node that [`Work::settings`] and [`probe`] read.
-const READ: [&str; 18] = [
+const READ: [&str; 19] = [
     "probe",
     "host",
     "alerts",
@@ -281,6 +281,7 @@ const READ: [&str; 18] = [
     "lookup",
     "recordtype",
     "urlformat",
+    "insecure_ssl",
     "url",
     "udp",
     "server",
@@ -293,10 +294,10 @@ fn probe(class: &str, values: &BTreeMap<String, String>) -> Result<Value, String
     let get = |key: &str| values.get(key).map(String::as_str);
     let port =
         |other: u16| get("port").map_or(Ok(other), |text| text.parse().map_err(|_| format!("port {text:?}")));
-    let one = |kind: &str, of: Vec<(&str, Value)>| {
-        let of: Mapping = of.into_iter().map(|(key, value)| (key.into(), value)).collect();
-        Value::Mapping([(kind.into(), Value::Mapping(of))].into_iter().collect())
+    let mapping = |of: Vec<(&str, Value)>| -> Value {
+        Value::Mapping(of.into_iter().map(|(key, value)| (key.into(), value)).collect::<Mapping>())
     };
+    let one = |kind: &str, of: Vec<(&str, Value)>| mapping(vec![(kind, mapping(of))]);
     match class {
         "FPing" | "FPing6" | "FPingContinuous" | "RemoteFPing" => Ok("icmp".into()),
         "TCPPing" | "SSH" | "AnotherSSH" | "OpenSSHEOSPing" => {
@@ -321,16 +322,28 @@ fn probe(class: &str, values: &BTreeMap<String, String>) -> Result<Value, String
         }
         "Curl" => {
             let url = get("urlformat").unwrap_or("http://%host%/");
-            let rest = url.strip_prefix("http://%host%").ok_or_else(|| {
-                format!("{url:?}: only http://%host%/... can be asked for here; for the rest there is {{tcp: {{port: 443}}}}")
-            })?;
+            let (secure, rest) = match (url.strip_prefix("https://%host%"), url.strip_prefix("http://%host%"))
+            {
+                (Some(rest), _) => (true, rest),
+                (_, Some(rest)) => (false, rest),
+                _ => return Err(format!("{url:?}: only http(s)://%host%/... can be asked for here")),
+            };
             let (port, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
             let port: u16 = match port.strip_prefix(':') {
                 Some(port) => port.parse().map_err(|_| format!("no port in {url:?}"))?,
+                None if secure => 443,
                 None => 80,
             };
             let path = if path.is_empty() { "/" } else { path };
-            Ok(one("http", vec![("port", port.into()), ("path", path.into())]))
+            let mut of = vec![("port", port.into()), ("path", path.into())];
+            if secure {
+                let unchecked = get("insecure_ssl").is_some_and(|value| value != "0");
+                of.push((
+                    "tls",
+                    mapping(if unchecked { vec![("verify", false.into())] } else { Vec::new() }),
+                ));
+            }
+            Ok(one("http", of))
         }
         other => Err(format!("there is no probe like {other}: icmp stands in its place")),
     }

@@ -9,7 +9,7 @@ use ao_proto::v1;
 use serde::Deserialize;
 
 use super::alert::Alert;
-use super::probe::Kind;
+use super::probe::{Http, Kind};
 use crate::net::{self, TargetSpec};
 
 /// Groups within groups at most.
@@ -21,7 +21,7 @@ const MOST_PINGS: u32 = 1_000;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Targets, besides those that the aggregator names. `"gateway"` is the default gateway.
+    /// Targets, besides those that the aggregator names. `"gateway"` is the default gateway; a URL is asked for by HTTP.
     pub targets: Vec<TargetSpec>,
     /// Targets by place: what a group says holds for all that is in it.
     pub groups: Vec<Group>,
@@ -151,8 +151,13 @@ impl Config {
             }
             Err(format!("latency{place}.pings: {pings}: a round has 1 to {MOST_PINGS} pings"))
         };
+        let targets = |targets: &[TargetSpec], place: &str| {
+            let bad = targets.iter().find_map(|target| url(&target.host, &self.probe)?.err());
+            bad.map_or(Ok(()), |why| Err(format!("latency{place}.targets: {why}")))
+        };
         raise(&self.raise, "")?;
         pings(self.pings, "")?;
+        targets(&self.targets, "")?;
         let mut open: Vec<(&Group, String, usize)> =
             self.groups.iter().map(|group| (group, ".groups".to_owned(), 1)).collect();
         while let Some((group, place, depth)) = open.pop() {
@@ -165,6 +170,7 @@ impl Config {
             }
             raise(group.raise.as_deref().unwrap_or_default(), &place)?;
             pings(group.pings.unwrap_or(1), &place)?;
+            targets(&group.targets, &place)?;
             open.extend(group.groups.iter().map(|inner| (inner, format!("{place}.groups"), depth + 1)));
         }
         Ok(())
@@ -206,6 +212,10 @@ impl Config {
 fn of(spec: &TargetSpec, path: &str, base: &Plan) -> Plan {
     let mut plan = base.clone();
     plan.host.clone_from(&spec.host);
+    if let Some(Ok((host, http))) = url(&spec.host, &base.probe) {
+        plan.host = host;
+        plan.probe = Kind::Http(http);
+    }
     plan.labels.extend(spec.labels.clone());
     plan.id = if path.is_empty() { spec.host.clone() } else { format!("{path}/{}", spec.host) };
     // Two names of one host in a group are two targets.
@@ -216,6 +226,15 @@ fn of(spec: &TargetSpec, path: &str, base: &Plan) -> Plan {
         plan.labels.insert("probe".to_owned(), probe);
     }
     plan
+}
+
+/// Of a target that is written as a URL.
+fn url(target: &str, probe: &Kind) -> Option<Result<(String, Http), String>> {
+    let like = match probe {
+        Kind::Http(http) => Some(http),
+        _ => None,
+    };
+    Http::of_url(target, like)
 }
 
 fn grow(group: &Group, path: &str, around: &Plan, plans: &mut Vec<Plan>) {

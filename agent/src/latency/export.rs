@@ -7,13 +7,14 @@ use ao_common::clock;
 use ao_proto::model::Labels;
 use ao_proto::model::MetricType::{Counter, Gauge, Histogram};
 
-use crate::event::{LogChunk, MetricSet};
+use crate::event::{LogChunk, MetricSet, SharedLabels};
 
 use super::alert::{Alert, Told};
 use super::config::{Config, Plan};
 use super::doubt::Doubt;
+use super::probe::{Kind, REASONS};
 use super::round::Round;
-use super::target::{BOUNDS, Target};
+use super::target::{BOUNDS, Counts, Target};
 
 /// The ledger's source.
 pub(super) const SOURCE: &str = "latency";
@@ -29,72 +30,26 @@ pub(super) fn metrics(target: &Target, config: &Config, at_ms: i64) -> MetricSet
     let mut labels: Vec<(&str, &str)> =
         plan.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     labels.extend([("host", plan.host.as_str()), ("ip", &ip), ("source", &source), ("tos", &tos)]);
-    let counts = &target.counts;
-
-    let one = |set: &mut MetricSet, name, kind, help, value| {
-        let family = set.family(name, kind, help);
-        set.push(family, &labels, value);
-    };
-    one(
-        &mut set,
-        "smokeping_requests_total",
-        Counter,
-        "Number of ping requests that were answered or timed out",
-        counts.requests as f64,
-    );
-    one(
-        &mut set,
-        "smokeping_response_duplicates_total",
-        Counter,
-        "Number of duplicated response packets",
-        counts.duplicates as f64,
-    );
-    one(
-        &mut set,
-        "smokeping_send_errors_total",
-        Counter,
-        "Number of pings that could not be sent",
-        counts.send_errors as f64,
-    );
-    one(
-        &mut set,
-        "smokeping_response_ttl",
-        Gauge,
-        "TTL of the newest response packet, 0 while unknown",
-        counts.ttl.map_or(0.0, f64::from),
-    );
-
-    one(
-        &mut set,
-        "ao_latency_starved_rounds_total",
-        Counter,
-        "Rounds in which the prober had not the time or the room that it needs",
-        counts.starved as f64,
-    );
-
-    let durations =
-        set.family("smokeping_response_duration_seconds", Histogram, "Ping round trip times in seconds");
-    let mut total = 0;
-    for (count, bound) in counts.buckets.iter().zip(BOUNDS.into_iter().chain(["+Inf"])) {
-        total += count;
-        labels.push(("le", bound));
-        set.push_suffixed(durations, "_bucket", &labels, total as f64);
-        labels.pop();
+    let labels = set.share(&labels);
+    counts(&mut set, &labels, &target.counts);
+    if plan.probe != Kind::Icmp {
+        let help = "Times that a service had no good answer, by reason";
+        let failures = set.family("ao_latency_failures_total", Counter, help);
+        for (reason, count) in REASONS.into_iter().zip(target.counts.failures) {
+            set.push_shared(failures, &labels, &[("reason", reason)], count as f64);
+        }
     }
-    set.push_suffixed(durations, "_sum", &labels, counts.sum.as_secs_f64());
-    set.push_suffixed(durations, "_count", &labels, total as f64);
-
     if let Some(round) = &target.round {
         doubt(&mut set, &labels, &round.doubt);
         if config.distribution {
-            pings(&mut set, &mut labels, plan, round);
+            pings(&mut set, &labels, plan, round);
         }
         let loss = set.family(
             "ao_latency_round_loss_ratio",
             Gauge,
             "Share of the newest round's pings that were lost",
         );
-        set.push(loss, &labels, round.loss());
+        set.push_shared(loss, &labels, &[], round.loss());
         let rtts = set.family("ao_latency_round_seconds", Gauge, "Round trip times of the newest round");
         let stats = [
             ("min", round.rtts.first().copied()),
@@ -102,28 +57,62 @@ pub(super) fn metrics(target: &Target, config: &Config, at_ms: i64) -> MetricSet
             ("max", round.rtts.last().copied()),
         ];
         for (stat, rtt) in stats {
-            labels.push(("stat", stat));
             // All lost: the series go on, and say so.
-            set.push(rtts, &labels, rtt.map_or(f64::NAN, |rtt| rtt.as_secs_f64()));
-            labels.pop();
+            let value = rtt.map_or(f64::NAN, |rtt| rtt.as_secs_f64());
+            set.push_shared(rtts, &labels, &[("stat", stat)], value);
         }
     }
     for (name, state) in &target.alerts {
-        labels.push(("alert", name));
+        let alert = [("alert", name.as_str())];
         let family = set.family("ao_latency_alert", Gauge, "Whether an alert holds");
-        set.push(family, &labels, f64::from(u8::from(state.raised)));
+        set.push_shared(family, &labels, &alert, f64::from(u8::from(state.raised)));
         let family = set.family("ao_latency_alerts_total", Counter, "How often an alert began to hold");
-        set.push(family, &labels, state.raises as f64);
-        labels.pop();
+        set.push_shared(family, &labels, &alert, state.raises as f64);
     }
     set
 }
 
+/// smokeping_prober's metrics, but for what belongs to no target.
+fn counts(set: &mut MetricSet, labels: &SharedLabels, counts: &Counts) {
+    let requests = "Number of ping requests that were answered or timed out";
+    let ttl = "TTL of the newest response packet, 0 while unknown";
+    let starved = "Rounds in which the prober had not the time or the room that it needs";
+    for (name, kind, help, value) in [
+        ("smokeping_requests_total", Counter, requests, counts.requests as f64),
+        (
+            "smokeping_response_duplicates_total",
+            Counter,
+            "Number of duplicated response packets",
+            counts.duplicates as f64,
+        ),
+        (
+            "smokeping_send_errors_total",
+            Counter,
+            "Number of pings that could not be sent",
+            counts.send_errors as f64,
+        ),
+        ("smokeping_response_ttl", Gauge, ttl, counts.ttl.map_or(0.0, f64::from)),
+        ("ao_latency_starved_rounds_total", Counter, starved, counts.starved as f64),
+    ] {
+        let family = set.family(name, kind, help);
+        set.push_shared(family, labels, &[], value);
+    }
+    let durations =
+        set.family("smokeping_response_duration_seconds", Histogram, "Ping round trip times in seconds");
+    let mut total = 0;
+    for (count, bound) in counts.buckets.iter().zip(BOUNDS.into_iter().chain(["+Inf"])) {
+        total += count;
+        set.push_shared_suffixed(durations, "_bucket", labels, &[("le", bound)], total as f64);
+    }
+    set.push_shared_suffixed(durations, "_sum", labels, &[], counts.sum.as_secs_f64());
+    set.push_shared_suffixed(durations, "_count", labels, &[], total as f64);
+}
+
 /// What there is to say against the newest round.
-fn doubt(set: &mut MetricSet, labels: &[(&str, &str)], doubt: &Doubt) {
+fn doubt(set: &mut MetricSet, labels: &SharedLabels, doubt: &Doubt) {
     let mut put = |name, help, value| {
         let family = set.family(name, Gauge, help);
-        set.push(family, labels, value);
+        set.push_shared(family, labels, &[], value);
     };
     put(
         "ao_latency_round_gap_seconds",
@@ -147,13 +136,12 @@ fn doubt(set: &mut MetricSet, labels: &[(&str, &str)], doubt: &Doubt) {
 }
 
 /// Every round trip of the newest round by rank, the shortest first; those that were lost are no numbers.
-fn pings<'a>(set: &mut MetricSet, labels: &mut Vec<(&'a str, &'a str)>, plan: &Plan, round: &Round) {
+fn pings(set: &mut MetricSet, labels: &SharedLabels, plan: &Plan, round: &Round) {
     let help = "Round trip times of the newest round, each, by rank from the shortest on";
     let family = set.family("ao_latency_round_ping_seconds", Gauge, help);
-    let shared = set.share(labels);
     for rank in 0..(plan.pings as usize).max(round.rtts.len()) {
         let value = round.rtts.get(rank).map_or(f64::NAN, Duration::as_secs_f64);
-        set.push_shared(family, &shared, &[("ping", &(rank + 1).to_string())], value);
+        set.push_shared(family, labels, &[("ping", &(rank + 1).to_string())], value);
     }
 }
 
@@ -182,14 +170,47 @@ pub(super) fn event(target: &Target, name: &str, alert: &Alert, told: Told) -> L
 }
 
 /// What belongs to no target.
-pub(super) fn prober(receive_errors: u64, at_ms: i64) -> MetricSet {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Prober {
+    /// Receive calls that failed.
+    pub(super) receive_errors: u64,
+    /// Names that could not be looked up.
+    pub(super) errors: u64,
+    /// When targets were last taken over, milliseconds since 1970.
+    pub(super) loaded_ms: i64,
+}
+
+/// The same as smokeping_prober has it.
+pub(super) fn prober(prober: Prober, at_ms: i64) -> MetricSet {
     let mut set = MetricSet::new(SOURCE, JOB, at_ms);
     set.one(
         "smokeping_receive_errors_total",
         Counter,
         "Number of failures to receive answers, whichever target they are of",
-        receive_errors as f64,
+        prober.receive_errors as f64,
     );
+    set.one(
+        "smokeping_prober_errors_total",
+        Counter,
+        "Number of failures that are no ping's: names of targets that could not be looked up",
+        prober.errors as f64,
+    );
+    // One that is refused ends the agent before it pings.
+    set.one(
+        "smokeping_prober_config_last_reload_successful",
+        Gauge,
+        "Whether the newest targets were taken over",
+        1.0,
+    );
+    set.one(
+        "smokeping_prober_config_last_reload_success_timestamp_seconds",
+        Gauge,
+        "When targets were last taken over from the configuration or the aggregator",
+        prober.loaded_ms as f64 / 1e3,
+    );
+    let build =
+        set.family("smokeping_prober_build_info", Gauge, "1, with the version of what pings: this agent's");
+    set.push(build, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
     set
 }
 
@@ -199,4 +220,60 @@ pub(super) fn empty(plan: &Plan, at_ms: i64) -> MetricSet {
     set.group.clone_from(&plan.id);
     set.instance = Some(plan.host.clone());
     set
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What smokeping_prober 0.11 serves, by its page, and one of its names that only its failures bring.
+    const THEIRS: [&str; 10] = [
+        "smokeping_prober_build_info",
+        "smokeping_prober_config_last_reload_success_timestamp_seconds",
+        "smokeping_prober_config_last_reload_successful",
+        "smokeping_prober_errors_total",
+        "smokeping_receive_errors_total",
+        "smokeping_requests_total",
+        "smokeping_response_duplicates_total",
+        "smokeping_response_duration_seconds",
+        "smokeping_response_ttl",
+        "smokeping_send_errors_total",
+    ];
+
+    fn names(set: &MetricSet) -> impl Iterator<Item = &str> {
+        set.families.iter().map(|family| set.text(&family.name))
+    }
+
+    /// Scenario: a target that was never pinged, and what belongs to none.
+    /// Guarantees: every family of smokeping_prober's is there from the beginning; failures of a service by reason are
+    /// those of services alone.
+    #[test]
+    fn all_of_theirs() {
+        let of = |probe| {
+            let config = Config { targets: vec!["a".into()], probe, ..Config::default() };
+            metrics(&Target::new(config.plans(&[]).remove(0), &config), &config, 7_000)
+        };
+        let none = prober(Prober { receive_errors: 2, errors: 3, loaded_ms: 6_500 }, 7_000);
+        let pinged = of(Kind::Icmp);
+        let mut ours: Vec<&str> =
+            names(&pinged).chain(names(&none)).filter(|n| n.starts_with("smoke")).collect();
+        ours.sort_unstable();
+        assert_eq!(ours, THEIRS);
+        let text = none.exposition();
+        for line in [
+            "smokeping_receive_errors_total 2",
+            "smokeping_prober_errors_total 3",
+            "smokeping_prober_config_last_reload_success_timestamp_seconds 6.5",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} in {text}");
+        }
+        const FAILURES: &str = "ao_latency_failures_total";
+        assert!(!names(&pinged).any(|name| name == FAILURES));
+        let asked = of(Kind::Tcp { port: 443 });
+        let failures = asked
+            .samples
+            .iter()
+            .filter(|sample| asked.text(&asked.families[sample.family as usize].name) == FAILURES);
+        assert_eq!(failures.count(), REASONS.len());
+    }
 }

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::config::{Config, Plan};
 use super::doubt::Mark;
 use super::export;
-use super::probe::{Ask, Kind};
+use super::probe::{Ask, Failure, Kind};
 use super::target::Target;
 use crate::event::{Event, MetricSet};
 use crate::net::{Agenda, Probe, Report, ResolveError};
@@ -26,7 +26,8 @@ const TICK: Duration = Duration::from_millis(10);
 /// once.
 const TOGETHER: Duration = Duration::from_millis(250);
 
-/// A target's first export is within this time, and some more for each target.
+/// A target's first export is so long behind its first ping, when it has an address; with many targets a random time more:
+/// up to this much for each.
 const EXPORT_SOON: Duration = Duration::from_secs(5);
 const EXPORT_APART: Duration = Duration::from_millis(10);
 
@@ -68,6 +69,7 @@ pub(super) struct Fleet {
     agenda: Agenda<(u64, Task)>,
     events: Vec<Event>,
     next_id: u64,
+    lookups_failed: u64,
     /// When [`Fleet::due`] was last asked.
     served: Instant,
     began: Instant,
@@ -81,6 +83,7 @@ impl Fleet {
             agenda: Agenda::default(),
             events: Vec::new(),
             next_id: 0,
+            lookups_failed: 0,
             served: Instant::now(),
             began: Instant::now(),
         }
@@ -104,9 +107,9 @@ impl Fleet {
             events.push(Event::Metrics(export::empty(&target.plan, now_ms())));
             false
         });
-        // The exports of few targets come soon; those of many are spread, so that none waits for all the others.
-        let soon = EXPORT_SOON + EXPORT_APART * u32::try_from(wanted.len()).unwrap_or(u32::MAX);
-        let soon = soon.min(self.config.export.0);
+        // The exports of many targets are spread, so that none waits for all the others.
+        let crowd = EXPORT_APART * u32::try_from(wanted.len()).unwrap_or(u32::MAX);
+        let (soon, spread) = (EXPORT_SOON.min(self.config.export.0), crowd.min(self.config.export.0));
         for plan in wanted.into_values() {
             self.next_id += 1;
             let id = self.next_id;
@@ -116,7 +119,7 @@ impl Fleet {
             self.targets.insert(id, Box::new(Target::new(plan, &self.config)));
             self.agenda.add(now, (id, Task::Resolve));
             self.agenda.add(start, (id, Task::Ping));
-            let export = start + soon.mul_f64(rand::random());
+            let export = start + soon + spread.mul_f64(rand::random());
             self.agenda.add(together(self.began, export), (id, Task::Export));
         }
     }
@@ -194,6 +197,7 @@ impl Fleet {
                 self.config.resolve.0.max(RETRY)
             }
             Err(error) => {
+                self.lookups_failed += 1;
                 if !std::mem::replace(&mut target.unresolved_told, true) {
                     tracing::warn!(target_host = target.plan.host, %error, "a target has no address");
                 }
@@ -201,6 +205,18 @@ impl Fleet {
             }
         };
         self.agenda.add(now + again, (id, Task::Resolve));
+    }
+
+    /// Lookups without an address, since the start.
+    pub(super) fn lookups_failed(&self) -> u64 {
+        self.lookups_failed
+    }
+
+    /// A service was asked.
+    pub(super) fn asked(&mut self, id: u64, failure: Option<&Failure>) {
+        if let Some(target) = self.targets.get_mut(&id) {
+            target.asked(failure);
+        }
     }
 
     /// A ping has ended, in this state of the machine.

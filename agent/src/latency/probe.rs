@@ -5,15 +5,21 @@
 //! | `udp.rs` | an echo service by UDP |
 //! | `dns.rs` | a name server |
 //! | `http.rs` | a web server |
+//! | `tls.rs` | the same over TLS: whose certificates are taken |
+//! | `failure.rs` | why there was no good answer |
 //!
 //! A service's round trips end when its answer is read here: they have this process's scheduling in them, which ICMP's
-//! have not. What fails in any way is a loss.
+//! have not. What fails in any way is a loss, and its reason is counted.
 
 mod dns;
+mod failure;
 mod http;
+mod tls;
 mod udp;
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -23,8 +29,12 @@ use crate::net::{self, Outcome, Report};
 
 pub use dns::Dns;
 pub use http::Http;
+pub use tls::Tls;
 
-/// `icmp`, or `{tcp: {port: 443}}`, `{udp: {port: 7}}`, `{dns: {query: example.org}}`, `{http: {path: /healthz}}`.
+pub(super) use failure::{Failure, REASONS};
+pub(super) use tls::Trust;
+
+/// `icmp`, or `{tcp: {port: 443}}`, `{udp: {port: 7}}`, `{dns: {query: example.org}}`, `{http: {path: /healthz, tls: {}}}`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "Written")]
 pub enum Kind {
@@ -43,7 +53,7 @@ pub enum Kind {
     },
     /// A query to the target, which is a name server.
     Dns(Dns),
-    /// A request without TLS.
+    /// A request, over TLS where that is wanted.
     Http(Http),
 }
 
@@ -101,7 +111,10 @@ impl Kind {
             Self::Tcp { port } => Some(format!("tcp:{port}")),
             Self::Udp { port } => Some(format!("udp:{port}")),
             Self::Dns(dns) => Some(format!("dns:{}", dns.query)),
-            Self::Http(http) => Some(format!("http:{}{}", http.port, http.path)),
+            Self::Http(http) => {
+                let scheme = if http.tls.is_some() { "https" } else { "http" };
+                Some(format!("{scheme}:{}{}", http.port(), http.path))
+            }
         }
     }
 }
@@ -119,33 +132,36 @@ pub(super) struct Ask {
     pub(super) key: u64,
 }
 
-/// Asks; the report is final.
-pub(super) async fn ask(ask: Ask) -> Report {
+/// Asks; the report is final. Beside it, why there was no good answer.
+pub(super) async fn ask(ask: Ask, trust: Arc<Trust>) -> (Report, Option<Failure>) {
     let Ask { kind, dest, host, source, size, timeout, key } = ask;
     let start = Instant::now();
     let to = |port| SocketAddr::new(dest, port);
-    let answered = match kind {
-        Kind::Icmp => None,
-        Kind::Tcp { port } => {
-            return Report {
-                key,
-                outcome: net::connect_round_trip(to(port), source, timeout).await,
-                gap: None,
-            };
+    let answered = async {
+        match &kind {
+            Kind::Icmp | Kind::Tcp { .. } => Ok(()),
+            Kind::Udp { port } => Ok(udp::echo(to(*port), source, size).await?),
+            Kind::Dns(dns) => dns.ask(to(dns.port), source).await,
+            Kind::Http(http) => http.get(dest, source, &host, &trust).await,
         }
-        Kind::Udp { port } => timeout_at(start + timeout, udp::echo(to(port), source, size)).await.ok(),
-        Kind::Dns(dns) => timeout_at(start + timeout, dns.ask(to(dns.port), source)).await.ok(),
-        Kind::Http(http) => timeout_at(start + timeout, http.get(to(http.port), source, &host)).await.ok(),
     };
-    let outcome = match answered {
-        Some(Ok(())) => Outcome::Reply { rtt: start.elapsed(), ttl: None },
-        Some(Err(error)) => {
-            tracing::debug!(target_host = host, %error, "a probe has failed");
-            Outcome::Timeout
+    let outcome = match kind {
+        Kind::Tcp { port } => Ok(net::connect_round_trip(to(port), source, timeout).await),
+        _ => match timeout_at(start + timeout, answered).await {
+            Ok(Ok(())) => Ok(Outcome::Reply { rtt: start.elapsed(), ttl: None }),
+            Ok(Err(failure)) => Err(failure),
+            Err(_) => Err(Failure::Timeout),
+        },
+    };
+    let (outcome, failure) = match outcome {
+        Ok(outcome @ Outcome::Timeout) => (outcome, Some(Failure::Timeout)),
+        Ok(outcome @ Outcome::Unreachable { .. }) => {
+            (outcome, Some(Failure::Connection(io::ErrorKind::HostUnreachable.into())))
         }
-        None => Outcome::Timeout,
+        Ok(outcome) => (outcome, None),
+        Err(failure) => (Outcome::Timeout, Some(failure)),
     };
-    Report { key, outcome, gap: None }
+    (Report { key, outcome, gap: None }, failure)
 }
 
 #[cfg(test)]

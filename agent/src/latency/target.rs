@@ -8,6 +8,7 @@ use crate::net::{Outcome, Report};
 use super::alert::{Alert, History, State, Told};
 use super::config::{Config, Plan};
 use super::doubt::Mark;
+use super::probe::{Failure, REASONS};
 use super::round::{End, Filling, Round};
 
 /// Bounds of smokeping_prober's histogram in seconds, 5e-05 * 2^k, written as Prometheus' Go client writes them: the
@@ -29,6 +30,8 @@ pub(super) struct Target {
     pub(super) unresolved_told: bool,
     /// Whether the failure to send has been told.
     pub(super) unsent_told: bool,
+    /// Why the service failed when it last did, while it fails.
+    failing: Option<&'static str>,
     pub(super) counts: Counts,
     pub(super) filling: Filling,
     /// The newest finished round.
@@ -51,6 +54,8 @@ pub(super) struct Counts {
     pub(super) sum: Duration,
     /// Rounds in which the prober was starved.
     pub(super) starved: u64,
+    /// Failures of a service, in the order of [`REASONS`].
+    pub(super) failures: [u64; REASONS.len()],
 }
 
 impl Target {
@@ -65,11 +70,28 @@ impl Target {
             address: None,
             unresolved_told: false,
             unsent_told: false,
+            failing: None,
             counts: Counts::default(),
             filling: Filling::default(),
             round: None,
             alerts,
             history,
+        }
+    }
+
+    /// Counts why a service has failed, and tells it where that is new.
+    pub(super) fn asked(&mut self, failure: Option<&Failure>) {
+        let Some(failure) = failure else {
+            self.failing = None;
+            return;
+        };
+        let reason = failure.reason();
+        if let Some(at) = REASONS.iter().position(|known| *known == reason) {
+            self.counts.failures[at] += 1;
+        }
+        if self.failing.replace(reason) != Some(reason) {
+            let probe = self.plan.probe.label();
+            tracing::warn!(target_host = self.plan.host, probe, reason, %failure, "a service has failed");
         }
     }
 

@@ -11,10 +11,12 @@
 //! | [`authority`] | the CA: signs nodes and servers |
 //! | [`trust`] | whether a node's certificate is one of ours and still holds |
 //! | [`server`] | the aggregator's side of a handshake |
+//! | [`client`] | a client's side, towards servers that are not ours |
 //! | [`bootstrap`] | the one file that a host outside Kubernetes needs to enrol |
 
 pub mod authority;
 pub mod bootstrap;
+pub mod client;
 pub mod error;
 pub mod files;
 pub mod name;

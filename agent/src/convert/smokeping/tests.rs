@@ -237,3 +237,27 @@ proptest! {
         let _made = convert(&format!("*** Targets ***\nprobe = FPing\n{text}"), &none);
     }
 }
+
+/// Scenario: Curl probes with TLS, checked and unchecked, with and without a port, and one that asks for another host.
+/// Guarantees: they become HTTP probes with TLS; the last one is named as missing.
+#[test]
+fn curl_with_tls() {
+    let whole = |url: &str, more: &str| {
+        format!(
+            "*** Probes ***\n+ Curl\nurlformat = {url}\n{more}\n*** Targets ***\nprobe = Curl\n+ Web\nhost = www.example\n"
+        )
+    };
+    for (url, more, expected) in [
+        ("https://%host%/healthz", "", "port: 443 path: /healthz tls: {}"),
+        ("https://%host%:8443/", "insecure_ssl = 1", "port: 8443 path: / tls: verify: false"),
+        ("http://%host%", "", "port: 80 path: /"),
+    ] {
+        let made = convert(&whole(url, more), &none).unwrap();
+        let config: Config = serde_yaml_ng::from_str(&made.text).unwrap();
+        config.latency.check().unwrap();
+        let words = made.text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(expected) && made.missing == 0, "{}", made.text);
+    }
+    let made = convert(&whole("https://other.example/%host%", ""), &none).unwrap();
+    assert!(made.text.contains("other.example") && made.missing == 1, "{}", made.text);
+}

@@ -1,10 +1,10 @@
 //! A query to a name server by UDP (RFC 1035), and whether what comes is its answer.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
+use super::failure::Failure;
 use super::udp;
 
 /// Types of records that can be asked for, with their numbers.
@@ -81,8 +81,8 @@ impl Dns {
     }
 
     /// Asks, and waits for the answer.
-    pub(super) async fn ask(&self, to: SocketAddr, source: Option<IpAddr>) -> io::Result<()> {
-        let question = self.question(rand::random()).map_err(io::Error::other)?;
+    pub(super) async fn ask(&self, to: SocketAddr, source: Option<IpAddr>) -> Result<(), Failure> {
+        let question = self.question(rand::random()).map_err(Failure::Answer)?;
         let socket = udp::connected(to, source).await?;
         socket.send(&question).await?;
         let mut answer = [0; ANSWER];
@@ -90,7 +90,7 @@ impl Dns {
             let len = socket.recv(&mut answer).await?;
             if let Some(code) = code(&question, &answer[..len]) {
                 if self.require_noerror && code != 0 {
-                    return Err(io::Error::other(format!("the server answers with code {code}")));
+                    return Err(Failure::Answer(format!("it answers with code {code}")));
                 }
                 return Ok(());
             }
