@@ -1,4 +1,5 @@
-//! `ao-storm [--minutes N] [--cores X]`: the log storm at full size, logs of 10 MiB; prints the table and writes
+//! `ao-storm [--minutes N] [--cores X]`: the log storm at full size, logs of 10 MiB (a debug build is too slow for these:
+//! `--cores 0.2 --rotate 1 --escrow 8`); prints the table and writes
 //! `target/report/log-storm.json`. See `ao_tests::storm`.
 
 use std::process::ExitCode;
@@ -20,6 +21,9 @@ struct Cli {
     /// How long the agent reads between two of its ends, seconds.
     #[arg(long, default_value_t = 20)]
     kill_every: u64,
+    /// Size at which a log is rotated, MiB.
+    #[arg(long, default_value_t = 10)]
+    rotate: u64,
     /// Budget of the agent for files that went unread, MiB.
     #[arg(long, default_value_t = 64)]
     escrow: u64,
@@ -36,7 +40,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         steady,
         over: steady,
         kill_every: Duration::from_secs(cli.kill_every),
-        rotate: Some(10 << 20),
+        rotate: Some(cli.rotate << 20),
         escrow: Some(cli.escrow << 20),
         folder: None,
     };
