@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::str::{self, FromStr};
 
@@ -136,11 +137,16 @@ impl TextFile {
         }
         let file = File::open(path)?;
         read_whole(&file, &mut self.bytes, short)?;
-        if again && fstatfs(&file).is_ok_and(|fs| KERNEL_FILES.contains(&fs.f_type)) {
+        if again && is_of_kernel(&file) {
             self.kept = Some(file);
         }
         Ok(())
     }
+}
+
+/// Whether it lies in /proc or in /sys.
+pub(super) fn is_of_kernel(file: impl AsFd) -> bool {
+    fstatfs(file).is_ok_and(|fs| KERNEL_FILES.contains(&fs.f_type))
 }
 
 fn read_whole(file: &File, bytes: &mut Vec<u8>, short: usize) -> io::Result<()> {

@@ -45,7 +45,7 @@ pub fn build(section: Option<Value>) -> Built {
     let include = ("device_include", config.device_include.as_deref());
     let filter = Filter::new(exclude, include, "")?;
     let (file, small) = (TextFile::default(), TextFile::default());
-    Ok(Box::new(Netdev { config, filter, file, small, device: Device::default(), buffer: Vec::new() }))
+    Ok(Box::new(Netdev { config, filter, file, small, device: Device::keeping(KEPT), buffer: Vec::new() }))
 }
 
 struct Netdev {
@@ -56,6 +56,9 @@ struct Netdev {
     device: Device,
     buffer: Vec<u8>,
 }
+
+/// Files that stay open.
+const KEPT: usize = 32;
 
 /// The columns of /proc/net/dev behind the name (net/core/net-procfs.c, `dev_seq_printf_stats`), with the sums that
 /// the kernel makes there, which are those of node_exporter's names too.
@@ -84,6 +87,7 @@ impl Collector for Netdev {
         let detailed = self.config.enable_detailed_metrics;
         let families = (!detailed).then(|| COLUMNS.map(|(name, help)| out.family(name, Counter, help)));
         let mut bad = None;
+        self.device.round();
         // Two lines of headings.
         for (i, line) in text.lines().enumerate().skip(2) {
             let Some((name, values)) = parse_line(line) else {
