@@ -33,8 +33,8 @@ const BURST_INTERVAL: Duration = Duration::from_millis(250);
 const ASKED: usize = 8;
 /// An offset that people should know of.
 const NOTABLE_NS: i64 = 1_000_000_000;
-/// How often the state is told and kept.
-const TICK: Duration = Duration::from_secs(1);
+/// How often the state is told and kept, where the clock is not set meanwhile: a measurement changes it, and these are as rare.
+const TICK: Duration = INTERVAL;
 
 /// The questions and answers of one connection.
 #[derive(Debug, Default)]
@@ -96,6 +96,7 @@ impl Exchange {
 /// Tells people of a clock that is wrong, and keeps the anchor for the next start; until the shutdown.
 pub async fn watch(part: Part, mut kept: Kept, shutdown: CancellationToken) {
     let mut told = None;
+    let mut steps = clock::steps();
     loop {
         let words = clock::look(|anchor| words(anchor.pending_ns(), anchor.offset_ns()));
         match &words {
@@ -109,16 +110,22 @@ pub async fn watch(part: Part, mut kept: Kept, shutdown: CancellationToken) {
             tracing::warn!("{text}");
         }
         told = kind;
-        kept = match tokio::task::spawn_blocking(move || kept.save().map(|()| kept)).await {
-            Ok(Ok(kept)) => kept,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "a step of the clock during a restart will not be noticed");
-                return shutdown.cancelled().await;
-            }
-            Err(_) => return,
-        };
-        if shutdown.run_until_cancelled(tokio::time::sleep(TICK)).await.is_none() {
-            return;
+        // Mostly there is nothing to write, and to wake a thread for that costs more than to look.
+        if kept.has_moved() {
+            kept = match tokio::task::spawn_blocking(move || kept.save().map(|()| kept)).await {
+                Ok(Ok(kept)) => kept,
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "a step of the clock during a restart will not be noticed");
+                    return shutdown.cancelled().await;
+                }
+                Err(_) => return,
+            };
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(TICK) => {}
+            // Its sender lives as long as the process.
+            Ok(()) = steps.changed() => {}
         }
     }
 }

@@ -49,26 +49,35 @@ impl Kept {
         kept
     }
 
+    /// Whether [`Kept::save`] has something to write.
+    pub fn has_moved(&self) -> bool {
+        self.worth(Line::now())
+    }
+
     /// Writes where something has moved. Blocking.
     ///
     /// # Errors
     /// Where the file cannot be written.
     pub fn save(&mut self) -> Result<(), KeepError> {
-        let now = look(|anchor| Line { anchor: anchor.anchor_ns(), reference: anchor.reference() });
+        let now = Line::now();
+        if !self.worth(now) {
+            return Ok(());
+        }
+        self.write(now).map_err(|why| KeepError { path: self.path.clone(), why })?;
+        self.written = Some(now);
+        Ok(())
+    }
+
+    fn worth(&self, now: Line) -> bool {
         let moved = |a: i64, b: i64| a.saturating_sub(b).saturating_abs() > WORTH_NS;
-        let is_worth = self.written.is_none_or(|was| {
+        let is_other = self.written.is_none_or(|was| {
             moved(was.anchor, now.anchor)
                 || match (was.reference, now.reference) {
                     (Some((was, _)), Some((now, _))) => moved(was, now),
                     (was, now) => was.is_some() != now.is_some(),
                 }
         });
-        if self.boot.is_empty() || !is_worth {
-            return Ok(());
-        }
-        self.write(now).map_err(|why| KeepError { path: self.path.clone(), why })?;
-        self.written = Some(now);
-        Ok(())
+        is_other && !self.boot.is_empty()
     }
 
     fn write(&self, line: Line) -> io::Result<()> {
@@ -82,6 +91,12 @@ impl Kept {
         }
         file.sync_all()?;
         std::fs::rename(&fresh, &self.path)
+    }
+}
+
+impl Line {
+    fn now() -> Self {
+        look(|anchor| Self { anchor: anchor.anchor_ns(), reference: anchor.reference() })
     }
 }
 
