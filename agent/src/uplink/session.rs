@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ao_proto::queue::Lane;
-use tokio::time::interval;
+use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
 use crate::uplink::api::{SentBefore, Uplink, UplinkError};
@@ -15,8 +15,8 @@ use crate::uplink::gate::Gate;
 use crate::uplink::patience::Patience;
 use crate::uplink::{connect, status};
 
-/// Between two looks at whether acknowledgements come.
-const LOOK: Duration = Duration::from_millis(200);
+/// What timers count in.
+const TICK: Duration = Duration::from_millis(1);
 
 /// Connects, streams, and says why it ended. `welcomed` is told once it is known that the aggregator works.
 pub(crate) async fn run(
@@ -62,15 +62,18 @@ async fn connect_and_stream(
 }
 
 /// Resolves when frames are under way and no acknowledgement has come for so long, on any call: such an aggregator is
-/// as dead as one that does not answer pings.
+/// as dead as one that does not answer pings. It looks when that could be true at the earliest, which is the patience from
+/// now where nothing is under way.
 async fn silence(calls: &[Arc<Shared>], gate: &Gate, patience: Duration) -> Duration {
-    let mut looks = interval(LOOK);
     loop {
-        let now = looks.tick().await;
-        let Some(oldest) = calls.iter().filter_map(|call| call.flight().oldest()).min() else { continue };
-        let silent = now.saturating_duration_since(oldest.max(gate.last_ack().unwrap_or(oldest)));
+        let now = Instant::now();
+        let oldest = calls.iter().filter_map(|call| call.flight().oldest()).min();
+        let since = oldest.map_or(now, |oldest| oldest.max(gate.last_ack().unwrap_or(oldest)));
+        let silent = now.saturating_duration_since(since);
         if silent > patience {
             return silent;
         }
+        // A timer's tick behind it, so that it is more.
+        sleep_until(since + patience + TICK).await;
     }
 }

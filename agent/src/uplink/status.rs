@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use ao_proto::queue::{Lane, QUEUES};
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use crate::uplink::api::Uplink;
 
-/// Between two looks.
+/// Between two looks while there is a backlog, whose rate is to be known.
 const EVERY: Duration = Duration::from_secs(1);
+/// Between two looks while there is none.
+const CALM: Duration = Duration::from_secs(5);
 /// Between two lines of the log while a backlog drains.
 const SAY_EVERY: u32 = 30;
 /// Less is not worth a word.
@@ -17,11 +19,9 @@ const SMALL: u64 = 1 << 20;
 
 /// Says it while connected; never returns.
 pub(crate) async fn keep(uplink: &Uplink, address: &str) {
-    let mut ticks = interval(EVERY);
     let mut drain = Drain::default();
     let mut looks = 0_u32;
     loop {
-        ticks.tick().await;
         let waiting = waiting(uplink, Some(Lane::Backlog));
         let left = drain.look(Instant::now(), waiting);
         if waiting < SMALL {
@@ -30,6 +30,7 @@ pub(crate) async fn keep(uplink: &Uplink, address: &str) {
                 info!(address, "the backlog is drained");
             }
             looks = 0;
+            sleep(CALM).await;
             continue;
         }
         let sentence = sentence(address, waiting, left);
@@ -39,6 +40,7 @@ pub(crate) async fn keep(uplink: &Uplink, address: &str) {
         }
         uplink.health.troubled(sentence);
         looks = looks.wrapping_add(1).max(1);
+        sleep(EVERY).await;
     }
 }
 
