@@ -288,3 +288,6 @@ pub fn resolve(mut config: Config, node: Option<String>, data_dir: Option<PathBu
     };
     (config, node)
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,8 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
     let wanted = fleet.plans(&directives.borrow_and_update().latency);
     fleet.apply(wanted, Instant::now());
     let mut loaded_ms = now_ms();
+    // Whether the prober's own series are out, which end with the last target.
+    let mut told = false;
     'run: loop {
         for event in fleet.events() {
             if ctx.events.send(event).await.is_err() {
@@ -100,12 +102,13 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
                 fleet.apply(wanted, Instant::now());
                 loaded_ms = now_ms();
             }
-            _ = ticks.tick() => {
-                let figures = export::Prober {
+            _ = ticks.tick(), if told || !fleet.is_empty() => {
+                told = !fleet.is_empty();
+                let figures = told.then(|| export::Prober {
                     receive_errors: prober.counted().receive_errors.load(Ordering::Relaxed),
                     errors: fleet.lookups_failed(),
                     loaded_ms,
-                };
+                });
                 if ctx.events.send(Event::Metrics(export::prober(figures, now_ms()))).await.is_err() {
                     return;
                 }

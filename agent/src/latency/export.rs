@@ -180,9 +180,10 @@ pub(super) struct Prober {
     pub(super) loaded_ms: i64,
 }
 
-/// The same as smokeping_prober has it.
-pub(super) fn prober(prober: Prober, at_ms: i64) -> MetricSet {
+/// The same as smokeping_prober has it; `None` ends the series.
+pub(super) fn prober(prober: Option<Prober>, at_ms: i64) -> MetricSet {
     let mut set = MetricSet::new(SOURCE, JOB, at_ms);
+    let Some(prober) = prober else { return set };
     set.one(
         "smokeping_receive_errors_total",
         Counter,
@@ -253,7 +254,7 @@ mod tests {
             let config = Config { targets: vec!["a".into()], probe, ..Config::default() };
             metrics(&Target::new(config.plans(&[]).remove(0), &config), &config, 7_000)
         };
-        let none = prober(Prober { receive_errors: 2, errors: 3, loaded_ms: 6_500 }, 7_000);
+        let none = prober(Some(Prober { receive_errors: 2, errors: 3, loaded_ms: 6_500 }), 7_000);
         let pinged = of(Kind::Icmp);
         let mut ours: Vec<&str> =
             names(&pinged).chain(names(&none)).filter(|n| n.starts_with("smoke")).collect();

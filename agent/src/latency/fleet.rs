@@ -124,6 +124,10 @@ impl Fleet {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+
     /// The ends of targets that [`Fleet::apply`] has taken out, and what alerts say; to be handed on.
     pub(super) fn events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)

@@ -51,7 +51,7 @@ pub(super) use self::follow::{Settings, part};
 use super::api::{HOST_FILES, LogsStats};
 use crate::context::Context;
 
-/// Between two looks at the headers.
+/// Between two looks at the headers of files.
 const PACE: Duration = Duration::from_secs(1);
 /// A syslog daemon that has written nothing for so long is none any more: a host that was upgraded keeps its files.
 const STALE: Duration = Duration::from_secs(2 * 24 * 3600);
@@ -96,6 +96,8 @@ pub(super) async fn run(
     ctx: &Context,
     stats: Arc<LogsStats>,
 ) -> Result<(), JoinError> {
+    // Where there is nothing that could be written to, nothing is missed by looking as seldom as for what was kept from us.
+    let seldom = settings.rescan.max(PACE);
     let mut follow = Follow::new(settings, stats);
     loop {
         if let Some(file) = host.and_then(syslog) {
@@ -109,10 +111,15 @@ pub(super) async fn run(
         });
         let more;
         (follow, more) = round.await?;
+        let pace = match more {
+            true => Duration::ZERO,
+            false if follow.is_empty() => seldom,
+            false => PACE,
+        };
         tokio::select! {
             () = ctx.shutdown.cancelled() => return Ok(()),
             () = ctx.events.closed() => return Ok(()),
-            () = tokio::time::sleep(if more { Duration::ZERO } else { PACE }) => {}
+            () = tokio::time::sleep(pace) => {}
         }
     }
 }

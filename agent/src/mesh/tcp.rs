@@ -136,16 +136,17 @@ pub(super) fn connection(message: &[u8]) -> Option<Connection> {
 /// Looks at every `interval`, while there are peers, until nobody asks any more.
 pub(super) async fn follow(
     interval: Duration,
-    peers: watch::Receiver<HashSet<IpAddr>>,
+    mut peers: watch::Receiver<HashSet<IpAddr>>,
     seen: watch::Sender<HashMap<IpAddr, Towards>>,
 ) {
     let mut watch = Watch::default();
     let mut complaint = Complaint::default();
-    while !seen.is_closed() {
+    // Its sender goes where the mesh ends.
+    while !seen.is_closed() && peers.wait_for(|peers| !peers.is_empty()).await.is_ok() {
         tokio::time::sleep(interval.max(Duration::from_secs(1))).await;
         let addresses = peers.borrow().clone();
         let looking = tokio::task::spawn_blocking(move || {
-            let looked = if addresses.is_empty() { Ok(()) } else { watch.look(|ip| addresses.contains(&ip)) };
+            let looked = watch.look(|ip| addresses.contains(&ip));
             (watch, looked)
         });
         // It fails only where the runtime ends.

@@ -125,6 +125,11 @@ impl Follow {
         more
     }
 
+    /// No file was found.
+    pub(super) fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
     /// Files that came and went.
     fn look(&mut self, out: &mut Vec<Event>) {
         let now = Instant::now();
