@@ -9,6 +9,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ao_common::clock;
+
 use super::api::LogsStats;
 use super::inotify::Watch;
 use super::names;
@@ -17,6 +19,9 @@ use crate::glob::Pattern;
 
 /// Folders within folders that are entered at most.
 const MAX_DEPTH: usize = 32;
+
+/// How finely file systems tell time, nanoseconds: some in seconds, most in milliseconds.
+const GRAIN_NS: i64 = 1_000_000_000;
 
 /// Paths that are wanted, by the component that wants them.
 pub(super) struct Want {
@@ -28,8 +33,7 @@ pub(super) struct Want {
 pub(super) struct Discover {
     watch: Watch,
     wants: Vec<Want>,
-    /// Device and inode of each watched folder, to see that it is another one by the same name.
-    watched: HashMap<PathBuf, (u64, u64)>,
+    watched: HashMap<PathBuf, Watched>,
     /// Folders that are watched only because something below them is missing.
     waiting: HashSet<PathBuf>,
     /// Where links lead, and from where.
@@ -39,6 +43,24 @@ pub(super) struct Discover {
     /// Wanted names of which there are rotated files alone.
     missing: HashSet<PathBuf>,
     stats: Arc<LogsStats>,
+}
+
+/// A folder that is watched.
+struct Watched {
+    /// Device and inode, to see that it is another one by the same name.
+    node: (u64, u64),
+    /// For all that happens to the files in it, and not only for what appears.
+    whole: bool,
+    /// When it was changed before it was listed, where that was long enough before.
+    listed: Option<i64>,
+}
+
+/// A folder's device and inode, and when it was changed.
+type Seen = ((u64, u64), i64);
+
+/// When anything in a folder was changed last, nanoseconds since 1970: nobody can set that.
+fn changed(meta: &fs::Metadata) -> i64 {
+    meta.ctime().saturating_mul(1_000_000_000).saturating_add(meta.ctime_nsec())
 }
 
 impl Discover {
@@ -88,7 +110,7 @@ impl Discover {
         let Ok(target) = end else { return };
         if target != link {
             if let Some(dir) = target.parent() {
-                self.watch(dir);
+                self.watch(dir, true);
             }
             self.links.insert(target, link.to_path_buf());
         }
@@ -96,15 +118,55 @@ impl Discover {
 
     /// All wanted files, in the order of their names.
     pub(super) fn all(&mut self) -> Vec<PathBuf> {
-        let bases: HashSet<PathBuf> =
-            self.wants.iter().flat_map(|w| &w.patterns).map(|p| p.base().to_path_buf()).collect();
         let mut found = Vec::new();
-        for base in bases {
+        for base in self.bases() {
             self.base(&base, &mut found);
         }
         found.sort();
         found.dedup();
         found
+    }
+
+    /// The wanted files of folders that are not as they were when they were listed, in the order of their names: to list
+    /// all of them again costs many times what it takes to see that nothing has changed.
+    pub(super) fn changed(&mut self) -> Vec<PathBuf> {
+        if self.is_blind() {
+            return self.all();
+        }
+        let mut found = Vec::new();
+        let listed = self.watched.iter().filter(|(_, watched)| watched.whole).map(|(dir, _)| dir.clone());
+        for dir in listed.collect::<Vec<_>>() {
+            if !self.is_as_listed(&dir) {
+                self.list(&dir, false, &mut Vec::new(), &mut found);
+            }
+        }
+        for base in self.bases() {
+            if !base.is_dir() || !self.watched.get(&base).is_some_and(|watched| watched.whole) {
+                self.base(&base, &mut found);
+            }
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// This file was found and cannot be read yet: [`Discover::changed`] is to find it again.
+    pub(super) fn find_again(&mut self, path: &Path) {
+        if let Some(watched) = path.parent().and_then(|dir| self.watched.get_mut(dir)) {
+            watched.listed = None;
+        }
+    }
+
+    fn bases(&self) -> HashSet<PathBuf> {
+        self.wants.iter().flat_map(|w| &w.patterns).map(|p| p.base().to_path_buf()).collect()
+    }
+
+    /// Whether what is in a folder was found before. Of one that is gone there is nothing to find.
+    fn is_as_listed(&self, dir: &Path) -> bool {
+        let Some(watched) = self.watched.get(dir) else { return false };
+        fs::metadata(dir).map_or(true, |meta| {
+            watched.node == (meta.dev(), meta.ino()) && watched.listed == Some(changed(&meta))
+        })
     }
 
     /// A folder has changed, appeared, or become another one: the wanted files in it.
@@ -116,7 +178,7 @@ impl Discover {
             self.watched.remove(dir);
         }
         if self.reached(dir) {
-            self.list(dir, &mut Vec::new(), &mut found);
+            self.list(dir, true, &mut Vec::new(), &mut found);
         }
         self.bases_through(dir, &mut found);
         found
@@ -157,7 +219,7 @@ impl Discover {
         let mut above = base.to_path_buf();
         loop {
             if base.is_dir() {
-                self.list(base, &mut Vec::new(), found);
+                self.list(base, true, &mut Vec::new(), found);
                 let done: Vec<_> = self
                     .waiting
                     .iter()
@@ -181,7 +243,7 @@ impl Discover {
                 return;
             }
             above = nearest;
-            self.watch(&above);
+            self.watch(&above, false);
             self.waiting.insert(above.clone());
         }
     }
@@ -191,12 +253,14 @@ impl Discover {
         self.wants.iter().flat_map(|w| &w.patterns).any(inside)
     }
 
-    /// Watches and lists a folder and those in it. `way`: the folders that led here, so that links cannot make a loop.
-    fn list(&mut self, dir: &Path, way: &mut Vec<(u64, u64)>, found: &mut Vec<PathBuf>) {
-        let Some(node) = self.watch(dir) else { return };
+    /// Watches and lists a folder and those in it: `all` of these, or those that are not as they were listed. `way`: the
+    /// folders that led here, so that links cannot make a loop.
+    fn list(&mut self, dir: &Path, all: bool, way: &mut Vec<(u64, u64)>, found: &mut Vec<PathBuf>) {
+        let Some((node, changed)) = self.watch(dir, true) else { return };
         if way.len() >= MAX_DEPTH || way.contains(&node) {
             return;
         }
+        let now = clock::system_ns();
         let entries = match fs::read_dir(dir) {
             Ok(entries) => entries,
             Err(err) => {
@@ -206,7 +270,12 @@ impl Discover {
             }
         };
         way.push(node);
-        for entry in entries.flatten() {
+        let mut whole = true;
+        for entry in entries {
+            let Ok(entry) = entry else {
+                whole = false;
+                continue;
+            };
             let path = entry.path();
             let is_dir = match entry.file_type() {
                 Ok(kind) if kind.is_symlink() => path.is_dir(),
@@ -214,8 +283,8 @@ impl Discover {
                 Err(_) => continue,
             };
             if is_dir {
-                if self.reached(&path) {
-                    self.list(&path, way, found);
+                if self.reached(&path) && (all || !self.is_as_listed(&path)) {
+                    self.list(&path, all, way, found);
                 }
             } else if self.wanted(&path).is_some() {
                 found.push(path);
@@ -226,22 +295,30 @@ impl Discover {
             }
         }
         way.pop();
+        if let Some(watched) = self.watched.get_mut(dir) {
+            // After it was listed it may have been changed once more without a change of its time.
+            watched.listed = Some(changed).filter(|changed| whole && now.saturating_sub(*changed) > GRAIN_NS);
+        }
     }
 
-    /// Device and inode of the folder, which is watched from now on; `None` if there is none.
-    fn watch(&mut self, dir: &Path) -> Option<(u64, u64)> {
+    /// Device and inode of the folder, which is watched from now on, and when it was changed; `None` if there is none.
+    /// `whole`: see [`Watched`].
+    fn watch(&mut self, dir: &Path, whole: bool) -> Option<Seen> {
         let meta = fs::metadata(dir).ok().filter(fs::Metadata::is_dir)?;
         let node = (meta.dev(), meta.ino());
+        let seen = Some((node, changed(&meta)));
         let known = self.watched.get(dir);
-        if known == Some(&node) {
-            return Some(node);
+        let same = known.filter(|known| known.node == node);
+        if same.is_some_and(|known| known.whole || !whole) {
+            return seen;
         }
-        if known.is_some() {
+        if known.is_some() && same.is_none() {
             self.watch.remove(dir);
         }
-        match self.watch.add(dir) {
+        let added = if whole { self.watch.add(dir) } else { self.watch.wait_in(dir) };
+        match added {
             Ok(()) => {
-                self.watched.insert(dir.to_path_buf(), node);
+                self.watched.insert(dir.to_path_buf(), Watched { node, whole, listed: None });
                 self.blind.remove(dir);
             }
             Err(err) => {
@@ -254,6 +331,9 @@ impl Discover {
                 self.blind.insert(dir.to_path_buf());
             }
         }
-        Some(node)
+        seen
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -267,7 +267,7 @@ impl Follow {
 
     /// Looks at everything: what is wanted, and what is known.
     fn rescan(&mut self) {
-        let mut found = self.discover.all();
+        let mut found = if self.starting { self.discover.all() } else { self.discover.changed() };
         self.sort(&mut found);
         let known: Vec<PathBuf> = self.at.keys().cloned().collect();
         for path in found {

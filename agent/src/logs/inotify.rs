@@ -38,6 +38,13 @@ const WANTED: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::DELETE_SELF)
     .union(WatchFlags::MOVE_SELF);
 
+/// What concerns a folder in which something is waited for. Files that are written to in it do not.
+const AWAITED: WatchFlags = WatchFlags::ATTRIB
+    .union(WatchFlags::CREATE)
+    .union(WatchFlags::MOVED_TO)
+    .union(WatchFlags::DELETE_SELF)
+    .union(WatchFlags::MOVE_SELF);
+
 /// Watches folders, each by itself: what appears in them is for the caller to look at.
 pub(super) struct Watch {
     shared: Arc<Shared>,
@@ -75,6 +82,19 @@ impl Watch {
         let mut folders = self.shared.folders();
         let number = add_watch(&self.shared.inotify, dir, WANTED | WatchFlags::ONLYDIR)?;
         folders.paths.insert(number, dir.to_path_buf());
+        folders.numbers.insert(dir.to_path_buf(), number);
+        Ok(())
+    }
+
+    /// Watches a folder for what appears in it. Where it is watched already, under whatever name, it stays so.
+    ///
+    /// # Errors
+    /// As [`Watch::add`].
+    pub(super) fn wait_in(&self, dir: &Path) -> io::Result<()> {
+        let mut folders = self.shared.folders();
+        let more = WatchFlags::MASK_ADD | WatchFlags::ONLYDIR;
+        let number = add_watch(&self.shared.inotify, dir, AWAITED | more)?;
+        folders.paths.entry(number).or_insert_with(|| dir.to_path_buf());
         folders.numbers.insert(dir.to_path_buf(), number);
         Ok(())
     }

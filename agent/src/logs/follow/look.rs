@@ -60,6 +60,7 @@ impl Follow {
             Err(_) => {
                 if path.is_symlink() && self.discover.wanted(path).is_some() {
                     self.discover.follow(path);
+                    self.discover.find_again(path);
                 }
                 return self.vanished(path);
             }
@@ -84,8 +85,8 @@ impl Follow {
             if changed || meta.len() != tail.size {
                 self.make_ready(node);
             }
-        } else if self.discover.wanted(path).is_some() {
-            self.begin(path);
+        } else if self.discover.wanted(path).is_some() && !self.begin(path) {
+            self.discover.find_again(path);
         }
     }
 
@@ -110,22 +111,23 @@ impl Follow {
         }
     }
 
-    /// A file that is not known yet.
-    fn begin(&mut self, path: &Path) {
+    /// A file that is not known yet. False where it cannot be read for now.
+    fn begin(&mut self, path: &Path) -> bool {
         let room = self.make_room(false);
         let (file, meta) = match tail::open(path) {
             Ok(opened) => opened,
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return false,
             Err(err) => {
                 LogsStats::add(&self.stats.read_errors, 1);
                 tracing::warn!(path = %path.display(), error = %err, "cannot open a log file");
-                return;
+                return false;
             }
         };
         let node = Node::of(&meta);
         self.at.insert(path.to_path_buf(), node);
         if self.tails.contains_key(&node) {
-            return self.make_ready(node);
+            self.make_ready(node);
+            return true;
         }
         if path.is_symlink() {
             self.discover.follow(path);
@@ -133,7 +135,7 @@ impl Follow {
         let stem = self.stem(path);
         let new_name = !self.chains.contains_key(&*stem);
         let starting = self.starting;
-        let Some((stem, chain)) = self.chain(&stem) else { return };
+        let Some((stem, chain)) = self.chain(&stem) else { return true };
         let mut tail = Tail::new(node, path.to_path_buf(), stem.clone(), file, chain.format);
         let live = tail.place == Place::Live;
         tail.seen = meta.len();
@@ -143,7 +145,7 @@ impl Follow {
             self.unnamed.push(node);
         }
         // One that was rotated away before it was ever seen stands before the one that has its name now.
-        let Some(chain) = self.chains.get_mut(&stem) else { return };
+        let Some(chain) = self.chains.get_mut(&stem) else { return true };
         let place = match chain.tails.back() {
             Some(last) if !live && self.tails.get(last).is_some_and(|t| t.place == Place::Live) => {
                 chain.tails.len() - 1
@@ -177,6 +179,7 @@ impl Follow {
         } else if new_name && !starting {
             self.know_packed(&stem);
         }
+        true
     }
 
     /// The chain of a wanted name.
