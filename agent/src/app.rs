@@ -36,6 +36,7 @@ use crate::pipeline::Pipeline;
 use crate::rules::Rules;
 use crate::spool::{self, LedgerCollector, Opened, SpoolCollector, SpoolError};
 use crate::streams::Streams;
+use crate::trouble::{ALARMS, Alarms};
 use crate::uplink::Uplink;
 use crate::{canary, collector, container, directives, latency, logs, mesh, otlp, own, path};
 
@@ -77,13 +78,16 @@ struct Start {
     registry: admin::SharedRegistry,
     canaries: broadcast::Sender<String>,
     line_metrics: Arc<LineMetrics>,
+    alarms: Alarms,
 }
 
 /// Sources that use the prober: they run on its thread.
 const PROBING: [(&str, Run); 3] = [
-    ("latency", |c, s, ctx| wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone())))),
-    ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone())))),
-    ("mesh", |c, s, ctx| wait(mesh::run(c.mesh.clone(), ctx, s.prober.clone()))),
+    ("latency", |c, s, ctx| {
+        wait(ok(latency::run(c.latency.clone(), ctx, s.prober.clone(), s.alarms.clone())))
+    }),
+    ("path", |c, s, ctx| wait(ok(path::run(c.path.clone(), ctx, s.prober.clone(), s.alarms.clone())))),
+    ("mesh", |c, s, ctx| wait(mesh::run(c.mesh.clone(), ctx, s.prober.clone(), s.alarms.subscribe()))),
 ];
 
 /// All others. Each ends when the shutdown begins, or with a reason that `/readyz` then shows.
@@ -159,6 +163,7 @@ pub async fn run(
         registry: Arc::clone(&registry),
         canaries: canaries.clone(),
         line_metrics: Arc::clone(&line_metrics),
+        alarms: Alarms::new(ALARMS),
     };
     let (main, net) = (Handle::current(), thread.handle().clone());
     let all = SOURCES.map(|source| (source, &main)).into_iter().chain(PROBING.map(|source| (source, &net)));

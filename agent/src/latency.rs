@@ -25,6 +25,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::context::Context;
 use crate::event::Event;
 use crate::net::{self, Prober};
+use crate::trouble::Alarms;
 
 pub mod alert;
 
@@ -59,7 +60,7 @@ const ASKS: usize = 256;
 const BATCH: usize = 256;
 
 /// Pings until shutdown.
-pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
+pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>, alarms: Alarms) {
     let mut client = prober.client(WINDOW);
     let mut directives = ctx.directives.clone();
     let mut lookups = JoinSet::new();
@@ -81,6 +82,10 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
                 return;
             }
         }
+        for alarm in fleet.alarms() {
+            // Nobody needs to listen.
+            let _heard = alarms.send(alarm);
+        }
         tokio::select! {
             biased;
             () = ctx.shutdown.cancelled() => break,
@@ -96,7 +101,7 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
                 fleet.asked(report.key, failure.as_ref());
                 fleet.report(&report, witness.look(dropped()));
             }
-            Some(Ok((id, found))) = lookups.join_next() => fleet.resolved(id, found, Instant::now()),
+            Some(Ok((id, found, took))) = lookups.join_next() => fleet.resolved(id, found, took, Instant::now()),
             Ok(()) = directives.changed() => {
                 let wanted = fleet.plans(&directives.borrow_and_update().latency);
                 fleet.apply(wanted, Instant::now());
@@ -129,7 +134,10 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
                     }
                     Some(Due::Resolve(id, host, current)) => {
                         let proc = ctx.node.roots.proc.clone();
-                        lookups.spawn(async move { (id, net::resolve(&host, &proc, current).await) });
+                        lookups.spawn(async move {
+                            let began = Instant::now();
+                            (id, net::resolve(&host, &proc, current).await, began.elapsed())
+                        });
                     }
                     Some(Due::Export(set)) => match ctx.events.send(Event::Metrics(set)).await {
                         Ok(()) => {}

@@ -53,3 +53,4 @@ mod netlink;
 mod rounds;
 mod severity;
 mod spans;
+pub mod trouble;

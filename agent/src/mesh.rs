@@ -15,7 +15,7 @@
 //! | `mtu.rs` | the search for the path's MTU (no I/O) |
 //! | `tcp.rs` | what TCP has seen on the way to the peers |
 //! | `export.rs` | metrics and events |
-//! | `flight.rs` | the flight recorder: both ends are looked at when a way gets worse |
+//! | `flight.rs` | the flight recorder: both ends are looked at when a way gets worse, whoever sees it |
 //! | `fuzzing.rs` | doors for the fuzz targets |
 
 mod config;
@@ -48,21 +48,18 @@ use std::time::Duration;
 
 use ao_common::clock;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 
 pub use config::Config;
 
 use crate::context::Context;
-use crate::event::Event;
 use crate::net::{Datagram, Prober};
-use flight::{Flown, Looks};
+use crate::trouble::Alarm;
+use flight::{Base, Looks, Recorder};
 use flows::Flows;
 use grid::{Due, Grid};
-
-/// Ways that are looked at at a time: a peer that dies is seen by many, and each needs but one look.
-const FLIGHTS: usize = 4;
 
 /// How often questions that wait are looked through.
 const EXPIRE: Duration = Duration::from_millis(100);
@@ -85,50 +82,69 @@ pub enum MeshError {
     },
 }
 
-/// Measures, and answers, until the shutdown; does nothing while the aggregator names no others.
+/// Measures, and answers, until the shutdown, whom the aggregator names; records what the other sources raise alarms of.
 ///
 /// # Errors
 /// Where the echo's port cannot be had.
-pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) -> Result<(), MeshError> {
-    if !config.enabled {
-        ctx.shutdown.cancelled().await;
-        return Ok(());
-    }
+pub async fn run(
+    config: Config,
+    ctx: Context,
+    prober: Arc<Prober>,
+    mut alarms: broadcast::Receiver<Alarm>,
+) -> Result<(), MeshError> {
     let mut directives = ctx.directives.clone();
     directives.mark_changed();
     let (mut grid, mut flows) = (Grid::new(config.clone()), Flows::new(config.ports.into(), None));
+    let (node, interval) = (Arc::clone(&ctx.node), config.interval.0);
+    let (usual, walks) = Default::default();
+    let base = Base { node, prober: Arc::clone(&prober), own: None, interval, usual, walks };
+    let mut recorder = Recorder::new(&config, base);
     // Ends with this function.
     let mut helpers = JoinSet::new();
     let (peers, looked_for) = watch::channel(HashSet::<IpAddr>::new());
     let (seen, towards) = watch::channel(HashMap::new());
     helpers.spawn(tcp::follow(config.export.0, looked_for, seen));
-    let mut answers = false;
-    let (mut flights, mut recorded) = (JoinSet::new(), Vec::new());
-    let mut expiry = interval(EXPIRE);
-    expiry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut answers, mut listens) = (false, true);
+    let (mut expiry, mut exports) = (every(EXPIRE), every(config.export.0.max(Duration::from_secs(1))));
     let mut packet = Vec::new();
     loop {
         tokio::select! {
             biased;
             () = ctx.shutdown.cancelled() => return Ok(()),
-            Ok(()) = directives.changed() => {
+            Ok(()) = directives.changed(), if config.enabled => {
                 let told = directives.borrow_and_update().clone();
                 if !answers && !told.askers.is_empty() {
                     let Some(socket) = bind(config.port, &ctx).await? else { return Ok(()) };
-                    let looks = Looks::new(Arc::clone(&prober), ctx.node.roots.proc.clone());
+                    let proc = ctx.node.roots.proc.clone();
+                    let looks = Looks::new(Arc::clone(&prober), proc, config.port, recorder.ways());
                     helpers.spawn(echo::answer(socket, ctx.directives.clone(), looks));
                     answers = true;
                 }
-                flows.come_from(told.address.parse().ok());
+                let own = told.address.parse().ok();
+                flows.come_from(own);
+                recorder.come_from(own);
                 grid.apply(&told.peers, Instant::now());
+                recorder.keep(&grid);
                 peers.send_replace(grid.addresses());
             }
-            Some(answer) = flows.next() => grid.answered(&answer),
-            Some(Ok((cell, flown))) = flights.join_next() => landed(&mut grid, cell, flown, &mut recorded),
-            _ = expiry.tick(), if grid.is_busy() => grid.expire(clock::boot_ns()),
+            Some(answer) = flows.next() => if !grid.answered(&answer) {
+                recorder.answered(&answer);
+            },
+            ended = recorder.next() => recorder.landed(&mut grid, ended),
+            alarm = alarms.recv(), if listens => match alarm {
+                Ok(alarm) => recorder.alarm(&mut grid, &mut flows, alarm),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                // Nobody is left who might raise one.
+                Err(broadcast::error::RecvError::Closed) => listens = false,
+            },
+            _ = expiry.tick(), if grid.is_busy() => {
+                grid.expire(clock::boot_ns());
+                recorder.look_around(&grid);
+            }
+            _ = exports.tick(), if recorder.has_counted() => recorder.export(),
             () = grid.wait() => match grid.due(Instant::now(), |place, towards| flows.port(place, towards)) {
                 Some(Due::Ask(question)) => {
-                    packet::question(question.token, question.bytes, &mut packet);
+                    packet::question(question.token, 0, question.bytes, &mut packet);
                     if let Err(error) = flows.send(question.port, question.to, &packet) {
                         grid.unsent(&question, &error);
                     }
@@ -140,17 +156,10 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) -> Result<()
                 None => {}
             },
         }
-        for (cell, peer, trouble) in grid.troubles() {
-            if flights.len() < FLIGHTS {
-                let own = directives.borrow().address.parse().ok();
-                let (node, prober, usual) = (Arc::clone(&ctx.node), Arc::clone(&prober), config.interval.0);
-                let flight = flight::fly(node, prober, own, peer, trouble, usual);
-                flights.spawn(async move { (cell, flight.await) });
-            } else {
-                grid.judged(cell, "not_recorded");
-            }
+        for (cell, trouble) in grid.troubles() {
+            recorder.cell(&mut grid, &mut flows, cell, trouble);
         }
-        for event in grid.events().into_iter().chain(recorded.drain(..)) {
+        for event in grid.events().into_iter().chain(recorder.events()) {
             // The batcher is gone only when the agent stops.
             if ctx.events.send(event).await.is_err() {
                 return Ok(());
@@ -159,18 +168,10 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) -> Result<()
     }
 }
 
-/// A way was looked at.
-fn landed(grid: &mut Grid, cell: u64, flown: io::Result<Flown>, recorded: &mut Vec<Event>) {
-    match flown {
-        Ok(flown) => {
-            grid.judged(cell, flown.verdict);
-            recorded.extend(flown.events);
-        }
-        Err(error) => {
-            tracing::warn!(%error, "a way that got worse cannot be looked at");
-            grid.judged(cell, "not_recorded");
-        }
-    }
+fn every(period: Duration) -> Interval {
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// The echo's socket; `None` at the shutdown.

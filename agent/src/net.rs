@@ -20,6 +20,8 @@
 //! | `datagram.rs` | UDP datagrams, and how long each lay in the socket |
 //! | `tcp.rs` | round trips by TCP connect, where ICMP is denied |
 //! | `target.rs`, `resolve.rs` | what to probe, and its address |
+//! | `dns.rs` | questions to name servers |
+//! | `budget.rs` | how often a router may be made to answer, whoever asks (no I/O) |
 //! | `agenda.rs` | what is due when |
 
 mod api;
@@ -41,12 +43,18 @@ mod sys;
 mod tcp;
 
 mod agenda;
+mod budget;
+mod dns;
 mod resolve;
 mod target;
 
 pub use agenda::Agenda;
 pub use api::{Capability, Counted, Label, Labels, Mode, Outcome, Probe, Report, SendError, Way};
-pub use datagram::{Datagram, source_towards};
+pub(crate) use budget::{Budget, Grant, HURRY, PATIENCE, PAUSE, TURNS};
+pub use datagram::{Datagram, connect_udp, source_towards};
+pub use dns::Dns;
+#[cfg(test)]
+pub(crate) use dns::code as dns_code;
 pub use prober::{Client, Config, OpenError, Prober, Stopped};
 pub use resolve::{GATEWAY, ResolveError, default_gateway, name_of, resolve};
 pub use target::TargetSpec;

@@ -5,8 +5,7 @@
 //! | `config.rs` | the section `path` |
 //! | `trace.rs` | one target: its rounds, one after the other |
 //! | `strategy.rs` | which TTL next, and when a pass over the hops ends (no I/O) |
-//! | `live.rs` | the strategy's network: the prober, within the budget |
-//! | `budget.rs` | how often a router may be made to answer, and sharing what it answered (no I/O) |
+//! | `live.rs` | the strategy's network: the prober, within the routers' budget |
 //! | `hop.rs` | mtr's figures of one hop (no I/O) |
 //! | `route.rs` | which path is the accepted one, and when it has changed (no I/O) |
 //! | `spot.rs` | the same for one distance: a set of routers (no I/O) |
@@ -21,7 +20,7 @@
 //! Loss at a hop that later hops do not share is the router's thrift with answers, not loss: never alarm on it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -30,6 +29,7 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::event::Event;
 use crate::net::{Agenda, Prober, TargetSpec};
+use crate::trouble::{Alarm, Alarms, Trouble};
 
 mod config;
 mod trace;
@@ -38,7 +38,6 @@ mod live;
 mod strategy;
 
 mod asn;
-mod budget;
 mod event;
 mod export;
 mod hop;
@@ -51,7 +50,6 @@ pub use config::{Config, Protocol};
 pub use hop::Figures;
 pub use tracer::{HopReport, Tracer};
 
-use budget::Budget;
 use export::Known;
 use names::Names;
 use trace::Trace;
@@ -63,9 +61,8 @@ const TRACES: usize = 64;
 const TURN: Duration = Duration::from_millis(250);
 
 /// Traces until shutdown.
-pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
+pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>, alarms: Alarms) {
     let mut directives = ctx.directives.clone();
-    let budget = Arc::new(Mutex::new(Budget::default()));
     let known = Arc::new(Known { names: config.names.then(Names::default), asn: export::table(&config) });
     let config = Arc::new(config);
     let mut fleet = Fleet::default();
@@ -104,16 +101,21 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>) {
                 let Some(Some(mut trace)) = fleet.targets.get_mut(&id).map(|(_, trace)| trace.take()) else {
                     continue;
                 };
-                let (config, node, budget) = (Arc::clone(&config), Arc::clone(&ctx.node), Arc::clone(&budget));
+                let (config, node) = (Arc::clone(&config), Arc::clone(&ctx.node));
                 let (prober, known, crowd) = (Arc::clone(&prober), Arc::clone(&known), fleet.targets.len());
+                let alarms = alarms.clone();
                 running.spawn(async move {
-                    let change = trace.run(&config, &node, &prober, &budget, crowd).await;
+                    let change = trace.run(&config, &node, &prober, crowd).await;
                     let mut found = vec![Event::Metrics(export::metrics(&trace, &config, &node, &known))];
                     if let Some(change) = change {
                         let trace_id = rand::random::<u128>().max(1);
                         found.push(Event::Spans(event::spans(&trace, &change, &node, trace_id)));
                         trace.accept(&change);
                         found.push(Event::Logs(event::log(&trace, &change, trace_id)));
+                        let (host, address) = (trace.spec.host.clone(), trace.address);
+                        // Nobody needs to listen.
+                        let _heard =
+                            alarms.send(Alarm { trouble: Trouble::PathChange, host, address, server: None });
                     }
                     (id, now, trace, found)
                 });

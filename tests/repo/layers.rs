@@ -68,6 +68,7 @@ const AGENT: &[(Layer, &[&str])] = &[
             "rounds",
             "severity",
             "spans",
+            "trouble",
         ],
     ),
 ];

@@ -16,6 +16,7 @@ async fn wakes(name: &str, config: &Config) -> u64 {
         registry: Arc::default(),
         canaries: broadcast::Sender::new(canary::TOKENS),
         line_metrics: Arc::default(),
+        alarms: Alarms::new(ALARMS),
     };
     let (_, run) = SOURCES.into_iter().chain(PROBING).find(|(source, _)| *source == name).unwrap();
     let source = tokio::spawn(run(config, &start, ctx));

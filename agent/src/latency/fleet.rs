@@ -1,7 +1,7 @@
 //! All targets: which is due for a ping, a lookup or an export. No I/O.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use ao_common::clock::now_ms;
@@ -14,7 +14,8 @@ use super::export;
 use super::probe::{Ask, Failure, Kind};
 use super::target::Target;
 use crate::event::{Event, MetricSet};
-use crate::net::{Agenda, Probe, Report, ResolveError};
+use crate::net::{Agenda, GATEWAY, Probe, Report, ResolveError};
+use crate::trouble::{Alarm, Trouble};
 
 /// What a lookup gave.
 type Found = Result<IpAddr, ResolveError>;
@@ -39,6 +40,9 @@ const LOOKUP_LATER: Duration = Duration::from_millis(250);
 
 /// A target whose name does not resolve is asked for again after this, at first contact and after each failure.
 const RETRY: Duration = Duration::from_secs(10);
+
+/// A lookup that takes longer is trouble: resolvers that have no answer of their first name server wait for some seconds.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// What the next step is.
 #[derive(Debug)]
@@ -68,6 +72,7 @@ pub(super) struct Fleet {
     targets: HashMap<u64, Box<Target>>,
     agenda: Agenda<(u64, Task)>,
     events: Vec<Event>,
+    alarms: Vec<Alarm>,
     next_id: u64,
     lookups_failed: u64,
     /// When [`Fleet::due`] was last asked.
@@ -82,6 +87,7 @@ impl Fleet {
             targets: HashMap::new(),
             agenda: Agenda::default(),
             events: Vec::new(),
+            alarms: Vec::new(),
             next_id: 0,
             lookups_failed: 0,
             served: Instant::now(),
@@ -131,6 +137,11 @@ impl Fleet {
     /// The ends of targets that [`Fleet::apply`] has taken out, and what alerts say; to be handed on.
     pub(super) fn events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+
+    /// Troubles that have begun since the last call.
+    pub(super) fn alarms(&mut self) -> Vec<Alarm> {
+        std::mem::take(&mut self.alarms)
     }
 
     pub(super) async fn wait(&self) {
@@ -190,8 +201,14 @@ impl Fleet {
     }
 
     /// A lookup has ended. A failed one leaves the address that was known: names outlive their servers.
-    pub(super) fn resolved(&mut self, id: u64, found: Found, now: Instant) {
+    pub(super) fn resolved(&mut self, id: u64, found: Found, took: Duration, now: Instant) {
         let Some(target) = self.targets.get_mut(&id) else { return };
+        let bad = took >= SLOW || matches!(found, Err(ResolveError::Lookup { .. }));
+        if bad && !target.name_told && target.plan.host != GATEWAY {
+            let (host, address) = (target.plan.host.clone(), target.address);
+            self.alarms.push(Alarm { trouble: Trouble::Name, host, address, server: None });
+        }
+        target.name_told = bad;
         let again = match found {
             Ok(address) => {
                 if target.address.replace(address).is_some_and(|before| before != address) {
@@ -232,6 +249,20 @@ impl Fleet {
         for (name, alert, told) in target.judge(&self.config) {
             self.events.push(Event::Logs(export::event(target, name, alert, told)));
         }
+        let Some(trouble) = target.trouble() else { return };
+        let (host, address) = (target.plan.host.clone(), target.address);
+        let alarm = Alarm { trouble, host, address, server: None };
+        self.alarms.extend(match &target.plan.probe {
+            Kind::Icmp => Some(alarm),
+            Kind::Dns(dns) => Some(Alarm {
+                trouble: Trouble::Name,
+                host: dns.query.clone(),
+                address: None,
+                server: address.map(|server| SocketAddr::new(server, dns.port)),
+            }),
+            // What a service does is its own affair.
+            Kind::Tcp { .. } | Kind::Udp { .. } | Kind::Http(_) => None,
+        });
     }
 
     /// The newest figures of all targets, for the agent's end.

@@ -3,7 +3,6 @@
 //! | file | room |
 //! |---|---|
 //! | `udp.rs` | an echo service by UDP |
-//! | `dns.rs` | a name server |
 //! | `http.rs` | a web server |
 //! | `tls.rs` | the same over TLS: whose certificates are taken |
 //! | `failure.rs` | why there was no good answer |
@@ -11,7 +10,6 @@
 //! A service's round trips end when its answer is read here: they have this process's scheduling in them, which ICMP's
 //! have not. What fails in any way is a loss, and its reason is counted.
 
-mod dns;
 mod failure;
 mod http;
 mod tls;
@@ -27,7 +25,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::net::{self, Outcome, Report};
 
-pub use dns::Dns;
+pub use crate::net::Dns;
 pub use http::Http;
 pub use tls::Tls;
 
@@ -141,7 +139,12 @@ pub(super) async fn ask(ask: Ask, trust: Arc<Trust>) -> (Report, Option<Failure>
         match &kind {
             Kind::Icmp | Kind::Tcp { .. } => Ok(()),
             Kind::Udp { port } => Ok(udp::echo(to(*port), source, size).await?),
-            Kind::Dns(dns) => dns.ask(to(dns.port), source).await,
+            Kind::Dns(dns) => match dns.ask(to(dns.port), source).await? {
+                code if dns.require_noerror && code != 0 => {
+                    Err(Failure::Answer(format!("it answers with code {code}")))
+                }
+                _ => Ok(()),
+            },
             Kind::Http(http) => http.get(dest, source, &host, &trust).await,
         }
     };

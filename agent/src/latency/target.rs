@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::net::{Outcome, Report};
+use crate::trouble::{JUMP_NS, SLOW_NS, Trouble, Watch};
 
 use super::alert::{Alert, History, State, Told};
 use super::config::{Config, Plan};
 use super::doubt::Mark;
-use super::probe::{Failure, REASONS};
+use super::probe::{Failure, Kind, REASONS};
 use super::round::{End, Filling, Round};
 
 /// Bounds of smokeping_prober's histogram in seconds, 5e-05 * 2^k, written as Prometheus' Go client writes them: the
@@ -17,6 +18,9 @@ pub(super) const BOUNDS: [&str; 20] = [
     "5e-05", "0.0001", "0.0002", "0.0004", "0.0008", "0.0016", "0.0032", "0.0064", "0.0128", "0.0256",
     "0.0512", "0.1024", "0.2048", "0.4096", "0.8192", "1.6384", "3.2768", "6.5536", "13.1072", "26.2144",
 ];
+
+/// A round that has lost such a share, and more than one ping, is trouble.
+const LOSSY: f64 = 0.1;
 
 /// The first bound.
 const FIRST: Duration = Duration::from_micros(50);
@@ -28,6 +32,8 @@ pub(super) struct Target {
     pub(super) address: Option<IpAddr>,
     /// Whether the failure to find the address has been told.
     pub(super) unresolved_told: bool,
+    /// Whether it has been said that its name is found slowly or not at all.
+    pub(super) name_told: bool,
     /// Whether the failure to send has been told.
     pub(super) unsent_told: bool,
     /// Why the service failed when it last did, while it fails.
@@ -39,6 +45,7 @@ pub(super) struct Target {
     /// By name.
     pub(super) alerts: Vec<(String, State)>,
     history: History,
+    watch: Watch,
 }
 
 /// Counters since the start.
@@ -64,11 +71,13 @@ impl Target {
         let alerts: Vec<_> = alerts.map(|name| (name.clone(), State::default())).collect();
         // And the start before all rounds.
         let length = alerts.iter().filter_map(|(name, _)| config.alerts.get(name)).map(Alert::length).max();
+        let watch = Watch::new(if matches!(plan.probe, Kind::Icmp) { JUMP_NS } else { SLOW_NS });
         let history = History::new(length.unwrap_or(0) + 1);
         Self {
             plan,
             address: None,
             unresolved_told: false,
+            name_told: false,
             unsent_told: false,
             failing: None,
             counts: Counts::default(),
@@ -76,6 +85,7 @@ impl Target {
             round: None,
             alerts,
             history,
+            watch,
         }
     }
 
@@ -128,6 +138,20 @@ impl Target {
         self.counts.starved += u64::from(round.doubt.starved);
         self.round = Some(round);
         true
+    }
+
+    /// Trouble that has begun with the newest round; a target that has never answered is none of the way, and a starved
+    /// round no evidence.
+    pub(super) fn trouble(&mut self) -> Option<Trouble> {
+        let round = self.round.as_ref().filter(|round| !round.doubt.starved)?;
+        self.counts.buckets.iter().any(|answers| *answers > 0).then_some(())?;
+        let median_ns = round.median().map(|median| i64::try_from(median.as_nanos()).unwrap_or(i64::MAX));
+        let too_many = round.lost >= 2 && round.loss() >= LOSSY;
+        let trouble = self.watch.look(round.lost as usize, too_many, median_ns);
+        if let Some(median_ns) = median_ns {
+            self.watch.learn(median_ns);
+        }
+        trouble
     }
 
     /// What is to be told behind a round, by name: nothing behind one that is no evidence.

@@ -53,7 +53,7 @@ async fn loopback() {
             export: Span::secs(1),
             ..Config::default()
         };
-        let source = tokio::spawn(run(config, ctx.clone(), prober));
+        let source = tokio::spawn(run(config, ctx.clone(), prober, Alarms::new(1)));
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
             let event = tokio::time::timeout_at(deadline, received.recv()).await.unwrap().unwrap();
@@ -89,7 +89,7 @@ async fn directives_apply() {
     let (ctx, mut received, directed) = context();
     let prober = Prober::start(&net::Config::default(), ctx.shutdown.clone()).unwrap();
     let config = Config { targets: vec!["127.0.0.1".into()], ..Config::default() };
-    let source = tokio::spawn(run(config, ctx.clone(), prober));
+    let source = tokio::spawn(run(config, ctx.clone(), prober, Alarms::new(1)));
     let other = Directives {
         latency: vec![Target { host: "127.0.0.2".into(), ..Default::default() }],
         ..Default::default()
@@ -134,7 +134,7 @@ async fn schedule() {
                 let known = now >= start + Duration::from_secs(1800);
                 let found =
                     if known { Ok(IpAddr::from([10, 0, 0, 1])) } else { Err(ResolveError::Empty(host)) };
-                fleet.resolved(id, found, now);
+                fleet.resolved(id, found, Duration::ZERO, now);
             }
             Some(Due::Export(set)) => {
                 let total = "smokeping_send_errors_total{host=\"t7\",ip=\"\",source=\"\",tos=\"0\"}";
@@ -166,7 +166,9 @@ async fn alerts() {
         fleet.wait().await;
         let now = Instant::now();
         match fleet.due(now) {
-            Some(Due::Resolve(id, host, _)) => fleet.resolved(id, Ok(host.parse().unwrap()), now),
+            Some(Due::Resolve(id, host, _)) => {
+                fleet.resolved(id, Ok(host.parse().unwrap()), Duration::ZERO, now)
+            }
             Some(Due::Ping(probe)) => {
                 let (round, first) = (pings / 2, pings % 2 == 0);
                 pings += 1;
@@ -220,7 +222,9 @@ async fn ten_thousand_targets() {
         let mut pings = 0_u32;
         while let Some(due) = fleet.due(now) {
             match due {
-                Due::Resolve(id, host, _) => fleet.resolved(id, Ok(host.parse().unwrap()), now),
+                Due::Resolve(id, host, _) => {
+                    fleet.resolved(id, Ok(host.parse().unwrap()), Duration::ZERO, now)
+                }
                 Due::Ping(probe) => {
                     pings += 1;
                     let outcome = Outcome::Reply { rtt: Duration::from_millis(1), ttl: None };

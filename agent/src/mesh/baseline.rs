@@ -45,7 +45,7 @@ pub(super) struct Change {
 }
 
 /// The rounds of one peer.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Baseline {
     rounds: VecDeque<Passage>,
 }
@@ -56,12 +56,17 @@ impl Baseline {
         if self.rounds.back().is_some_and(|last| (last.apart_ns() - passage.apart_ns()).abs() > RESTART_NS) {
             self.rounds.clear();
         }
-        let change = (self.rounds.len() >= LEAST).then(|| self.change(passage));
+        let change = self.compare(passage);
         if self.rounds.len() >= WINDOW {
             self.rounds.pop_front();
         }
         self.rounds.push_back(passage);
         change
+    }
+
+    /// The change of a passage that is no round; `None` where too little is known.
+    pub(super) fn compare(&self, now: Passage) -> Option<Change> {
+        (self.rounds.len() >= LEAST).then(|| self.change(now))
     }
 
     fn change(&self, now: Passage) -> Change {

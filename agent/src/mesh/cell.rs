@@ -10,6 +10,7 @@ use super::baseline::{Baseline, Change, Passage};
 use super::mtu::Search;
 use super::packet::Times;
 use super::sweep::Sweep;
+use crate::trouble::{JUMP_NS, Trouble, Watch};
 
 /// A peer as the aggregator names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,32 +84,9 @@ struct Filling {
     lost: u32,
 }
 
-/// What got worse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    Loss,
-    Latency,
-    DeadPorts,
-}
-
-impl Trouble {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Loss => "loss",
-            Self::Latency => "latency",
-            Self::DeadPorts => "dead_ports",
-        }
-    }
-}
-
 /// The newest echoes that are looked at for trouble, and those among them that must be lost.
 const RECENT: usize = 10;
 const RECENT_LOST: usize = 3;
-/// Medians of rounds that say what is usual.
-const USUAL: usize = 30;
-const USUAL_LEAST: usize = 3;
-/// A round trip that is more than twice the usual one counts where it is also so much longer.
-const JUMP_NS: i64 = 1_000_000;
 
 /// See the module.
 #[derive(Debug)]
@@ -128,9 +106,7 @@ pub(super) struct Cell {
     pub(super) incidents: BTreeMap<&'static str, u64>,
     /// Round trips of the newest echoes; `None` for one that was lost.
     recent: VecDeque<Option<i64>>,
-    /// Medians of the rounds before.
-    usual: VecDeque<i64>,
-    in_trouble: bool,
+    watch: Watch,
 }
 
 impl Cell {
@@ -147,8 +123,7 @@ impl Cell {
             is_there: false,
             incidents: BTreeMap::new(),
             recent: VecDeque::new(),
-            usual: VecDeque::new(),
-            in_trouble: false,
+            watch: Watch::new(JUMP_NS),
         }
     }
 
@@ -179,24 +154,17 @@ impl Cell {
         let lost = self.recent.iter().filter(|rtt| rtt.is_none()).count();
         let mut rtts: Vec<i64> = self.recent.iter().copied().flatten().collect();
         rtts.sort_unstable();
-        let mut usual: Vec<i64> = self.usual.iter().copied().collect();
-        usual.sort_unstable();
-        let middle = |sorted: &[i64]| sorted.get(sorted.len() / 2).copied();
-        let jumped = usual.len() >= USUAL_LEAST
-            && middle(&rtts)
-                .zip(middle(&usual))
-                .is_some_and(|(now, usual)| now > 2 * usual && now - usual > JUMP_NS);
-        let trouble = if lost >= RECENT_LOST {
-            Some(Trouble::Loss)
-        } else if jumped {
-            Some(Trouble::Latency)
-        } else {
-            None
-        };
-        if trouble.is_none() && lost == 0 {
-            self.in_trouble = false;
-        }
-        trouble.filter(|_| !std::mem::replace(&mut self.in_trouble, true))
+        self.watch.look(lost, lost >= RECENT_LOST, rtts.get(rtts.len() / 2).copied())
+    }
+
+    /// What the directions' delay used to be.
+    pub(super) fn baseline(&self) -> &Baseline {
+        &self.baseline
+    }
+
+    /// Whether the peer answers, with nothing to complain of.
+    pub(super) fn is_well(&self) -> bool {
+        self.is_there && !self.watch.is_in_trouble()
     }
 
     /// Other source ports carry the echoes from now on: what was usual is that of another path.
@@ -214,10 +182,7 @@ impl Cell {
         told.rtts = echoes.iter().map(|echo| Duration::from_nanos(echo.rtt_ns().unsigned_abs())).collect();
         told.rtts.sort_unstable();
         if let Some(median) = told.rtts.get(told.rtts.len() / 2) {
-            if self.usual.len() >= USUAL {
-                self.usual.pop_front();
-            }
-            self.usual.push_back(i64::try_from(median.as_nanos()).unwrap_or(i64::MAX));
+            self.watch.learn(i64::try_from(median.as_nanos()).unwrap_or(i64::MAX));
         }
         if let Some(best) = echoes.iter().min_by_key(|echo| echo.rtt_ns()) {
             let clocks_ns = best.times.anchor_ns.saturating_sub(anchor_ns);

@@ -39,6 +39,10 @@ pub struct Config {
     pub mtu: Span,
     /// How often the figures are handed on, and the TCP connections looked at.
     pub export: Span,
+    /// Recordings of one way, or of how names are found, in an hour at most; trouble beyond it is only counted.
+    pub recordings_per_way: u32,
+    /// Recordings of this node in an hour at most.
+    pub recordings_per_node: u32,
 }
 
 impl Default for Config {
@@ -55,6 +59,8 @@ impl Default for Config {
             timeout: Span::secs(1),
             mtu: Span::secs(600),
             export: Span::secs(15),
+            recordings_per_way: 4,
+            recordings_per_node: 20,
         }
     }
 }

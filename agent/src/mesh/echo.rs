@@ -49,11 +49,13 @@ pub(super) async fn answer(socket: Datagram, mut directives: watch::Receiver<Arc
         if let Some(look) = Look::read(&buffer[..arrival.len]) {
             while answering.try_join_next().is_some() {}
             if answering.len() < LOOKS {
-                answering.spawn(looks.clone().answer(Arc::clone(&socket), look, arrival.from));
+                let own = directives.borrow().address.parse().ok();
+                answering.spawn(looks.clone().answer(Arc::clone(&socket), look, arrival.from, own));
             }
             continue;
         }
-        let Some(Packet::Question { token }) = packet::read(&buffer[..arrival.len]) else { continue };
+        let Some(Packet::Question { token, mark }) = packet::read(&buffer[..arrival.len]) else { continue };
+        looks.heard(arrival.from.ip(), mark);
         let anchor_ns = clock::system_anchor_ns();
         let received_ns = now_ns - arrival.waited_ns;
         let times = Times { received_ns, answered_ns: clock::boot_ns(), anchor_ns };
@@ -121,11 +123,11 @@ mod tests {
         let told = Directives { askers: vec!["127.0.0.1".to_owned()], ..Directives::default() };
         let (_sender, directives) = watch::channel(Arc::new(told));
         let prober = Prober::start(&net::Config::default(), CancellationToken::new()).unwrap();
-        let looks = Looks::new(prober, "/proc".into());
+        let looks = Looks::new(prober, "/proc".into(), to.port(), Default::default());
         let answering = tokio::spawn(answer(socket, directives, looks));
         let before = clock::boot_ns();
         let mut asked = Vec::new();
-        packet::question(7, 300, &mut asked);
+        packet::question(7, 0, 300, &mut asked);
         asker.send(to, b"nonsense").unwrap();
         asker.send(to, &asked).unwrap();
         let mut buffer = [0; 400];

@@ -48,6 +48,14 @@ impl Flows {
     /// # Errors
     /// What the system has against it, such as a size that the interface does not take.
     pub(super) fn send(&mut self, place: usize, to: SocketAddr, data: &[u8]) -> io::Result<()> {
+        self.socket(place, to)?.send(to, data)
+    }
+
+    /// The socket at a place, for others that ask on the same flow; the answers come here.
+    ///
+    /// # Errors
+    /// Where none can be had.
+    pub(super) fn socket(&mut self, place: usize, to: SocketAddr) -> io::Result<&Arc<Datagram>> {
         let sockets = if to.is_ipv6() { &mut self.v6 } else { &mut self.v4 };
         let any: IpAddr =
             if to.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
@@ -57,10 +65,7 @@ impl Flows {
             self.readers.spawn(read(Arc::clone(&socket), self.sender.clone()));
             sockets.push(socket);
         }
-        match sockets.get(place) {
-            Some(socket) => socket.send(to, data),
-            None => Err(io::Error::from(io::ErrorKind::NotFound)),
-        }
+        sockets.get(place).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
     }
 
     /// The number of the port at a place; 0 where nothing was sent to that family yet.

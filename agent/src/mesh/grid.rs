@@ -10,7 +10,8 @@ use ao_proto::v1;
 use tokio::time::Instant;
 
 use super::asker::{Asked, Asker, Purpose};
-use super::cell::{Cell, Echo, Peer, Trouble};
+use super::baseline::Baseline;
+use super::cell::{Cell, Echo, Peer};
 use super::config::Config;
 use super::export;
 use super::flows::Answer;
@@ -19,6 +20,7 @@ use super::sweep;
 use super::tcp::Towards;
 use crate::event::Event;
 use crate::net::Agenda;
+use crate::trouble::Trouble;
 
 /// Headers of IP and UDP before our bytes.
 const HEADERS_V4: u16 = 20 + 8;
@@ -53,6 +55,15 @@ enum Task {
     Export,
 }
 
+/// What the flight recorder needs to know of a cell.
+#[derive(Clone, Debug)]
+pub(super) struct Struck {
+    pub(super) peer: Peer,
+    /// Place of the source port that the echoes come from.
+    pub(super) place: usize,
+    pub(super) baseline: Baseline,
+}
+
 /// See the module.
 pub(super) struct Grid {
     config: Config,
@@ -60,8 +71,8 @@ pub(super) struct Grid {
     agenda: Agenda<(u64, Task)>,
     asker: Asker,
     events: Vec<Event>,
-    /// Peers whose way has just got worse.
-    troubles: Vec<(u64, Peer, Trouble)>,
+    /// Cells whose way has just got worse.
+    troubles: Vec<(u64, Trouble)>,
     next_id: u64,
 }
 
@@ -123,8 +134,25 @@ impl Grid {
     }
 
     /// Whose way has got worse since the last call.
-    pub(super) fn troubles(&mut self) -> Vec<(u64, Peer, Trouble)> {
+    pub(super) fn troubles(&mut self) -> Vec<(u64, Trouble)> {
         std::mem::take(&mut self.troubles)
+    }
+
+    /// The cell of a peer at this address.
+    pub(super) fn at(&self, address: IpAddr) -> Option<u64> {
+        self.cells.iter().find(|(_, cell)| cell.peer.ip() == address).map(|(id, _)| *id)
+    }
+
+    /// A cell, for the flight recorder.
+    pub(super) fn struck(&self, id: u64) -> Option<Struck> {
+        let cell = self.cells.get(&id)?;
+        let (peer, place) = (cell.peer.clone(), cell.sweep.canonical());
+        Some(Struck { peer, place, baseline: cell.baseline().clone() })
+    }
+
+    /// Peers that answer as they should.
+    pub(super) fn well(&self) -> impl Iterator<Item = IpAddr> {
+        self.cells.values().filter(|cell| cell.is_well()).map(|cell| cell.peer.ip())
     }
 
     /// A way was looked at, with this verdict.
@@ -161,7 +189,7 @@ impl Grid {
                         let event = export::ports_changed(&cell.peer, &dead, self.config.ports.into());
                         self.events.push(Event::Logs(event));
                         if !dead.is_empty() {
-                            self.troubles.push((id, cell.peer.clone(), Trouble::DeadPorts));
+                            self.troubles.push((id, Trouble::DeadPorts));
                         }
                     }
                     if canonical != cell.sweep.canonical() {
@@ -216,15 +244,15 @@ impl Grid {
         }
     }
 
-    /// An answer has come.
-    pub(super) fn answered(&mut self, answer: &Answer) {
-        let Some(asked) = self.asker.answered(answer.token, &answer.times) else { return };
-        let Some(cell) = self.cells.get_mut(&asked.cell) else { return };
+    /// An answer has come; false where nothing was asked here that it answers.
+    pub(super) fn answered(&mut self, answer: &Answer) -> bool {
+        let Some(asked) = self.asker.answered(answer.token, &answer.times) else { return false };
+        let Some(cell) = self.cells.get_mut(&asked.cell) else { return true };
         match asked.purpose {
             Purpose::Echo => {
                 let (sent_ns, came_ns) = (asked.sent_ns, answer.came_ns.max(asked.sent_ns));
                 let trouble = cell.echo(Echo { sent_ns, came_ns, times: answer.times });
-                self.troubles.extend(trouble.map(|trouble| (asked.cell, cell.peer.clone(), trouble)));
+                self.troubles.extend(trouble.map(|trouble| (asked.cell, trouble)));
             }
             Purpose::Port(place) => cell.sweep.result(place, true),
             Purpose::Size(size) => {
@@ -232,6 +260,7 @@ impl Grid {
                 self.mtu_changed(asked.cell, changed);
             }
         }
+        true
     }
 
     /// Looks through the questions that wait.
@@ -246,7 +275,7 @@ impl Grid {
         match asked.purpose {
             Purpose::Echo => {
                 let trouble = cell.lost();
-                self.troubles.extend(trouble.map(|trouble| (asked.cell, cell.peer.clone(), trouble)));
+                self.troubles.extend(trouble.map(|trouble| (asked.cell, trouble)));
             }
             Purpose::Port(place) => cell.sweep.result(place, false),
             Purpose::Size(size) if cell.is_there => {

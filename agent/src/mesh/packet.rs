@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! 0   "AOE1"
-//! 4   kind: 1 question, 2 answer; three bytes of zero
+//! 4   kind: 1 question, 2 answer
+//! 5   of a question: the mark of the recording that counts it at the other end, 0 for none; two bytes of zero
 //! 8   token: random, so that nobody answers who was not asked
 //! 16  received: when the question came, by the answerer's boot time, ns
 //! 24  answered: when the answer left, by the same
@@ -29,15 +30,15 @@ pub(super) struct Times {
 /// A packet that was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Packet {
-    Question { token: u64 },
+    Question { token: u64, mark: u8 },
     Answer { token: u64, times: Times },
 }
 
 /// Writes a question of `size` bytes, at least [`LEN`].
-pub(super) fn question(token: u64, size: usize, out: &mut Vec<u8>) {
+pub(super) fn question(token: u64, mark: u8, size: usize, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(MAGIC);
-    out.extend_from_slice(&[QUESTION, 0, 0, 0]);
+    out.extend_from_slice(&[QUESTION, mark, 0, 0]);
     out.extend_from_slice(&token.to_be_bytes());
     out.resize(size.max(LEN), 0);
 }
@@ -61,7 +62,7 @@ pub(super) fn read(data: &[u8]) -> Option<Packet> {
     let mut fields = rest.chunks_exact(8).map_while(|bytes| bytes.first_chunk().copied());
     let token = u64::from_be_bytes(fields.next()?);
     match head[4] {
-        QUESTION => Some(Packet::Question { token }),
+        QUESTION => Some(Packet::Question { token, mark: head[5] }),
         ANSWER => {
             let mut time = || fields.next().map(i64::from_be_bytes);
             let times = Times { received_ns: time()?, answered_ns: time()?, anchor_ns: time()? };
@@ -81,10 +82,10 @@ mod tests {
         /// Scenario: any question and any answer.
         /// Guarantees: they come back; an answer is never larger than what it answers.
         #[test]
-        fn round_trip(token: u64, size in 0_usize..2000, received_ns: i64, answered_ns: i64, anchor_ns: i64) {
+        fn round_trip(token: u64, mark: u8, size in 0_usize..2000, received_ns: i64, answered_ns: i64, anchor_ns: i64) {
             let mut asked = Vec::new();
-            question(token, size, &mut asked);
-            prop_assert_eq!(read(&asked), Some(Packet::Question { token }));
+            question(token, mark, size, &mut asked);
+            prop_assert_eq!(read(&asked), Some(Packet::Question { token, mark }));
             let times = Times { received_ns, answered_ns, anchor_ns };
             let answered = answer(token, times);
             prop_assert_eq!(read(&answered), Some(Packet::Answer { token, times }));

@@ -107,6 +107,16 @@ impl Watch {
     }
 }
 
+/// What the connections to one address, that there are now, have counted so far. Blocking.
+///
+/// # Errors
+/// As [`Watch::look`].
+pub(super) fn look_once(peer: IpAddr) -> io::Result<Towards> {
+    let mut watch = Watch::default();
+    watch.look(|address| address == peer)?;
+    Ok(watch.towards.remove(&peer).unwrap_or_default())
+}
+
 /// Reads `struct inet_diag_msg` and the `tcp_info` behind it; `None` where the kernel gave none.
 pub(super) fn connection(message: &[u8]) -> Option<Connection> {
     let (head, mut rest) = message.split_at_checked(MESSAGE_BYTES)?;

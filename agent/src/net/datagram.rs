@@ -114,6 +114,21 @@ pub fn source_towards(to: SocketAddr) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
+/// A socket of tokio's that talks to `to` alone. To be called within a tokio runtime.
+///
+/// # Errors
+/// What the system has against the addresses.
+pub async fn connect_udp(to: SocketAddr, source: Option<IpAddr>) -> io::Result<tokio::net::UdpSocket> {
+    let any = if to.is_ipv4() {
+        IpAddr::from(std::net::Ipv4Addr::UNSPECIFIED)
+    } else {
+        std::net::Ipv6Addr::UNSPECIFIED.into()
+    };
+    let socket = tokio::net::UdpSocket::bind(SocketAddr::new(source.unwrap_or(any), 0)).await?;
+    socket.connect(to).await?;
+    Ok(socket)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;

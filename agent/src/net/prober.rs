@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ao_common::units::Size;
 use serde::Deserialize;
@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::api::{Capability, Counted, Mode, Probe, Report};
+use super::budget::Budget;
 use super::driver::{Crafting, Driver, Request};
 use super::socket::{Kind, Socket};
 
@@ -58,6 +59,7 @@ pub struct Prober {
     requests: mpsc::Sender<Request>,
     capability: Capability,
     counted: Arc<Counted>,
+    budget: Mutex<Budget>,
 }
 
 impl Prober {
@@ -78,7 +80,7 @@ impl Prober {
             Driver { v4, v6, crafting, tcp_ports, requests: receiver, counted: counted_too, shutdown };
         tokio::spawn(driver.run());
         tracing::info!(mode = %capability.mode, command = capability.command, "{}", capability.sentence);
-        Ok(Arc::new(Self { requests, capability, counted }))
+        Ok(Arc::new(Self { requests, capability, counted, budget: Mutex::default() }))
     }
 
     /// How round trips are measured on this machine, and what would allow more.
@@ -94,6 +96,11 @@ impl Prober {
     /// Counts of what belongs to no report.
     pub fn counted(&self) -> &Counted {
         &self.counted
+    }
+
+    /// When each router may be made to answer again: one budget for all who ask.
+    pub(crate) fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A client that may have `capacity` probes without a report read.

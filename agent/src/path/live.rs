@@ -2,23 +2,22 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::MutexGuard;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::budget::{Budget, Grant, HURRY, PATIENCE};
 use super::config::Config;
 use super::strategy::{Ask, Network, Seen};
-use crate::net::{Client, Outcome, Probe, Report, Stopped, Way};
+use crate::net::{Budget, Client, Grant, HURRY, Outcome, PATIENCE, Probe, Prober, Report, Stopped, Way};
 
 /// Reports that may be unread: every TTL of two passes.
-pub(super) const REPORTS: usize = 512;
+const REPORTS: usize = 512;
 
 /// The network of one target.
 pub(super) struct Live<'a> {
     config: &'a Config,
     client: Client,
-    budget: &'a Mutex<Budget>,
+    prober: &'a Prober,
     dest: IpAddr,
     /// Ends that need no network.
     ready: VecDeque<(u64, u8, Seen)>,
@@ -28,9 +27,10 @@ pub(super) struct Live<'a> {
 }
 
 impl<'a> Live<'a> {
-    /// Probes to `dest` by that client.
-    pub(super) fn new(config: &'a Config, client: Client, budget: &'a Mutex<Budget>, dest: IpAddr) -> Self {
-        Self { config, client, budget, dest, ready: VecDeque::new(), failure: None, hurry: false }
+    /// Probes to `dest`.
+    pub(super) fn new(config: &'a Config, prober: &'a Prober, dest: IpAddr) -> Self {
+        let client = prober.client(REPORTS);
+        Self { config, client, prober, dest, ready: VecDeque::new(), failure: None, hurry: false }
     }
 
     /// The canonical flow is not held up by routers: one whose budget is spent is left out.
@@ -39,7 +39,7 @@ impl<'a> Live<'a> {
     }
 
     fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+        self.prober.budget()
     }
 
     fn seen(&mut self, ttl: u8, report: Report) -> Option<Seen> {

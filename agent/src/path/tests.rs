@@ -33,7 +33,7 @@ async fn loopback() {
         std::fs::write(asn.path(), "127.0.0.0/8 AS64500\n").unwrap();
         let asn_file = Some(asn.path().to_owned());
         let config = Config { targets: vec!["127.0.0.1".into()], queries: 1, asn_file, ..Config::default() };
-        let source = tokio::spawn(run(config, ctx.clone(), prober));
+        let source = tokio::spawn(run(config, ctx.clone(), prober, Alarms::new(1)));
         let deadline = Instant::now() + Duration::from_secs(20);
         for _ in 0..2 {
             let event = tokio::time::timeout_at(deadline, received.recv()).await.unwrap().unwrap();

@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use ao_common::clock;
 use tokio::time::{Instant, sleep_until};
 
-use super::budget::{Budget, PAUSE};
 use super::config::Config;
 use super::hop::Hop;
-use super::live::{Live, REPORTS};
+use super::live::Live;
 use super::route::{Change, Hops, KINDS, Route, Sight};
 use super::strategy::{Network, Pass, Seen};
 use crate::context::Node;
-use crate::net::{self, Mode, Prober, TargetSpec};
+use crate::net::{self, Mode, PAUSE, Prober, TargetSpec};
 
 /// Rounds in the beginning that look at all flows, so that the whole set is known soon.
 const FIRST_SWEEPS: u64 = 4;
@@ -94,7 +92,6 @@ impl Trace {
         config: &Config,
         node: &Node,
         prober: &Prober,
-        budget: &Mutex<Budget>,
         crowd: usize,
     ) -> Option<Change> {
         let started = Instant::now();
@@ -103,7 +100,7 @@ impl Trace {
         let (failure, change) = match resolved {
             Ok(address) => {
                 self.move_to(address);
-                let mut live = Live::new(config, prober.client(REPORTS), budget, address);
+                let mut live = Live::new(config, prober, address);
                 // Only raw sockets choose ports and checksums.
                 let flows = if prober.mode() == Mode::Raw { config.flows } else { 1 };
                 let change = self.round(config, &mut live, flows, crowd).await;

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::budget::Budget;
 use super::config::Config;
 use super::export::{Known, table};
 use super::hop::Figures;
-use super::live::{Live, REPORTS};
+use super::live::Live;
 use super::names::Names;
 use super::trace::Trace;
 use crate::net::{Labels, Mode, Prober};
@@ -40,7 +39,6 @@ pub struct Tracer {
     config: Config,
     address: IpAddr,
     prober: Arc<Prober>,
-    budget: Mutex<Budget>,
     known: Known,
     trace: Trace,
 }
@@ -50,7 +48,7 @@ impl Tracer {
     pub fn new(config: Config, address: IpAddr, prober: Arc<Prober>) -> Self {
         let known = Known { names: config.names.then(Names::default), asn: table(&config) };
         let trace = Trace::briefly(address.to_string().as_str().into());
-        Self { config, address, prober, budget: Mutex::default(), known, trace }
+        Self { config, address, prober, known, trace }
     }
 
     /// Sends one probe to each hop and waits for the answers; now and then also looks at the other flows. Where a
@@ -59,8 +57,7 @@ impl Tracer {
     /// # Errors
     /// Why probes could not be sent.
     pub async fn round(&mut self) -> Result<(), String> {
-        let client = self.prober.client(REPORTS);
-        let mut live = Live::new(&self.config, client, &self.budget, self.address).in_hurry();
+        let mut live = Live::new(&self.config, &self.prober, self.address).in_hurry();
         let flows = if self.prober.mode() == Mode::Raw { self.config.flows } else { 1 };
         if let Some(change) = self.trace.round(&self.config, &mut live, flows, 1).await {
             self.trace.accept(&change);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use crate::responder::DEVICE;
@@ -10,10 +11,15 @@ use crate::scenario::Scenario;
 /// All targets of the network in kernels.
 const SERVERS: [&str; 3] = ["10.77.99.0/24", "10.78.0.0/16", "fd77:99::/64"];
 
+/// Where the name server answers, at `s`.
+pub(crate) const RESOLVER: &str = "10.78.0.53";
+
 /// A network of namespaces.
 pub(crate) struct Lab {
     name: String,
     hosts: BTreeSet<String>,
+    /// A folder of files that `ip netns exec` puts into /etc.
+    etc: Option<PathBuf>,
     /// Whether to take it down at the end.
     owned: bool,
 }
@@ -26,7 +32,14 @@ impl Lab {
         let mut hosts: BTreeSet<String> =
             links.iter().flat_map(|(l, r)| [l.to_string(), r.to_string()]).collect();
         hosts.insert("c".to_owned());
-        let lab = Self { name: name.to_owned(), hosts, owned: true };
+        let etc = scenario.resolver.then(|| PathBuf::from("/etc/netns").join(format!("{name}-c")));
+        let lab = Self { name: name.to_owned(), hosts, etc, owned: true };
+        if let Some(etc) = &lab.etc {
+            let text = format!("nameserver {RESOLVER}\noptions timeout:1 attempts:2\n");
+            let written =
+                std::fs::create_dir_all(etc).and_then(|()| std::fs::write(etc.join("resolv.conf"), text));
+            written.map_err(|error| format!("{}: {error}", etc.display()))?;
+        }
         for host in &lab.hosts {
             ip(&["netns", "add", &lab.namespace(host)])?;
         }
@@ -34,7 +47,13 @@ impl Lab {
         for (at, (left, right)) in links.iter().enumerate() {
             let (n, left_ns, right_ns) = (at + 1, lab.namespace(left), lab.namespace(right));
             let (a, b) = (format!("n{n}l"), format!("n{n}r"));
-            ip(&["-n", &left_ns, "link", "add", &a, "type", "veth", "peer", "name", &b, "netns", &right_ns])?;
+            if scenario.wires.contains(&format!("{left} {right}")) {
+                ip(&["-n", &left_ns, "tuntap", "add", "dev", &a, "mode", "tun"])?;
+                ip(&["-n", &right_ns, "tuntap", "add", "dev", &b, "mode", "tun"])?;
+            } else {
+                let peer = ["type", "veth", "peer", "name", &b, "netns", &right_ns];
+                ip(&[&["-n", &left_ns, "link", "add", &a], &peer[..]].concat())?;
+            }
             for (host, device, end) in [(*left, a, 1), (*right, b, 2)] {
                 todo.entry(host).or_default().extend([
                     format!("addr add 10.77.{n}.{end}/24 dev {device}"),
@@ -73,7 +92,7 @@ impl Lab {
 
     /// The network that another process has built.
     pub(crate) fn of(name: &str) -> Self {
-        Self { name: name.to_owned(), hosts: BTreeSet::new(), owned: false }
+        Self { name: name.to_owned(), hosts: BTreeSet::new(), etc: None, owned: false }
     }
 
     /// The name of a host's namespace.
@@ -134,6 +153,9 @@ const SETTINGS: [&str; 7] = [
 impl Drop for Lab {
     fn drop(&mut self) {
         if self.owned {
+            if let Some(etc) = &self.etc {
+                let _gone = std::fs::remove_dir_all(etc);
+            }
             for host in &self.hosts {
                 // Where building it failed, some are not there.
                 let _gone = ip(&["netns", "del", &self.namespace(host)]);

@@ -11,7 +11,9 @@
 //! | `scenario.rs` | what stands in such a file |
 //! | `lab.rs` | its namespaces |
 //! | `responder.rs`, `wire.rs`, `tun.rs` | its network in user space |
+//! | `wires.rs` | links between its namespaces that lose and delay |
 //! | `referee.rs` | our answer against the truth |
+//! | `incident.rs`, `other.rs` | two agents that measure each other, and what they say of trouble |
 //! | `peers.rs` | mtr and fping in the same network |
 //!
 //! `AO_NETNS_ONLY=ecmp cargo test -p ao-agent --test netns scenarios` runs those whose names begin so.
@@ -22,16 +24,19 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ao_agent::context::{Context, Node};
+use ao_agent::context::{Context, Node, Roots};
 use ao_agent::event::{Event, MetricSet};
 use ao_agent::net::{self, Mode, Prober, TargetSpec};
+use ao_agent::trouble::Alarms;
 use ao_agent::{latency, path};
 use ao_common::units::Span;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
+mod incident;
 mod lab;
+mod other;
 mod peers;
 mod pings;
 mod referee;
@@ -40,6 +45,7 @@ mod scenario;
 mod scenarios;
 mod tun;
 mod wire;
+mod wires;
 mod world;
 
 use world::{BLACKHOLE, Change, SERVER, SERVER6, World};
@@ -267,7 +273,7 @@ async fn inside_latency() {
 struct Source {
     events: mpsc::Receiver<Event>,
     shutdown: CancellationToken,
-    _directed: watch::Sender<Arc<ao_proto::v1::Directives>>,
+    directed: watch::Sender<Arc<ao_proto::v1::Directives>>,
 }
 
 impl Source {
@@ -275,11 +281,18 @@ impl Source {
         let (sender, events) = mpsc::channel(64);
         let (directed, directives) = watch::channel(Arc::default());
         let shutdown = CancellationToken::new();
-        let node = Node { name: "client".into(), ..Node::default() };
+        // Whether the machine is busy, which others make it, is not told.
+        let roots = Roots { proc: "/nowhere".into(), ..Roots::default() };
+        let node = Node { name: "client".into(), roots, ..Node::default() };
         let ctx = Context { events: sender, directives, node: Arc::new(node), shutdown: shutdown.clone() };
         let config = net::Config { mode: Some(mode), ..net::Config::default() };
         let prober = Prober::start(&config, shutdown.clone()).unwrap();
-        (ctx, prober, Self { events, shutdown, _directed: directed })
+        (ctx, prober, Self { events, shutdown, directed })
+    }
+
+    /// What the aggregator tells.
+    fn direct(&self, directives: ao_proto::v1::Directives) {
+        self.directed.send_replace(Arc::new(directives));
     }
 
     fn paths(mode: Mode, target: &str, queries: u32) -> Self {
@@ -300,7 +313,7 @@ impl Source {
 
     fn path(mode: Mode, config: path::Config) -> Self {
         let (ctx, prober, source) = Self::start(mode);
-        tokio::spawn(path::run(config, ctx, prober));
+        tokio::spawn(path::run(config, ctx, prober, Alarms::new(1)));
         source
     }
 
@@ -314,7 +327,7 @@ impl Source {
             timeout: Span(Duration::from_millis(500)),
             ..latency::Config::default()
         };
-        tokio::spawn(latency::run(config, ctx, prober));
+        tokio::spawn(latency::run(config, ctx, prober, Alarms::new(1)));
         source
     }
 

@@ -2,8 +2,10 @@
 //!
 //! The network is one of two. `links` are cables between kernels, each in a namespace of its own: link N is
 //! 10.77.N.0/24 and fd77:N::/64, its left end .1, its right end .2. `c` probes, `s` answers as 10.77.99.9, fd77:99::9 and
-//! all of 10.78.0.0/16; the others are routers, with routes along the shortest ways. `hops` and `ways` are a network in
-//! user space behind a TUN device (`responder.rs`), which can delay, lose, reorder and label.
+//! all of 10.78.0.0/16; the others are routers, with routes along the shortest ways. Links that are named in `wires` pass
+//! through this process, which can lose, delay and swallow in each direction (`wire.rs`). `hops` and `ways` are a network in
+//! user space behind a TUN device (`responder.rs`), which can delay, lose, reorder and label. With `mesh`, agents at `c` and
+//! `s` measure each other (`incident.rs`), else `c` traces a path (`referee.rs`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use std::time::Duration;
 use ao_agent::path::{self, Protocol};
 use ao_common::units::Span;
 use serde::Deserialize;
+
+use crate::incident::Incident;
 
 /// One file.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,6 +25,9 @@ pub(crate) struct Scenario {
     /// Cables, such as `c r1`.
     #[serde(default)]
     pub(crate) links: Vec<String>,
+    /// Those of them that are in user space.
+    #[serde(default)]
+    pub(crate) wires: Vec<String>,
     /// Commands behind the name of a namespace: `r1 ip ...` or `r1 sysctl key=value`.
     #[serde(default)]
     pub(crate) setup: Vec<String>,
@@ -33,13 +40,20 @@ pub(crate) struct Scenario {
     /// How packets are spread over the ways.
     #[serde(default)]
     pub(crate) spread: Spread,
+    /// Whether a name server answers at `s`, and `c` asks it.
+    #[serde(default)]
+    pub(crate) resolver: bool,
     /// What is asked.
+    #[serde(default)]
     pub(crate) probe: Probe,
     /// What happens meanwhile.
     #[serde(default)]
     pub(crate) change: Vec<Change>,
     /// What the answer must be.
+    #[serde(default)]
     pub(crate) truth: Truth,
+    /// Two agents that measure each other, and what befalls them.
+    pub(crate) mesh: Option<Incident>,
 }
 
 /// What happens while it is probed.

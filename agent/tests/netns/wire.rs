@@ -55,6 +55,11 @@ impl Packet {
         (self.kind()? != "icmp").then(|| u16::from_be_bytes([self.body()[2], self.body()[3]]))
     }
 
+    /// Of UDP and TCP.
+    pub(crate) fn source_port(&self) -> Option<u16> {
+        (self.kind()? != "icmp").then(|| u16::from_be_bytes([self.body()[0], self.body()[1]]))
+    }
+
     /// What routers that share load look at: addresses, protocol and the first four bytes behind the IP header.
     pub(crate) fn flow(&self, salt: u64) -> u64 {
         let mut words = self.body()[..4].to_vec();

@@ -348,7 +348,7 @@ proptest::proptest! {
     /// Guarantees: no panic.
     #[test]
     fn never_panics(question: Vec<u8>, answer: Vec<u8>) {
-        dns::code(&question, &answer);
+        net::dns_code(&question, &answer);
         http::status(&answer);
     }
 }

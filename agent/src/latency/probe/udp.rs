@@ -2,24 +2,16 @@
 //! nobody listens.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
-use tokio::net::UdpSocket;
+use crate::net::connect_udp;
 
 /// The random number in front.
 const TOKEN: usize = 8;
 
-/// A socket that talks to `to` alone.
-pub(super) async fn connected(to: SocketAddr, source: Option<IpAddr>) -> io::Result<UdpSocket> {
-    let any = if to.is_ipv4() { IpAddr::from(Ipv4Addr::UNSPECIFIED) } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind(SocketAddr::new(source.unwrap_or(any), 0)).await?;
-    socket.connect(to).await?;
-    Ok(socket)
-}
-
 /// Sends `size` bytes (at least eight) and waits until they come back.
 pub(super) async fn echo(to: SocketAddr, source: Option<IpAddr>, size: u16) -> io::Result<()> {
-    let socket = connected(to, source).await?;
+    let socket = connect_udp(to, source).await?;
     let mut sent = vec![0; usize::from(size).max(TOKEN)];
     sent[..TOKEN].copy_from_slice(&rand::random::<u64>().to_be_bytes());
     socket.send(&sent).await?;

@@ -1,47 +1,50 @@
 //! Who is to blame for trouble on a way: a pure judgement over what both ends saw. Where the evidence does not say, the
 //! answer is "unknown".
+//!
+//! First the hosts, by what their own kernels and agents have counted; then the direction, by how many marked echoes came
+//! to the other end; then the hops of that direction, by who lost or was slow from there on to the end. What a walk from
+//! here shows alone is never blamed on a hop there: answers may come back another way.
+
+mod begins;
 
 use std::net::IpAddr;
 
-use serde::Serialize;
-
 use super::counters::Counters;
+use super::names::{self, Asked};
+use super::usual;
+use super::verdict::{Blame, Verdict};
 use super::walk::Hop;
+use crate::mesh::baseline::Change;
+use begins::Begins;
 
 /// Tasks that wait for a CPU for so much of the time answer late.
 const STARVED_PERCENT: f64 = 60.0;
-/// Loss by chance of a hop that was asked a few times.
-const BY_CHANCE: f64 = 0.25;
+/// An agent that keeps a question for so long, microseconds, makes its asker believe that it is lost or slow.
+const KEPT_US: u64 = 200_000;
+/// Who does not run for so long takes answers for lost that are not: what it measures is no evidence.
+const STALLED_US: u64 = 500_000;
+/// Fewer of a hundred echoes may be lost by chance.
+const LOST: u32 = 2;
+/// A direction that loses so many times what the other does is the one.
+const ONE_WAY: u32 = 4;
+/// A change of a direction's delay that counts.
+const SLOWER_NS: i64 = 500_000;
 
-/// Whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Verdict {
-    SenderHost,
-    ReceiverHost,
-    Hop,
-    Unknown,
-}
-
-impl Verdict {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::SenderHost => "sender_host",
-            Self::ReceiverHost => "receiver_host",
-            Self::Hop => "hop",
-            Self::Unknown => "unknown",
-        }
-    }
-}
-
-/// Whom, and why.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Blame {
-    pub(super) verdict: Verdict,
-    /// A hop's address.
-    pub(super) hop: Option<IpAddr>,
-    /// Sentences without a stop.
-    pub(super) evidence: Vec<String>,
+/// Echoes while the trouble lasted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Echoes {
+    pub(super) asked: u32,
+    pub(super) came: u32,
+    /// Of those asked, what came to the other end, where it has counted them.
+    pub(super) heard: Option<u32>,
+    /// How much longer each direction takes than it used to, where that is known.
+    pub(super) change: Option<Change>,
+    /// The longest that the other end kept one before it answered, microseconds.
+    pub(super) kept_us: u64,
+    /// The longest that this end was behind its own schedule, microseconds.
+    pub(super) late_us: u64,
+    /// None came back, and the host there says that nobody listens.
+    pub(super) closed: bool,
 }
 
 /// What was seen while the trouble lasted.
@@ -50,55 +53,159 @@ pub(super) struct Seen<'a> {
     pub(super) here: &'a Counters,
     /// Where the peer could be asked.
     pub(super) there: Option<&'a Counters>,
+    /// The walk there and, from the other end, back.
     pub(super) forward: &'a [Hop],
     pub(super) backward: &'a [Hop],
-    /// Echoes in the meantime: asked, answered.
-    pub(super) echoes: (u32, u32),
+    /// The walk there when all was well, and the best round trips of the hops back then, 0 where not known.
+    pub(super) usual: &'a [Hop],
+    pub(super) usual_back_us: &'a [u64],
+    pub(super) echoes: Echoes,
+    /// Names and those who were asked for them, where these are the trouble.
+    pub(super) names: Option<&'a Asked>,
+}
+
+fn blame(verdict: Verdict, hop: Option<IpAddr>, evidence: impl IntoIterator<Item = String>) -> Blame {
+    Blame { verdict, hop, evidence: evidence.into_iter().collect() }
+}
+
+fn unknown(evidence: impl IntoIterator<Item = String>) -> Blame {
+    blame(Verdict::Unknown, None, evidence)
 }
 
 /// Judges.
 pub(super) fn judge(seen: &Seen<'_>) -> Blame {
-    let blame = |verdict, hop, evidence| Blame { verdict, hop, evidence };
-    let lost = seen.echoes.0.saturating_sub(seen.echoes.1);
+    if let Some(asked) = seen.names {
+        return either(starved(seen.here), None).unwrap_or_else(|| names::judge(asked));
+    }
+    if let Some(blame) = either(stalled(seen.echoes.late_us), Some(stalled(seen.echoes.kept_us))) {
+        return blame;
+    }
+    let lost = seen.echoes.asked.saturating_sub(seen.echoes.came);
+    if lost < LOST {
+        return slow(seen);
+    }
     if let Some(blame) = either(drops(seen.here, lost), seen.there.map(|there| drops(there, lost))) {
         return blame;
     }
-    if lost == 0 {
-        let none =
-            || blame(Verdict::Unknown, None, vec!["no echo was lost while it was looked at".to_owned()]);
-        return either(starved(seen.here), seen.there.map(starved)).unwrap_or_else(none);
+    if seen.echoes.came == 0 && seen.there.is_none() {
+        return silent(seen);
     }
-    // The last hop is the peer where it answers.
-    let reached = seen.forward.last().is_some_and(|hop| hop.loss() <= BY_CHANCE);
-    if seen.there.is_none() && seen.echoes.1 == 0 && reached {
-        let evidence = vec!["probes come through to the peer, and its agent answers nothing".to_owned()];
-        return blame(Verdict::ReceiverHost, None, evidence);
-    }
-    if let Some((place, hop)) = loses(seen.forward) {
-        let after = seen.forward[..place].iter().rev().find_map(|hop| hop.address);
-        let last = place + 1 >= seen.forward.len();
-        let from = after.map_or_else(|| "this node".to_owned(), |address| address.to_string());
-        let percent = hop.loss() * 100.0;
-        let evidence =
-            vec![format!("{percent:.0} % of the probes are lost from hop {} on, behind {from}", place + 1)];
-        // All hops before the peer answer, and the peer does not: the last link or the peer itself.
-        return match (last, after) {
-            (true, _) if hop.got == 0 => blame(Verdict::ReceiverHost, None, evidence),
-            _ => blame(Verdict::Hop, hop.address.or(after), evidence),
-        };
-    }
-    if let Some((place, hop)) = loses(seen.backward) {
-        let percent = hop.loss() * 100.0;
-        let evidence = vec![format!(
-            "{percent:.0} % of the peer's probes towards us are lost from its hop {} on",
-            place + 1
-        )];
-        return blame(Verdict::Hop, hop.address, evidence);
-    }
-    // A host that is too busy answers late, but seldom nothing: the last to be thought of.
-    either(starved(seen.here), seen.there.map(starved)).unwrap_or_else(|| {
-        blame(Verdict::Unknown, None, vec!["neither end nor any hop shows the loss".to_owned()])
+    lossy(seen, lost).unwrap_or_else(|evidence| {
+        if seen.echoes.kept_us >= KEPT_US {
+            return blame(Verdict::ReceiverHost, None, [kept(&seen.echoes)]);
+        }
+        // A host that is too busy answers late, but seldom nothing: the last to be thought of.
+        either(starved(seen.here), seen.there.map(starved)).unwrap_or_else(|| unknown(evidence))
     })
+}
+
+/// Nothing comes back, and nobody there can be asked.
+fn silent(seen: &Seen<'_>) -> Blame {
+    if seen.echoes.closed {
+        let evidence = "the peer's host answers, and says that no agent listens there";
+        return blame(Verdict::ReceiverHost, None, [evidence.to_owned()]);
+    }
+    let Begins::At(place) = begins::loss(seen.forward, 1.0) else {
+        let reached = seen.forward.last().is_some_and(|hop| hop.got > 0);
+        let pings = if reached { "probes come through to the end" } else { "no hop shows where it ends" };
+        return unknown([format!("no echo comes back; {pings}")]);
+    };
+    let (from, after) = behind(seen.forward, place);
+    let evidence = format!("nothing answers from hop {} on, behind {from}", place + 1);
+    match seen.usual.len().checked_sub(place + 1) {
+        // When all was well, this was the target: it, or the link to it.
+        Some(0) => blame(Verdict::ReceiverHost, None, [evidence]),
+        Some(_) => blame(Verdict::Hop, seen.forward[place].address.or(after), [evidence]),
+        None => unknown([evidence, "nobody knows what used to be there".to_owned()]),
+    }
+}
+
+/// Some is lost: the hop from which on, in the direction that loses; what there is to say where none can be named.
+fn lossy(seen: &Seen<'_>, lost: u32) -> Result<Blame, Vec<String>> {
+    let Echoes { asked, came, heard, .. } = seen.echoes;
+    let share = |lost: u32, of: u32| f64::from(lost) / f64::from(of.max(1));
+    let total = share(lost, asked);
+    let Some(heard) = heard.filter(|heard| (came..=asked).contains(heard)) else {
+        let evidence = format!("{lost} of {asked} are lost, and nobody tells in which direction");
+        return match begins::loss(seen.forward, total) {
+            // Several hops share it: not the way back of one of them.
+            Begins::At(place) if place + 1 < seen.forward.len() => {
+                Ok(at_hop(seen.forward, place, "there or back", vec![evidence]))
+            }
+            _ => Err(vec![evidence, "no hop before the end shows it".to_owned()]),
+        };
+    };
+    let (there, back) = (asked - heard, heard - came);
+    let evidence =
+        vec![format!("{there} of {asked} echoes are lost on the way there, {back} on the way back")];
+    let forward = there >= LOST && there.saturating_mul(ONE_WAY) > back;
+    let backward = back >= LOST && back.saturating_mul(ONE_WAY) > there;
+    // A hop behind the place loses what the direction does, and of its answers what comes back the same way.
+    let (forward_share, backward_share) = match (forward, backward) {
+        (true, true) => (total, total),
+        _ => (share(there, asked), share(back, heard)),
+    };
+    if forward && let Begins::At(place) = begins::loss(seen.forward, forward_share) {
+        return Ok(at_hop(seen.forward, place, "there", evidence));
+    }
+    if backward && let Begins::At(place) = begins::loss(seen.backward, backward_share) {
+        return Ok(at_hop(seen.backward, place, "back", evidence));
+    }
+    Err([evidence, vec!["neither end nor any hop shows where".to_owned()]].concat())
+}
+
+/// Nothing is lost: which direction takes longer, and from which hop on.
+fn slow(seen: &Seen<'_>) -> Blame {
+    let late =
+        || (seen.echoes.kept_us >= KEPT_US).then(|| blame(Verdict::ReceiverHost, None, [kept(&seen.echoes)]));
+    let busy = || late().or_else(|| either(starved(seen.here), seen.there.map(starved)));
+    let Some(Change { forward_ns, backward_ns }) = seen.echoes.change else {
+        let nothing = || unknown(["next to nothing was lost while it was looked at".to_owned()]);
+        return busy().unwrap_or_else(nothing);
+    };
+    let us = |ns: i64| ns as f64 / 1e3;
+    let evidence = vec![format!(
+        "the way there takes {:.0} us longer than it used to, the way back {:.0} us",
+        us(forward_ns),
+        us(backward_ns)
+    )];
+    let usual_us = usual::round_trips(seen.usual, seen.forward);
+    let ways = [
+        (forward_ns, seen.forward, &usual_us[..], "there"),
+        (backward_ns, seen.backward, seen.usual_back_us, "back"),
+    ];
+    for (extra_ns, hops, usual_us, way) in ways {
+        if extra_ns >= SLOWER_NS
+            && let Begins::At(place) = begins::delay(hops, usual_us, us(extra_ns))
+        {
+            return at_hop(hops, place, way, evidence);
+        }
+    }
+    if forward_ns.max(backward_ns) < SLOWER_NS {
+        return late()
+            .unwrap_or_else(|| unknown(evidence.into_iter().chain(["that is no delay".to_owned()])));
+    }
+    let why = || unknown(evidence.into_iter().chain(["no hop shows where that begins".to_owned()]));
+    busy().unwrap_or_else(why)
+}
+
+fn at_hop(hops: &[Hop], place: usize, way: &str, mut evidence: Vec<String>) -> Blame {
+    let (from, after) = behind(hops, place);
+    let hop = &hops[place];
+    evidence.push(format!(
+        "on the way {way} it begins at hop {}, behind {from}, and persists to the end ({} of {} answers, at best {} us)",
+        place + 1,
+        hop.got,
+        hop.sent,
+        hop.best_us
+    ));
+    blame(Verdict::Hop, hop.address.or(after), evidence)
+}
+
+/// Whom a hop is behind, in words and as an address.
+fn behind(hops: &[Hop], place: usize) -> (String, Option<IpAddr>) {
+    let after = hops[..place].iter().rev().find_map(|hop| hop.address);
+    (after.map_or_else(|| "the beginning".to_owned(), |address| address.to_string()), after)
 }
 
 /// One of the two hosts; where both have evidence against them, nobody can say which one it was.
@@ -110,20 +217,20 @@ fn either(here: Vec<String>, there: Option<Vec<String>>) -> Option<Blame> {
         (true, false) => Verdict::ReceiverHost,
         (false, false) => Verdict::Unknown,
     };
-    Some(Blame { verdict, hop: None, evidence: [here, there].concat() })
+    Some(blame(verdict, None, here.into_iter().chain(there)))
 }
 
-/// What a host has dropped by its own counters.
+/// What a host has dropped by its own counters, where that is half of what was lost or more.
 fn drops(counters: &Counters, lost: u32) -> Vec<String> {
     let mut found = Vec::new();
-    let least = u64::from(lost).max(2) / 2;
     for (count, what) in [
         (counters.nic_errors, "errors of its interfaces"),
         (counters.nic_drops, "packets that its interfaces dropped"),
         (counters.softnet_drops, "packets that its CPUs' receive queues had no room for"),
         (counters.conntrack_drops, "packets that its connection tracking dropped"),
+        (counters.echo_overflows, "packets that the echo's own socket had no room for"),
     ] {
-        if count >= least {
+        if count.saturating_mul(2) >= lost.into() {
             found.push(format!("{count} {what}"));
         }
     }
@@ -139,88 +246,16 @@ fn starved(counters: &Counters) -> Vec<String> {
     }
 }
 
-/// The hop from which on loss persists to the end; a router that answers little and forwards all is none.
-fn loses(hops: &[Hop]) -> Option<(usize, &Hop)> {
-    let persists = |nth: usize| hops[nth..].iter().all(|hop| hop.loss() > BY_CHANCE);
-    (0..hops.len()).find(|nth| persists(*nth)).map(|nth| (nth, &hops[nth]))
+fn stalled(us: u64) -> Vec<String> {
+    if us < STALLED_US {
+        return Vec::new();
+    }
+    vec![format!("the agent did not run for {} ms", us / 1000)]
+}
+
+fn kept(echoes: &Echoes) -> String {
+    format!("the agent there kept a question for {} ms before it answered", echoes.kept_us / 1000)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FINE: Counters = Counters {
-        nic_errors: 0,
-        nic_drops: 0,
-        softnet_drops: 0,
-        conntrack_drops: 0,
-        udp_overflows: 0,
-        tcp_again: 0,
-        cpu_pressure: 0.0,
-    };
-
-    /// Hops by (last part of the address or 0 for none, answers of five).
-    fn hops(of: &[(u8, u32)]) -> Vec<Hop> {
-        let hop = |&(last, got): &(u8, u32)| Hop {
-            address: (last != 0).then(|| IpAddr::from([10, 0, 0, last])),
-            sent: 5,
-            got,
-            best_us: 100,
-        };
-        of.iter().map(hop).collect()
-    }
-
-    fn verdict(
-        here: Counters,
-        there: Option<Counters>,
-        forward: &[(u8, u32)],
-        backward: &[(u8, u32)],
-        lost: u32,
-    ) -> (Verdict, Option<u8>) {
-        let (forward, backward) = (hops(forward), hops(backward));
-        let seen = Seen {
-            here: &here,
-            there: there.as_ref(),
-            forward: &forward,
-            backward: &backward,
-            echoes: (100, 100 - lost),
-        };
-        let blame = judge(&seen);
-        assert!(!blame.evidence.is_empty(), "a verdict has its evidence");
-        let last = |address| match address {
-            IpAddr::V4(v4) => v4.octets()[3],
-            IpAddr::V6(_) => 0,
-        };
-        (blame.verdict, blame.hop.map(last))
-    }
-
-    /// Scenario: trouble at either end, at both, on a link, behind a router that answers little, at the peer, on the way
-    /// back, none at all.
-    /// Guarantees: each is blamed where the evidence says so, with it; else the answer is unknown.
-    #[test]
-    fn whom() {
-        let drops = Counters { softnet_drops: 60, ..FINE };
-        let busy = Counters { cpu_pressure: 80.0, ..FINE };
-        let clean = [(1, 5), (2, 5), (9, 5)];
-        let cases: [(_, Verdict, Option<u8>); 13] = [
-            (verdict(drops, Some(FINE), &clean, &clean, 30), Verdict::SenderHost, None),
-            (verdict(FINE, Some(busy), &clean, &clean, 30), Verdict::ReceiverHost, None),
-            (verdict(drops, Some(drops), &clean, &clean, 30), Verdict::Unknown, None),
-            (verdict(drops, Some(busy), &clean, &clean, 30), Verdict::SenderHost, None),
-            (verdict(busy, None, &clean, &[], 100), Verdict::ReceiverHost, None),
-            (verdict(FINE, Some(FINE), &[(1, 5), (2, 2), (9, 3)], &clean, 40), Verdict::Hop, Some(2)),
-            // A router that limits its answers, all of them forwarded.
-            (verdict(FINE, Some(FINE), &[(1, 1), (2, 5), (9, 5)], &clean, 40), Verdict::Unknown, None),
-            // Nothing beyond the second hop.
-            (verdict(FINE, None, &[(1, 5), (2, 5), (0, 0), (0, 0)], &[], 100), Verdict::Hop, Some(2)),
-            (verdict(FINE, None, &[(1, 5), (2, 5), (0, 0)], &[], 100), Verdict::ReceiverHost, None),
-            (verdict(FINE, None, &clean, &[], 100), Verdict::ReceiverHost, None),
-            (verdict(FINE, Some(FINE), &clean, &[(7, 5), (1, 2), (8, 2)], 40), Verdict::Hop, Some(1)),
-            (verdict(FINE, Some(FINE), &clean, &clean, 0), Verdict::Unknown, None),
-            (verdict(FINE, Some(FINE), &[], &[], 40), Verdict::Unknown, None),
-        ];
-        for (nth, (found, verdict, hop)) in cases.into_iter().enumerate() {
-            assert_eq!(found, (verdict, hop), "case {nth}");
-        }
-    }
-}
+mod tests;

@@ -1,15 +1,19 @@
 //! What this host's kernel has counted that can be the cause of trouble on a way: interfaces, receive queues, connection
 //! tracking, sockets, pressure.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-/// Counters since the boot; the pressure is of the last ten seconds.
+use crate::mesh::tcp;
+
+/// Counters since the boot; pressures are of the last ten seconds, connections and their round trip of now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Counters {
-    /// Errors and drops of all interfaces but the loopback (/proc/net/dev).
+    /// Errors of all interfaces but the loopback, and drops of the one towards the other end (/proc/net/dev): others drop
+    /// for reasons of their own.
     pub(crate) nic_errors: u64,
     pub(crate) nic_drops: u64,
     /// Packets that a CPU's receive queue had no room for (/proc/net/softnet_stat).
@@ -18,28 +22,50 @@ pub(crate) struct Counters {
     pub(crate) conntrack_drops: u64,
     /// Datagrams that a socket had no room for (/proc/net/snmp).
     pub(crate) udp_overflows: u64,
+    /// Datagrams of the mesh's own that their socket had no room for (/proc/net/udp, udp6).
+    pub(crate) echo_overflows: u64,
     /// Segments that TCP sent again, to anybody.
     pub(crate) tcp_again: u64,
-    /// Percent of the time in which a task waited for a CPU (/proc/pressure/cpu).
+    /// Established TCP connections to the other end, their segments sent and sent again, and the least of their smoothed
+    /// round trips in microseconds, 0 for none (sock_diag(7)).
+    pub(crate) peer_connections: u64,
+    pub(crate) peer_sent: u64,
+    pub(crate) peer_again: u64,
+    pub(crate) peer_rtt_us: u64,
+    /// Percent of the time in which a task waited for a CPU, for memory, for a disk (/proc/pressure).
     pub(crate) cpu_pressure: f64,
+    pub(crate) memory_pressure: f64,
+    pub(crate) io_pressure: f64,
 }
 
 impl Counters {
-    /// Reads them; what this kernel does not have stays 0. Blocking, a millisecond or so. The network's are those of our
-    /// own namespace, from which we measure.
-    pub(crate) fn read(proc: &Path) -> Self {
+    /// Reads them; what this kernel does not have stays 0. Blocking, milliseconds. The network's are those of our own
+    /// namespace, from which we measure. `port` is that of our own end's socket, `towards` the other end.
+    pub(crate) fn read(proc: &Path, port: u16, towards: IpAddr) -> Self {
         let text =
             |path: &str| std::fs::read_to_string(Path::new("/proc/self").join(path)).unwrap_or_default();
         let mut counters = Self::default();
-        counters.interfaces(&text("net/dev"));
+        let towards_it = interface(&text("net/route"), &text("net/ipv6_route"), towards);
+        counters.interfaces(&text("net/dev"), towards_it.as_deref());
         counters.softnet_drops = hex_columns(&text("net/softnet_stat"), &[1]);
         counters.conntrack(&text("net/stat/nf_conntrack"));
         counters.sockets(&text("net/snmp"));
-        counters.pressure(&std::fs::read_to_string(proc.join("pressure/cpu")).unwrap_or_default());
+        counters.echo_overflows = overflows(&text("net/udp"), port) + overflows(&text("net/udp6"), port);
+        let pressure = |of: &str| {
+            some_avg10(&std::fs::read_to_string(proc.join("pressure").join(of)).unwrap_or_default())
+        };
+        (counters.cpu_pressure, counters.memory_pressure, counters.io_pressure) =
+            (pressure("cpu"), pressure("memory"), pressure("io"));
+        if let Ok(tcp) = tcp::look_once(towards) {
+            counters.peer_connections = tcp.connections;
+            (counters.peer_sent, counters.peer_again) = (tcp.sent, tcp.again);
+            let micros = |rtt: std::time::Duration| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX);
+            counters.peer_rtt_us = tcp.rtt.map_or(0, micros);
+        }
         counters
     }
 
-    /// What has happened since `before`; the pressure is that of now.
+    /// What has happened since `before`; what is of now stays.
     pub(crate) fn since(&self, before: &Self) -> Self {
         Self {
             nic_errors: self.nic_errors.saturating_sub(before.nic_errors),
@@ -47,13 +73,16 @@ impl Counters {
             softnet_drops: self.softnet_drops.saturating_sub(before.softnet_drops),
             conntrack_drops: self.conntrack_drops.saturating_sub(before.conntrack_drops),
             udp_overflows: self.udp_overflows.saturating_sub(before.udp_overflows),
+            echo_overflows: self.echo_overflows.saturating_sub(before.echo_overflows),
             tcp_again: self.tcp_again.saturating_sub(before.tcp_again),
-            cpu_pressure: self.cpu_pressure,
+            peer_sent: self.peer_sent.saturating_sub(before.peer_sent),
+            peer_again: self.peer_again.saturating_sub(before.peer_again),
+            ..*self
         }
     }
 
     /// Receive: bytes packets errs drop fifo frame compressed multicast; transmit: bytes packets errs drop fifo ...
-    pub(super) fn interfaces(&mut self, text: &str) {
+    pub(super) fn interfaces(&mut self, text: &str, towards: Option<&str>) {
         for line in text.lines() {
             let Some((name, figures)) = line.rsplit_once(':') else { continue };
             if name.trim() == "lo" {
@@ -62,7 +91,9 @@ impl Counters {
             let figures: Vec<u64> = figures.split_ascii_whitespace().map_while(|f| f.parse().ok()).collect();
             let sum = |columns: [usize; 2]| columns.iter().filter_map(|at| figures.get(*at)).sum::<u64>();
             self.nic_errors = self.nic_errors.saturating_add(sum([2, 10]));
-            self.nic_drops = self.nic_drops.saturating_add(sum([3, 11]));
+            if towards.is_none_or(|towards| towards == name.trim()) {
+                self.nic_drops = self.nic_drops.saturating_add(sum([3, 11]));
+            }
         }
     }
 
@@ -91,14 +122,56 @@ impl Counters {
             }
         }
     }
+}
 
-    /// `some avg10=1.23 avg60=...`
-    pub(super) fn pressure(&mut self, text: &str) {
-        let some = text.lines().find(|line| line.starts_with("some ")).unwrap_or_default();
-        let avg = some.split_ascii_whitespace().find_map(|word| word.strip_prefix("avg10="));
-        let avg: Option<f64> = avg.and_then(|avg| avg.parse().ok());
-        self.cpu_pressure = avg.filter(|avg| avg.is_finite()).unwrap_or(0.0);
-    }
+/// The interface of the most specific route of the main table, from the texts of /proc/net/route (net/ipv4/fib_trie.c,
+/// `fib_route_seq_show`) and /proc/net/ipv6_route (net/ipv6/route.c, `ipv6_route_native_seq_show`); `None` where none leads
+/// there.
+fn interface(v4: &str, v6: &str, to: IpAddr) -> Option<String> {
+    let hex = |text: &str| u128::from_str_radix(text, 16).ok();
+    let routes: Vec<(u32, &str)> = match to {
+        IpAddr::V4(to) => {
+            let to = u32::from_ne_bytes(to.octets());
+            let of_line = |line| {
+                let words: Vec<&str> = str::split_ascii_whitespace(line).collect();
+                let [name, dest, _, _, _, _, _, mask, ..] = words[..] else { return None };
+                let [dest, mask] = [hex(dest)?, hex(mask)?].map(|word| word as u32);
+                (to & mask == dest).then_some((mask.count_ones(), name))
+            };
+            v4.lines().skip(1).filter_map(of_line).collect()
+        }
+        IpAddr::V6(to) => {
+            let of_line = |line| {
+                let words: Vec<&str> = str::split_ascii_whitespace(line).collect();
+                let [dest, length, .., name] = words[..] else { return None };
+                let (dest, length) = (hex(dest)?, u32::try_from(hex(length)?).ok()?);
+                let differ = (u128::from(to) ^ dest).leading_zeros() < length;
+                (!differ && name != "lo").then_some((length, name))
+            };
+            v6.lines().filter_map(of_line).collect()
+        }
+    };
+    routes.into_iter().max_by_key(|(length, _)| *length).map(|(_, name)| name.to_owned())
+}
+
+/// `some avg10=1.23 avg60=...`
+fn some_avg10(text: &str) -> f64 {
+    let some = text.lines().find(|line| line.starts_with("some ")).unwrap_or_default();
+    let avg = some.split_ascii_whitespace().find_map(|word| word.strip_prefix("avg10="));
+    let avg: Option<f64> = avg.and_then(|avg| avg.parse().ok());
+    avg.filter(|avg| avg.is_finite()).unwrap_or(0.0)
+}
+
+/// What the sockets of a port have dropped: the last column, behind `sl local_address ...` (net/ipv4/udp.c,
+/// `udp4_format_sock`; net/ipv6/udp.c).
+fn overflows(text: &str, port: u16) -> u64 {
+    let of_line = |line: &str| -> Option<u64> {
+        let mut words = line.split_ascii_whitespace();
+        let (_, local) = words.nth(1)?.rsplit_once(':')?;
+        let drops = words.next_back()?;
+        (u16::from_str_radix(local, 16).ok()? == port).then(|| drops.parse().ok())?
+    };
+    text.lines().skip(1).filter_map(of_line).fold(0, u64::saturating_add)
 }
 
 /// Sum of columns of hexadecimal figures over all lines.
@@ -123,6 +196,9 @@ mod tests {
         lo: 9 9 7 7 0 0 0 0 9 9 7 7 0 0 0 0\n  eth0: 10 2 3 4 0 0 0 0 11 2 5 6 0 0 0 0\n";
     const CONNTRACK: &str = "entries  clashres found new invalid ignore delete delete_list insert insert_failed drop early_drop icmp_error\n\
         0000001a  0 0 0 0 0 0 0 0 00000002 0000000a 00000001 0\n0000001a  0 0 0 0 0 0 0 0 00000000 00000001 00000000 0\n";
+    const UDP: &str = "   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode ref pointer drops\n\
+        1: 00000000:1142 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 9 2 0000000000000000 5\n\
+        2: 0100007F:0035 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 9 2 0000000000000000 7\n";
     const SNMP: &str =
         "Tcp: RtoAlgorithm RetransSegs InErrs\nTcp: 1 42 0\nUdp: InDatagrams RcvbufErrors\nUdp: 9 7\n";
 
@@ -131,24 +207,58 @@ mod tests {
     #[test]
     fn as_kernels_write() {
         let mut counters = Counters::default();
-        counters.interfaces(DEV);
+        counters.interfaces(DEV, Some("eth0"));
+        counters.interfaces("veth9: 0 0 0 90 0 0 0 0 0 0 0 90 0 0 0 0\n", Some("eth0"));
         counters.conntrack(CONNTRACK);
         counters.sockets(SNMP);
-        counters.pressure("some avg10=12.50 avg60=0.00 avg300=0.00 total=1\nfull avg10=99.00 avg60=0.00 avg300=0.00 total=0\n");
+        let pressure = "some avg10=12.50 avg60=0.00 avg300=0.00 total=1\nfull avg10=99.00 avg60=0.00 avg300=0.00 total=0\n";
         let softnet_drops = hex_columns("0000a 00000003 0 0\n0000b 0000000f 0 0\n", &[1]);
-        let read = Counters { softnet_drops, ..counters };
+        let (cpu_pressure, echo_overflows) = (some_avg10(pressure), overflows(UDP, 4418));
+        let read = Counters { softnet_drops, cpu_pressure, echo_overflows, ..counters };
         let right = Counters {
             nic_errors: 8,
             nic_drops: 10,
             softnet_drops: 18,
             conntrack_drops: 14,
             udp_overflows: 7,
+            echo_overflows: 5,
             tcp_again: 42,
             cpu_pressure: 12.5,
+            ..Counters::default()
         };
         assert_eq!(read, right);
         assert_eq!(right.since(&right), Counters { cpu_pressure: 12.5, ..Counters::default() });
-        let _here = Counters::read(Path::new("/proc"));
+        let _here = Counters::read(Path::new("/proc"), 4418, IpAddr::from([127, 0, 0, 1]));
+    }
+
+    /// Scenario: tables with a default route, a network and a host in it, of both families; none that leads there.
+    /// Guarantees: the most specific one says the interface.
+    #[test]
+    fn the_way_out() {
+        let number = |address: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(address));
+        let mut v4 = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n".to_owned();
+        for (name, dest, mask) in [
+            ("eth0", [0, 0, 0, 0], [0, 0, 0, 0]),
+            ("vx0", [10, 7, 0, 0], [255, 255, 0, 0]),
+            ("wg0", [10, 7, 3, 9], [255, 255, 255, 255]),
+        ] {
+            v4 += &format!("{name} {} 00000000 0001 0 0 0 {} 0 0 0\n", number(dest), number(mask));
+        }
+        let rest = "00000000000000000000000000000000 00 00000000000000000000000000000000 00000400 00000001 00000000 00000001";
+        let v6 = format!(
+            "fd070000000000000000000000000000 20 {rest} vx0\n00000000000000000000000000000000 00 {rest} eth0\n\
+             00000000000000000000000000000000 00 {rest} lo\n"
+        );
+        for (to, name) in [
+            ("10.7.3.9", "wg0"),
+            ("10.7.3.8", "vx0"),
+            ("10.8.0.1", "eth0"),
+            ("fd07::1", "vx0"),
+            ("fd08::1", "eth0"),
+        ] {
+            assert_eq!(interface(&v4, &v6, to.parse().unwrap()).as_deref(), Some(name), "{to}");
+        }
+        assert_eq!(interface("", "", IpAddr::from([10, 0, 0, 1])), None);
     }
 
     proptest::proptest! {
@@ -157,10 +267,11 @@ mod tests {
         #[test]
         fn never_panics(text in "[ -~\n]{0,200}") {
             let mut counters = Counters::default();
-            counters.interfaces(&text);
+            counters.interfaces(&text, None);
+            let _any = (interface(&text, &text, [10, 0, 0, 1].into()), interface(&text, &text, [0; 16].into()));
             counters.conntrack(&text);
             counters.sockets(&text);
-            counters.pressure(&text);
+            let _any = (some_avg10(&text), overflows(&text, 4418));
         }
     }
 }

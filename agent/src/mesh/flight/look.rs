@@ -7,17 +7,17 @@
 //! ```
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::counters::Counters;
-use super::walk::{Hop, walk};
+use super::usual::Usual;
+use super::walk::{Hop, Walk, Walks};
 use crate::net::{Datagram, Prober};
 
 /// Bytes of a question, and the most of an answer: they fit into every IPv6 path.
@@ -26,11 +26,11 @@ const HEAD: usize = 16;
 const QUESTION: &[u8; 8] = b"AOE1\x03\0\0\0";
 const ANSWER: &[u8; 8] = b"AOE1\x04\0\0\0";
 /// Looks that a node takes part in at a time.
-const MOST: usize = 8;
+const MOST: usize = 16;
 /// A look that was begun and never ended is forgotten.
 const FORGET: Duration = Duration::from_secs(60);
-/// Rounds of the walk back.
-pub(super) const ROUNDS: u32 = 5;
+/// Askers whose marked questions are counted.
+const ASKERS: usize = 4096;
 
 /// Begin or end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +55,15 @@ pub(crate) struct OtherEnd {
     pub(super) counters: Option<Counters>,
     /// The walk back to us.
     pub(super) hops: Vec<Hop>,
+    /// Best round trips of the same hops when all was well, microseconds; 0 where that is not known.
+    pub(super) usual_us: Vec<u64>,
+    /// Echoes of this recording that came there; `None` where it has not counted them.
+    pub(super) heard: Option<u32>,
+}
+
+/// What the echoes of a recording are marked with, so that the other end can count them; never 0.
+pub(super) fn mark(incident: u128) -> u8 {
+    (incident as u8).max(1)
 }
 
 impl Look {
@@ -80,12 +89,14 @@ impl Look {
 impl OtherEnd {
     /// An answer's bytes. Of a walk that is too long for it the near end is left out.
     pub(crate) fn write(mut self, token: u64) -> Vec<u8> {
+        self.usual_us.resize(self.hops.len(), 0);
         loop {
             let text = serde_json::to_vec(&self).unwrap_or_default();
             if text.len() + HEAD <= LOOK || self.hops.is_empty() {
                 return [&ANSWER[..], &token.to_be_bytes(), &text].concat();
             }
             self.hops.remove(0);
+            self.usual_us.remove(0);
         }
     }
 
@@ -101,57 +112,88 @@ impl OtherEnd {
 pub(crate) struct Looks {
     prober: Arc<Prober>,
     proc: PathBuf,
+    /// Of the echo.
+    port: u16,
+    usual: Usual,
+    walks: Walks,
     begun: Arc<Mutex<HashMap<u128, Begun>>>,
+    /// By asker: the newest mark, and how many questions had it.
+    heard: Arc<Mutex<HashMap<IpAddr, (u8, u32)>>>,
 }
 
 struct Begun {
     at: Instant,
     before: Counters,
-    walk: JoinHandle<Vec<Hop>>,
+    walk: Walk,
 }
 
 impl Looks {
-    pub(crate) fn new(prober: Arc<Prober>, proc: PathBuf) -> Self {
-        Self { prober, proc, begun: Arc::default() }
+    pub(crate) fn new(prober: Arc<Prober>, proc: PathBuf, port: u16, (usual, walks): (Usual, Walks)) -> Self {
+        Self { prober, proc, port, usual, walks, begun: Arc::default(), heard: Arc::default() }
     }
 
-    /// Answers a question, when it has looked.
-    pub(crate) async fn answer(self, socket: Arc<Datagram>, look: Look, from: SocketAddr) {
-        let proc = self.proc.clone();
+    /// A question with a mark has come.
+    pub(crate) fn heard(&self, from: IpAddr, mark: u8) {
+        if mark == 0 {
+            return;
+        }
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.len() >= ASKERS && !heard.contains_key(&from) {
+            heard.clear();
+        }
+        let (newest, count) = heard.entry(from).or_default();
+        if *newest != mark {
+            (*newest, *count) = (mark, 0);
+        }
+        *count = count.saturating_add(1);
+    }
+
+    /// Answers a question, when it has looked. `own` is the address from which others expect us.
+    pub(crate) async fn answer(
+        self,
+        socket: Arc<Datagram>,
+        look: Look,
+        from: SocketAddr,
+        own: Option<IpAddr>,
+    ) {
+        let (proc, port) = (self.proc.clone(), self.port);
+        let reading = tokio::task::spawn_blocking(move || Counters::read(&proc, port, from.ip()));
         // It fails only where the runtime ends.
-        let Ok(now) = tokio::task::spawn_blocking(move || Counters::read(&proc)).await else { return };
+        let Ok(now) = reading.await else { return };
         let told = match look.stage {
             Stage::Begin => {
-                self.begin(look.incident, from, now);
+                self.begin(look.incident, own, from, now);
                 OtherEnd::default()
             }
-            Stage::End => self.end(look.incident, &now).await,
+            Stage::End => self.end(look.incident, from.ip(), &now),
         };
         // A full send buffer is loss like any other.
         let _lost = socket.send(from, &told.write(look.token));
     }
 
-    fn begin(&self, incident: u128, from: SocketAddr, before: Counters) {
+    fn begin(&self, incident: u128, own: Option<IpAddr>, from: SocketAddr, before: Counters) {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.retain(|_, look| {
-            let fresh = look.at.elapsed() < FORGET;
-            if !fresh {
-                look.walk.abort();
-            }
-            fresh
-        });
+        begun.retain(|_, look| look.at.elapsed() < FORGET);
         if begun.len() < MOST && !begun.contains_key(&incident) {
-            let prober = Arc::clone(&self.prober);
-            let walk = tokio::spawn(async move { walk(&prober, from.ip(), ROUNDS).await });
+            let walk = self.walks.begin(&self.prober, own, from.ip());
             begun.insert(incident, Begun { at: Instant::now(), before, walk });
         }
     }
 
-    async fn end(&self, incident: u128, now: &Counters) -> OtherEnd {
-        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner).remove(&incident);
-        let Some(Begun { before, walk, .. }) = begun else { return OtherEnd::default() };
-        let hops = if walk.is_finished() { walk.await.unwrap_or_default() } else { Vec::new() };
-        OtherEnd { counters: Some(now.since(&before)), hops }
+    /// May be asked twice: an answer can be lost.
+    fn end(&self, incident: u128, from: IpAddr, now: &Counters) -> OtherEnd {
+        let mut told = OtherEnd { heard: Some(self.count(from, mark(incident))), ..OtherEnd::default() };
+        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Begun { before, walk, .. }) = begun.get(&incident) {
+            (told.counters, told.hops) = (Some(now.since(before)), walk.hops());
+            told.usual_us = self.usual.round_trips(from, &told.hops);
+        }
+        told
+    }
+
+    fn count(&self, from: IpAddr, mark: u8) -> u32 {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.get(&from).filter(|(newest, _)| *newest == mark).map_or(0, |(_, count)| *count)
     }
 }
 
@@ -170,13 +212,16 @@ mod tests {
             let look = Look { token, incident, stage };
             prop_assert_eq!(Look::read(&look.write()), Some(look));
             prop_assert_eq!(Look::read(&look.write()[..LOOK - 1]), None);
-            let hop = |address: [u8; 16]| Hop { address: Some(address.into()), sent: 5, got: 3, best_us: 1_000_000 };
-            let told = OtherEnd { counters: Some(Counters::default()), hops: sent.iter().copied().map(hop).collect() };
+            let hop = |address: [u8; 16]| Hop { address: Some(address.into()), sent: 15, got: 3, best_us: 1_000_000, ..Hop::default() };
+            let hops: Vec<Hop> = sent.iter().copied().map(hop).collect();
+            let usual_us = vec![100_000; hops.len()];
+            let told = OtherEnd { counters: Some(Counters::default()), hops, usual_us, heard: Some(100) };
             let bytes = told.clone().write(token);
             prop_assert!(bytes.len() <= LOOK);
             let (again, read) = OtherEnd::read(&bytes).expect("an answer");
             prop_assert_eq!(again, token);
             prop_assert!(told.hops.ends_with(&read.hops) && read.counters == told.counters);
+            prop_assert_eq!(read.hops.len(), read.usual_us.len());
             if sent.len() < 10 {
                 prop_assert_eq!(read, told);
             }

@@ -12,14 +12,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Time between two probes that expire at one router.
-pub(super) const PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const PAUSE: Duration = Duration::from_secs(1);
 
 /// Up to this TTL the hop is taken to be the same router for all targets.
 const NEAR: u8 = 3;
 
 /// How long a probe waits.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
+pub(crate) struct Patience {
     /// For its turn, rather than share an answer.
     turn: Duration,
     /// Where there is no answer to share.
@@ -27,11 +27,15 @@ pub(super) struct Patience {
 }
 
 /// Where rounds have time.
-pub(super) const PATIENCE: Patience = Patience { turn: Duration::from_secs(1), most: Duration::from_secs(5) };
+pub(crate) const PATIENCE: Patience = Patience { turn: Duration::from_secs(1), most: Duration::from_secs(5) };
 
 /// Where somebody looks on: figures are of this path's own probes alone.
-pub(super) const HURRY: Patience =
+pub(crate) const HURRY: Patience =
     Patience { turn: Duration::from_millis(100), most: Duration::from_millis(100) };
+
+/// Where few walk at once and each wants its own answers: they take turns.
+pub(crate) const TURNS: Patience =
+    Patience { turn: Duration::from_millis(2200), most: Duration::from_millis(2200) };
 
 /// How old a shared answer may be.
 const FRESH: Duration = Duration::from_secs(30);
@@ -41,7 +45,7 @@ const SWEEP: usize = 4096;
 
 /// Who is asked: a router, or whoever answers there for targets that are near each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Asked {
+pub(crate) enum Asked {
     /// Answers without a limit.
     Free,
     Near {
@@ -57,7 +61,7 @@ pub(super) enum Asked {
 
 /// What a probe may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Grant {
+pub(crate) enum Grant {
     /// Ask to start at that time.
     At(Instant, Asked),
     /// Stay: this router answered another one that fast.
@@ -68,7 +72,7 @@ pub(super) enum Grant {
 
 /// When each router may be asked again.
 #[derive(Debug, Default)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     free_at: HashMap<Asked, Instant>,
     /// When a probe really left: whoever was not running in time must not make two at once of two that were apart.
     started: HashMap<Asked, Instant>,
@@ -80,7 +84,7 @@ pub(super) struct Budget {
 impl Budget {
     /// Reserves a probe to `dest` at `ttl`, where `known` is who answered there last. An echo reply is not rate-limited:
     /// `free_end` says that the destination answers with such.
-    pub(super) fn reserve(
+    pub(crate) fn reserve(
         &mut self,
         dest: IpAddr,
         ttl: u8,
@@ -115,7 +119,7 @@ impl Budget {
     }
 
     /// A probe that was granted is about to leave; gives the time until which it must wait where another one left late.
-    pub(super) fn start(&mut self, asked: Asked, now: Instant) -> Result<(), Instant> {
+    pub(crate) fn start(&mut self, asked: Asked, now: Instant) -> Result<(), Instant> {
         if asked == Asked::Free {
             return Ok(());
         }
@@ -130,7 +134,7 @@ impl Budget {
     }
 
     /// A router has answered a probe to `dest` at `ttl`, whoever had been expected there.
-    pub(super) fn answered(&mut self, (dest, ttl): (IpAddr, u8), from: IpAddr, rtt: Duration, now: Instant) {
+    pub(crate) fn answered(&mut self, (dest, ttl): (IpAddr, u8), from: IpAddr, rtt: Duration, now: Instant) {
         self.answers.insert(from, (now, rtt));
         self.who.insert(place(dest, ttl), from);
         let sent = now.checked_sub(rtt).unwrap_or(now);

@@ -1,11 +1,11 @@
 //! A query to a name server by UDP (RFC 1035), and whether what comes is its answer.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Deserialize;
 
-use super::failure::Failure;
-use super::udp;
+use super::datagram::connect_udp;
 
 /// Types of records that can be asked for, with their numbers.
 const RECORDS: [(&str, u16); 10] = [
@@ -54,7 +54,7 @@ fn port() -> u16 {
 impl Dns {
     /// # Errors
     /// What cannot be asked.
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub fn check(&self) -> Result<(), String> {
         self.question(0).map(|_| ())
     }
 
@@ -80,26 +80,26 @@ impl Dns {
         Ok(message)
     }
 
-    /// Asks, and waits for the answer.
-    pub(super) async fn ask(&self, to: SocketAddr, source: Option<IpAddr>) -> Result<(), Failure> {
-        let question = self.question(rand::random()).map_err(Failure::Answer)?;
-        let socket = udp::connected(to, source).await?;
+    /// Asks, and waits for the answer's response code (RFC 1035 section 4.1.1).
+    ///
+    /// # Errors
+    /// What the network says, such as that nobody listens there.
+    pub async fn ask(&self, to: SocketAddr, source: Option<IpAddr>) -> io::Result<u8> {
+        let question = self.question(rand::random()).map_err(io::Error::other)?;
+        let socket = connect_udp(to, source).await?;
         socket.send(&question).await?;
         let mut answer = [0; ANSWER];
         loop {
             let len = socket.recv(&mut answer).await?;
             if let Some(code) = code(&question, &answer[..len]) {
-                if self.require_noerror && code != 0 {
-                    return Err(Failure::Answer(format!("it answers with code {code}")));
-                }
-                return Ok(());
+                return Ok(code);
             }
         }
     }
 }
 
 /// The response code of the answer to a question; `None` where it answers something else.
-pub(super) fn code(question: &[u8], answer: &[u8]) -> Option<u8> {
+pub(crate) fn code(question: &[u8], answer: &[u8]) -> Option<u8> {
     let header = answer.first_chunk::<HEADER>()?;
     let is_response = header[2] & 0x80 != 0;
     let (asked, repeated) = (question.get(HEADER..)?, answer.get(HEADER..)?);

@@ -1,0 +1,194 @@
+//! One recording: all that can be seen of a trouble is looked at at once, and judged.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use ao_common::clock;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
+
+use super::blame::{self, Echoes, Seen};
+use super::bundle::Record;
+use super::counters::Counters;
+use super::look::{self, LOOK, Look, OtherEnd, Stage};
+use super::names;
+use super::subject::{Base, Evidence, Flight, Flown, Peered};
+use crate::context::Node;
+use crate::mesh::baseline::Passage;
+use crate::mesh::flows::Answer;
+use crate::mesh::packet;
+use crate::net::{Datagram, connect_udp};
+
+/// Echoes, five times as fast as usual.
+const ECHOES: u32 = 100;
+const FASTER: u32 = 5;
+/// An answer that takes longer is a loss.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How often the other end is asked for what it has: half of all packets may be lost.
+const ASK: u32 = 12;
+const ASK_AGAIN: Duration = Duration::from_millis(500);
+
+/// Looks for as long as a hundred echoes or a walk take.
+///
+/// # Errors
+/// Where no socket can be had.
+pub(super) async fn fly(base: Base, mut flight: Flight) -> io::Result<Flown> {
+    let incident: u128 = rand::random::<u128>().max(1);
+    let began_ns = clock::now_ns();
+    let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+    let towards = flight.question.as_ref().and_then(|question| Some(question.server?.ip()));
+    let towards = towards.or(flight.address).unwrap_or(any);
+    let port = flight.peered.as_ref().map_or(0, |peered| peered.socket.local().port());
+    let before = read(&base.node, port, towards).await;
+    let seen = match (&flight.question, &mut flight.peered, flight.address) {
+        (Some(question), ..) => {
+            let names = Some(names::ask(&base.prober, question).await);
+            Evidence { names, ..Evidence::default() }
+        }
+        (None, Some(peered), _) => from_both_ends(&base, peered, incident).await?,
+        (None, None, Some(address)) => from_here(&base, address).await,
+        (None, None, None) => Evidence::default(),
+    };
+    let here = read(&base.node, port, towards).await.since(&before);
+    let blame = blame::judge(&Seen {
+        here: &here,
+        there: seen.there.counters.as_ref(),
+        forward: &seen.forward,
+        backward: &seen.there.hops,
+        usual: &base.usual.hops(towards),
+        usual_back_us: &seen.there.usual_us,
+        echoes: seen.echoes,
+        names: seen.names.as_ref(),
+    });
+    let times_ns = (began_ns, clock::now_ns());
+    let record = Record {
+        node: &base.node,
+        flight: &flight,
+        incident,
+        times_ns,
+        here: &here,
+        seen: &seen,
+        blame: &blame,
+    };
+    Ok(Flown { verdict: blame.verdict.name(), events: record.events() })
+}
+
+/// Both directions are walked and both ends read at once, while echoes go along the cell's own flow.
+async fn from_both_ends(base: &Base, peered: &mut Peered, incident: u128) -> io::Result<Evidence> {
+    let to = peered.peer.address;
+    let any: IpAddr = if to.is_ipv6() { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+    let own = base.own.filter(|own| own.is_ipv6() == to.is_ipv6()).unwrap_or(any);
+    let socket = Datagram::bind(SocketAddr::new(own, 0))?;
+    let walk = base.walks.begin(&base.prober, base.own, to.ip());
+    let (_begun, forward, mut echoes) = tokio::join!(
+        ask(&socket, to, incident, Stage::Begin),
+        walk.end(),
+        echo(peered, base.interval / FASTER, look::mark(incident)),
+    );
+    let there = ask(&socket, to, incident, Stage::End).await.unwrap_or_default();
+    echoes.heard = there.heard;
+    echoes.closed = echoes.came == 0 && is_closed(to).await;
+    Ok(Evidence { forward, echoes, there, names: None })
+}
+
+/// Nobody looks from the other end.
+async fn from_here(base: &Base, address: IpAddr) -> Evidence {
+    let walk = base.walks.begin(&base.prober, None, address);
+    let (pings, forward) =
+        tokio::join!(names::ping(&base.prober, address, ECHOES, base.interval / FASTER), walk.end(),);
+    let echoes = Echoes { asked: pings.sent, came: pings.got, ..Echoes::default() };
+    Evidence { forward, echoes, ..Evidence::default() }
+}
+
+/// Whether the host says that nobody listens there.
+async fn is_closed(to: SocketAddr) -> bool {
+    let asking = async {
+        let socket = connect_udp(to, None).await?;
+        let mut question = Vec::new();
+        packet::question(rand::random(), 0, packet::LEN, &mut question);
+        for _ in 0..ASK {
+            socket.send(&question).await?;
+            if let Ok(came) = timeout(ASK_AGAIN, socket.recv(&mut [0; packet::LEN])).await {
+                return came.map(|_| ());
+            }
+        }
+        Ok(())
+    };
+    asking.await.is_err_and(|error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+async fn read(node: &Node, port: u16, towards: IpAddr) -> Counters {
+    let proc = node.roots.proc.clone();
+    // It fails only where the runtime ends.
+    tokio::task::spawn_blocking(move || Counters::read(&proc, port, towards)).await.unwrap_or_default()
+}
+
+/// Asks the other end, until it answers.
+async fn ask(socket: &Datagram, to: SocketAddr, incident: u128, stage: Stage) -> Option<OtherEnd> {
+    let token = rand::random();
+    let question = Look { token, incident, stage }.write();
+    let mut buffer = [0; LOOK];
+    for _ in 0..ASK {
+        let _lost = socket.send(to, &question);
+        let answer = timeout(ASK_AGAIN, async {
+            loop {
+                let Ok(arrival) = socket.receive(&mut buffer).await else {
+                    tokio::task::yield_now().await;
+                    continue;
+                };
+                match OtherEnd::read(&buffer[..arrival.len]) {
+                    Some((of, told)) if of == token => return told,
+                    // A late one.
+                    _ => {}
+                }
+            }
+        });
+        if let Ok(told) = answer.await {
+            return Some(told);
+        }
+    }
+    None
+}
+
+/// Asked and answered, on the flow of the cell's echoes.
+async fn echo(peered: &mut Peered, every: Duration, mark: u8) -> Echoes {
+    let mut ticks = interval(every.max(Duration::from_millis(1)));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut waiting: HashMap<u64, i64> = HashMap::new();
+    let mut echoes = Echoes::default();
+    let (mut forward_ns, mut backward_ns) = (i64::MAX, i64::MAX);
+    let mut question = Vec::new();
+    let mut end = None;
+    loop {
+        tokio::select! {
+            due = ticks.tick(), if end.is_none() => {
+                let late = u64::try_from(due.elapsed().as_micros()).unwrap_or(u64::MAX);
+                echoes.late_us = echoes.late_us.max(late);
+                let token: u64 = rand::random();
+                packet::question(token, mark, packet::LEN, &mut question);
+                waiting.insert(token, clock::boot_ns());
+                // What does not leave is lost, too.
+                let _lost = peered.socket.send(peered.peer.address, &question);
+                echoes.asked += 1;
+                if echoes.asked == ECHOES {
+                    end = Some(Instant::now() + PATIENCE);
+                }
+            }
+            Some(Answer { token, times, came_ns }) = peered.answers.recv() => {
+                let Some(sent_ns) = waiting.remove(&token) else { continue };
+                echoes.came += 1;
+                forward_ns = forward_ns.min(times.received_ns.saturating_sub(sent_ns));
+                backward_ns = backward_ns.min(came_ns.saturating_sub(times.answered_ns));
+                let kept = times.answered_ns.saturating_sub(times.received_ns) / 1000;
+                echoes.kept_us = echoes.kept_us.max(u64::try_from(kept).unwrap_or(0));
+            }
+            () = sleep_until(end.unwrap_or_else(Instant::now)), if end.is_some() => break,
+        }
+    }
+    if echoes.came > 0 {
+        let passage = Passage { at_ns: clock::boot_ns(), forward_ns, backward_ns };
+        echoes.change = peered.baseline.compare(passage);
+    }
+    echoes
+}
