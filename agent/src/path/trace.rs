@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::ops::Range;
 use std::time::Duration;
 
 use ao_common::clock;
@@ -127,14 +128,14 @@ impl Trace {
             sleep_until(started + PAUSE * n).await;
             let seen = self.pass(config, network, 0).await;
             self.take(&seen, config.window as usize);
-            look(&seen, &mut canonical);
+            look(&seen, config.first_hop, &mut canonical);
         }
         let mut sights = vec![canonical];
         if flows > 1 && (self.route.suspects(&sights[0]) || self.is_time_to_sweep(config, crowd)) {
             for flow in self.route.flows(flows) {
                 let seen = self.pass(config, network, flow).await;
                 let mut sight = Sight { flow, ..Sight::default() };
-                look(&seen, &mut sight);
+                look(&seen, config.first_hop, &mut sight);
                 sights.push(sight);
             }
             self.flows.retain(|flow, _| sights.iter().any(|sight| sight.flow == *flow));
@@ -170,7 +171,13 @@ impl Trace {
     async fn pass(&mut self, config: &Config, network: &mut impl Network, flow: u8) -> Vec<Seen> {
         self.passes += 1;
         let end = self.end.and_then(|end| u8::try_from(end).ok());
-        Pass::new(config, (self.passes, flow), self.known(flow), end).run(network).await
+        let mut seen = Pass::new(config, (self.passes, flow), self.known(flow), end).run(network).await;
+        // The target's own distance was left out for want of budget: what answered farther away stands for it.
+        let left_out = unproven(&seen, config.first_hop);
+        if let Some(length) = self.length.filter(|length| left_out.contains(&(length - 1))) {
+            seen.drain(length - 1..seen.len() - 1);
+        }
+        seen
     }
 
     /// Who answers a flow at each TTL, where there is no doubt.
@@ -250,8 +257,18 @@ impl Trace {
     }
 }
 
+/// The hops just before the target that were not asked for want of budget: it may stand at each of them.
+fn unproven(seen: &[Seen], first_hop: u8) -> Range<usize> {
+    let Some((Seen::Target { .. }, before)) = seen.split_last() else { return 0..0 };
+    let asked = before.iter().rposition(|seen| *seen != Seen::Skipped).map_or(0, |at| at + 1);
+    asked.max(usize::from(first_hop.max(1)) - 1)..before.len()
+}
+
 /// Adds what a pass has shown to what its flow has shown in this round.
-fn look(seen: &[Seen], sight: &mut Sight) {
+fn look(seen: &[Seen], first_hop: u8, sight: &mut Sight) {
+    let left_out = unproven(seen, first_hop);
+    // Nothing is known of where the path ends.
+    let seen = if left_out.is_empty() { seen } else { &seen[..left_out.start] };
     for (at, seen) in seen.iter().enumerate() {
         if at >= sight.hops.len() {
             sight.hops.push(Default::default());

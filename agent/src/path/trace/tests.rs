@@ -8,7 +8,8 @@ use super::*;
 use crate::net::Labels;
 use crate::path::strategy::Ask;
 
-/// Gives, for a round, a flow and a TTL, the number of who answers; 0 for nobody, 255 for the target.
+/// Gives, for a round, a flow and a TTL, the number of who answers; 0 for nobody, 255 for the target, 254 where there was no
+/// budget to ask.
 type World<'a> = &'a dyn Fn(u64, u8, u8) -> u8;
 
 struct Simulated<'a> {
@@ -24,6 +25,7 @@ impl Network for Simulated<'_> {
         let rtt = Duration::from_millis(ask.ttl.into());
         let seen = match (self.world)(self.round, ask.flow, ask.ttl) {
             0 => Seen::Silent,
+            254 => Seen::Skipped,
             255 => Seen::Target { from: IpAddr::from([10, 0, 0, 255]), rtt },
             n => Seen::Router { from: IpAddr::from([10, 0, 0, n]), rtt, labels: Labels::default() },
         };
@@ -37,6 +39,12 @@ impl Network for Simulated<'_> {
 
 /// Runs rounds, one a minute; gives the round and kind of each change, and the probes sent.
 async fn run(world: World<'_>, rounds: u64, crowd: usize) -> (Vec<(u64, &'static str)>, u64) {
+    let (changes, sent, _) = trace(world, rounds, crowd).await;
+    (changes, sent)
+}
+
+/// The same, with what is known in the end.
+async fn trace(world: World<'_>, rounds: u64, crowd: usize) -> (Vec<(u64, &'static str)>, u64, Trace) {
     let config = Config { sweep: Span::secs(15 * 60), ..Config::default() };
     let mut trace = Trace::new("target".into());
     let mut network = Simulated { world, round: 0, answers: VecDeque::new(), sent: 0 };
@@ -49,7 +57,7 @@ async fn run(world: World<'_>, rounds: u64, crowd: usize) -> (Vec<(u64, &'static
             changes.push((round, change.kind));
         }
     }
-    (changes, network.sent)
+    (changes, network.sent, trace)
 }
 
 /// A hash that no flow, round or TTL shares.
@@ -87,6 +95,37 @@ async fn real_changes() {
     };
     for crowd in [1, 100] {
         assert_eq!(run(&world, 150, crowd).await.0, [(52, "route"), (102, "length")]);
+    }
+}
+
+/// Scenario: a target at the fifth hop; in the first rounds, and now and then later, its own distance is not asked for want
+/// of budget, nor the one before it, so that it answers one farther away.
+/// Guarantees: where nobody was asked, nothing is known: no change of length is told, and the path is as long as it is.
+#[tokio::test(start_paused = true)]
+async fn no_budget_at_the_end() {
+    let world = |round: u64, _: u8, ttl: u8| match (ttl, round) {
+        (4 | 5, 0..10) | (5, 20..30) | (4, 40..50) => 254,
+        (5.., _) => 255,
+        (ttl, _) => ttl,
+    };
+    for crowd in [1, 100] {
+        let (changes, _, trace) = trace(&world, 100, crowd).await;
+        assert_eq!((changes, trace.length, trace.route.sets().count()), (vec![], Some(5), 5), "{crowd}");
+    }
+    let [router, target] = [3, 255].map(|n| match n {
+        255 => Seen::Target { from: IpAddr::from([10, 0, 0, 255]), rtt: Duration::from_millis(7) },
+        n => {
+            Seen::Router { from: IpAddr::from([10, 0, 0, n]), rtt: Duration::ZERO, labels: Labels::default() }
+        }
+    });
+    for (seen, first_hop, expect) in [
+        (vec![router, Seen::Skipped, Seen::Skipped, target], 1, 1..3),
+        (vec![router, Seen::Skipped, router, target], 1, 3..3),
+        (vec![Seen::Skipped, Seen::Skipped, target], 3, 2..2),
+        (vec![Seen::Skipped, Seen::Skipped, target], 2, 1..2),
+        (vec![router, Seen::Skipped, Seen::Silent], 1, 0..0),
+    ] {
+        assert_eq!(unproven(&seen, first_hop), expect, "{seen:?}");
     }
 }
 
