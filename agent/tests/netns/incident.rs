@@ -104,8 +104,8 @@ pub(crate) fn alarms() -> Alarms {
 pub(crate) fn measure(ctx: Context, prober: &Arc<Prober>, alarms: &Alarms) {
     let config = mesh::Config {
         port: PORT,
-        interval: Span(Duration::from_millis(100)),
-        round: Span(Duration::from_millis(500)),
+        interval: Span(Duration::from_millis(200)),
+        round: Span(Duration::from_millis(800)),
         timeout: Span(Duration::from_millis(800)),
         mtu: Span::secs(2),
         export: Span::secs(1),

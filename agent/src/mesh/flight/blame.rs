@@ -22,7 +22,7 @@ const STARVED_PERCENT: f64 = 60.0;
 /// An agent that keeps a question for so long, microseconds, makes its asker believe that it is lost or slow.
 const KEPT_US: u64 = 200_000;
 /// Who does not run for so long takes answers for lost that are not: what it measures is no evidence.
-const STALLED_US: u64 = 500_000;
+const STALLED_US: u64 = 900_000;
 /// Fewer of a hundred echoes may be lost by chance.
 const LOST: u32 = 2;
 /// A direction that loses so many times what the other does is the one.
@@ -77,14 +77,13 @@ pub(super) fn judge(seen: &Seen<'_>) -> Blame {
     if let Some(asked) = seen.names {
         return either(starved(seen.here), None).unwrap_or_else(|| names::judge(asked));
     }
-    if let Some(blame) = either(stalled(seen.echoes.late_us), Some(stalled(seen.echoes.kept_us))) {
-        return blame;
-    }
     let lost = seen.echoes.asked.saturating_sub(seen.echoes.came);
     if lost < LOST {
         return slow(seen);
     }
-    if let Some(blame) = either(drops(seen.here, lost), seen.there.map(|there| drops(there, lost))) {
+    let hosts = || either(drops(seen.here, lost), seen.there.map(|there| drops(there, lost)));
+    let agents = || either(stalled(seen.echoes.late_us), Some(stalled(seen.echoes.kept_us)));
+    if let Some(blame) = hosts().or_else(agents) {
         return blame;
     }
     if seen.echoes.came == 0 && seen.there.is_none() {

@@ -107,6 +107,12 @@ fn hosts() {
     each(&[
         ("drops here", Case { here: drops, ..lossy }, Verdict::SenderHost, None),
         ("drops there", Case { there: Some(drops), ..lossy }, Verdict::ReceiverHost, None),
+        (
+            "drops there, and stalled here",
+            Case { late_us: 900_000, there: Some(drops), ..lossy },
+            Verdict::ReceiverHost,
+            None,
+        ),
         ("at both", Case { here: drops, there: Some(drops), ..lossy }, Verdict::Unknown, None),
         (
             "drops before want of CPU",
