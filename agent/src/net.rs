@@ -48,7 +48,7 @@ mod dns;
 mod resolve;
 mod target;
 
-pub use agenda::Agenda;
+pub use agenda::{Agenda, TICK};
 pub use api::{Capability, Counted, Label, Labels, Mode, Outcome, Probe, Report, SendError, Way};
 pub(crate) use budget::{Budget, Grant, HURRY, PATIENCE, PAUSE, TURNS};
 pub use datagram::{Datagram, connect_udp, source_towards};

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub use args::Args;
 pub use error::{PingError, exit};
 
-use crate::net::{self, Client, Outcome, Probe, Prober, Report};
+use crate::net::{self, Client, Outcome, Probe, Prober, Report, TICK};
 use plan::Plan;
 use printer::Printer;
 use tally::Tally;
@@ -36,9 +36,6 @@ const LOOKUPS: usize = 16;
 
 /// The kernel begins to stamp what it receives a moment after it is asked to (net/core/dev.c, `netstamp_work`).
 const WARM: Duration = Duration::from_millis(10);
-
-/// Pings that are nearer to each other than this go in groups, this far apart: being woken for each costs more than the ping.
-const GROUP: Duration = Duration::from_millis(5);
 
 /// Pings without a report read at most; beyond it they wait.
 const WINDOW: usize = 32_768;
@@ -141,7 +138,7 @@ impl<O: Write, E: Write> Run<O, E> {
                         self.report(&report)?;
                     }
                 }
-                () = sleep_until(self.served.map_or(next, |last| next.max(last + GROUP))) => self.send()?,
+                () = sleep_until(self.served.map_or(next, |last| next.max(last + TICK))) => self.send()?,
             }
         }
     }

@@ -14,14 +14,11 @@ use super::export;
 use super::probe::{Ask, Failure, Kind};
 use super::target::Target;
 use crate::event::{Event, MetricSet};
-use crate::net::{Agenda, GATEWAY, Probe, Report, ResolveError};
+use crate::net::{Agenda, GATEWAY, Probe, Report, ResolveError, TICK};
 use crate::trouble::{Alarm, Trouble};
 
 /// What a lookup gave.
 type Found = Result<IpAddr, ResolveError>;
-
-/// Things that are due within this time are done together: each time that this process is woken costs more than a ping.
-const TICK: Duration = Duration::from_millis(10);
 
 /// Metrics are handed on at multiples of this: each set wakes the batcher and the journal's writer, several at once do so
 /// once.

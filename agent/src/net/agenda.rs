@@ -2,8 +2,12 @@
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use std::time::Duration;
 
 use tokio::time::Instant;
+
+/// What is due within this time is done together: each time that the process is woken costs more than a ping.
+pub const TICK: Duration = Duration::from_millis(10);
 
 /// Things with the time at which each is due; the earliest comes first, ties in the order of their adding.
 #[derive(Debug)]
@@ -82,8 +86,6 @@ impl<T> Eq for Entry<T> {}
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// Scenario: things are added out of order, two of them for the same time.

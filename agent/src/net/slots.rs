@@ -10,15 +10,12 @@ use std::time::Duration;
 use ao_common::clock::kernel_ns;
 use tokio::time::Instant;
 
-use super::agenda::Agenda;
+use super::agenda::{Agenda, TICK};
 use super::api::{Labels, Outcome};
 use super::packet::{Echo, Fault, Heard};
 
 /// How long after a probe's end its answers are still recognised.
 const LINGER: Duration = Duration::from_secs(5);
-
-/// Ends that are due within this time are served together: being woken for each would cost more than the ping.
-const TICK: Duration = Duration::from_millis(10);
 
 /// Sequence numbers tried before all are held to be under way.
 const TRIES: usize = 256;

@@ -41,8 +41,9 @@ pub(crate) fn targets(way: usize, tool: usize, count: u16) -> Vec<Ipv4Addr> {
 }
 
 impl World {
-    pub(crate) fn new() -> Result<Self, Box<dyn Error>> {
-        let spaces = Namespaces::new("i", [NEAR, FAR])?;
+    /// `name` sets it apart from others of this process.
+    pub(crate) fn new(name: &str) -> Result<Self, Box<dyn Error>> {
+        let spaces = Namespaces::new(name, [NEAR, FAR])?;
         spaces.pair([(NEAR, "n0", "10.79.0.1/24"), (FAR, FAR_DEVICE, "10.79.0.2/24")])?;
         spaces.ip(FAR, "route add local 10.80.0.0/16 dev lo\n")?;
         spaces.ip(
