@@ -177,11 +177,15 @@ async fn as_wished() {
                 other => panic!("{mode} {source}: {other:?}"),
             }
         }
-        // And goes on: the kernel's count of send calls was begun again.
-        client.send(Probe::to(DEST.into())).await.unwrap();
-        let report = client.recv().await.unwrap();
-        assert!(matches!(report.outcome, Outcome::Reply { .. }), "{mode} {report:?}");
-        assert!(report.gap.is_some(), "{mode}: stamped");
+        // And goes on: the kernel's count of send calls was begun again. A machine under load may have no stamp for one.
+        let mut stamped = 0;
+        for _ in 0..5 {
+            client.send(Probe::to(DEST.into())).await.unwrap();
+            let report = client.recv().await.unwrap();
+            assert!(matches!(report.outcome, Outcome::Reply { .. }), "{mode} {report:?}");
+            stamped += u32::from(report.gap.is_some());
+        }
+        assert!(stamped > 0, "{mode}");
     }
 }
 
