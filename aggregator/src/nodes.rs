@@ -101,9 +101,14 @@ impl Nodes {
         all
     }
 
-    /// Those that take part in the mesh, each node once, and when they were last seen, milliseconds since 1970. Of a node
-    /// that got a new agent id the newest holds.
-    pub fn members(&self) -> Vec<(Node, Reach, i64)> {
+    /// Whoever was there when an earlier process ended was seen at this time or later, milliseconds since 1970.
+    pub fn earlier_ms(&self) -> i64 {
+        self.names.earlier_ms()
+    }
+
+    /// Those that take part in the mesh, each node once, and when they were last seen. Of a node that got a new agent id
+    /// the newest holds.
+    pub fn members(&self) -> Vec<(Node, Reach, Sighting)> {
         let sightings = self.sightings();
         let mut newest = BTreeMap::<Node, names::Known>::new();
         for known in self.names.list() {
@@ -113,8 +118,8 @@ impl Nodes {
             }
         }
         let member = |(node, known): (Node, names::Known)| {
-            let seen_ms = sightings.get(&node).map_or(known.seen_ms, |sighting| sighting.seen_ms);
-            known.reach.map(|reach| (node, reach, seen_ms))
+            let seen = sightings.get(&node).copied().unwrap_or_default();
+            known.reach.map(|reach| (node, reach, seen))
         };
         newest.into_iter().filter_map(member).collect()
     }

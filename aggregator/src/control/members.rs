@@ -2,24 +2,24 @@
 
 use std::time::Duration;
 
-use ao_common::clock::now_ms;
+use ao_common::clock::boot_ns;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::control::mesh::{Config, Member, Mesh};
 use crate::control::plans::Plans;
-use crate::nodes::{Node, Nodes, Reach};
+use crate::nodes::{Node, Nodes, Reach, Sighting};
 
 /// A thousand nodes that come at once are planned a few times, not a thousand times.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Follows until the shutdown. What an earlier process knew is planned at once, so that a restart of ours changes nobody's
-/// peers.
+/// Follows until the shutdown. Whoever was there when an earlier process ended is planned at once, so that a restart of
+/// ours changes nobody's peers.
 pub async fn follow_nodes(config: Config, nodes: Nodes, plans: Plans, shutdown: CancellationToken) {
-    let started_ms = now_ms();
+    let began = Began { boot_ns: boot_ns(), earlier_ms: nodes.earlier_ms() };
     let mut planned = Vec::new();
     loop {
-        let members = present(nodes.members(), &config, started_ms, now_ms());
+        let members = present(nodes.members(), &config, &began, boot_ns());
         if members != planned {
             planned.clone_from(&members);
             let (config, count) = (config.clone(), members.len());
@@ -37,12 +37,39 @@ pub async fn follow_nodes(config: Config, nodes: Nodes, plans: Plans, shutdown: 
     }
 }
 
-/// Those that were seen not too long ago. While we were away nobody could be: that time does not count.
-fn present(members: Vec<(Node, Reach, i64)>, config: &Config, started_ms: i64, now_ms: i64) -> Vec<Member> {
-    let forget_ms = i64::try_from(config.forget.0.as_millis()).unwrap_or(i64::MAX);
-    let oldest_ms = now_ms.saturating_sub(forget_ms);
-    let seen = members.into_iter().filter(|(.., seen_ms)| (*seen_ms).max(started_ms) >= oldest_ms);
-    seen.map(|(node, reach, _)| (node, reach)).collect()
+/// This process's begin, and the end of the one before it.
+struct Began {
+    /// By boot time.
+    boot_ns: i64,
+    /// See [`Nodes::earlier_ms`].
+    earlier_ms: i64,
+}
+
+impl Began {
+    /// For how long a node was silent, at the least. While we were away nobody could be: that time does not count. Nor does
+    /// anybody set the time that does.
+    fn silent(&self, seen: Sighting, now_boot_ns: i64) -> Duration {
+        let nanos = |ns: i64| Duration::from_nanos(ns.try_into().unwrap_or(0));
+        seen.seen_boot_ns.map_or_else(
+            || {
+                let before_ms = self.earlier_ms.saturating_sub(seen.seen_ms);
+                let before = Duration::from_millis(before_ms.try_into().unwrap_or(0));
+                nanos(now_boot_ns.saturating_sub(self.boot_ns)) + before
+            },
+            |seen_ns| nanos(now_boot_ns.saturating_sub(seen_ns)),
+        )
+    }
+}
+
+/// Those that were not silent for too long.
+fn present(
+    members: Vec<(Node, Reach, Sighting)>,
+    config: &Config,
+    began: &Began,
+    now_boot_ns: i64,
+) -> Vec<Member> {
+    let there = members.into_iter().filter(|(.., seen)| began.silent(*seen, now_boot_ns) <= config.forget.0);
+    there.map(|(node, reach, _)| (node, reach)).collect()
 }
 
 #[cfg(test)]
@@ -51,22 +78,41 @@ mod tests {
 
     use super::*;
 
-    /// Scenario: a node that was silent for over an hour, and one that was seen; long and shortly after a start of ours.
-    /// Guarantees: nobody is forgotten before its time has passed since the start.
+    const HOUR_MS: i64 = 3_600_000;
+    const HOUR: i64 = HOUR_MS * 1_000_000;
+    /// The process before this one ended at a time that says nothing about now.
+    const BEGAN: Began = Began { boot_ns: 5 * HOUR, earlier_ms: 100 * HOUR_MS };
+
+    fn member(node: &str, last: u8, seen: Sighting) -> (Node, Reach, Sighting) {
+        let address = Ipv4Addr::new(10, 0, 0, last).into();
+        let reach = Reach { address, port: 4418, zone: String::new(), synchronised: false };
+        (("blue".to_owned(), node.to_owned()), reach, seen)
+    }
+
+    fn names(members: Vec<(Node, Reach, Sighting)>, now: i64) -> Vec<String> {
+        present(members, &Config::default(), &BEGAN, now).into_iter().map(|((_, node), _)| node).collect()
+    }
+
+    /// Scenario: nodes that were there when the process before this one ended, that had gone just before, and a day before;
+    /// one that this process saw; right after the start, and later.
+    /// Guarantees: the start brings back whoever was there and nobody else; nobody is forgotten before he was silent for an
+    /// hour, of which the time without any process is none.
     #[test]
     fn who_is_there() {
-        let (hour, config) = (3_600_000, Config::default());
-        let now = 100 * hour;
-        let member = |node: &str, seen_ms| {
-            let address = Ipv4Addr::new(10, 0, 0, 1).into();
-            let reach = Reach { address, port: 4418, zone: String::new(), synchronised: false };
-            (("blue".to_owned(), node.to_owned()), reach, seen_ms)
+        let earlier = |before_ms| Sighting { seen_ms: BEGAN.earlier_ms - before_ms, seen_boot_ns: None };
+        let all = || {
+            let here = Sighting { seen_ms: 0, seen_boot_ns: Some(BEGAN.boot_ns + HOUR / 4) };
+            vec![
+                member("there", 1, earlier(-1)),
+                member("gone", 2, earlier(HOUR_MS / 2)),
+                member("long-gone", 3, earlier(24 * HOUR_MS)),
+                member("here", 4, here),
+            ]
         };
-        let there = |started_ms| -> Vec<String> {
-            let all = vec![member("silent", now - hour - 1), member("here", now)];
-            present(all, &config, started_ms, now).into_iter().map(|((_, node), _)| node).collect()
-        };
-        assert_eq!(there(now - 2 * hour), ["here"]);
-        assert_eq!(there(now - 1), ["silent", "here"]);
+        let there = |since: i64| names(all(), BEGAN.boot_ns + since);
+        assert_eq!(there(0), ["there", "gone", "here"]);
+        assert_eq!(there(HOUR / 2 + 1), ["there", "here"]);
+        assert_eq!(there(HOUR + 1), ["here"]);
+        assert_eq!(there(HOUR / 4 * 5 + 1), [""; 0]);
     }
 }

@@ -63,6 +63,7 @@ impl From<Stored> for Known {
 pub(super) struct Names {
     path: PathBuf,
     known: Arc<Mutex<BTreeMap<String, Known>>>,
+    earlier_ms: i64,
     changed: Arc<Notify>,
 }
 
@@ -78,7 +79,19 @@ impl Names {
             tracing::warn!(path = %path.display(), error, "cannot read the nodes' names; agents will tell them");
             BTreeMap::new()
         });
-        Self { path: path.to_owned(), known: Arc::new(Mutex::new(known)), changed: Arc::default() }
+        let newest_ms = known.values().map(|known: &Known| known.seen_ms).max().unwrap_or(0);
+        let earlier_ms = newest_ms.saturating_sub(SEEN_MS);
+        Self {
+            path: path.to_owned(),
+            known: Arc::new(Mutex::new(known)),
+            earlier_ms,
+            changed: Arc::default(),
+        }
+    }
+
+    /// Whoever was there when an earlier process ended is kept as seen at this time or later, milliseconds since 1970.
+    pub(super) fn earlier_ms(&self) -> i64 {
+        self.earlier_ms
     }
 
     pub(super) fn get(&self, agent: &[u8; 16]) -> Option<String> {
@@ -212,6 +225,7 @@ mod tests {
         assert_eq!(reached, [Some(reach("web-one")), None]);
         let seen: Vec<_> = names.list().into_iter().map(|known| (known.cluster, known.seen_ms)).collect();
         assert_eq!(seen, [("blue".to_owned(), 7), ("blue".to_owned(), 7 + SEEN_MS)]);
+        assert_eq!(names.earlier_ms(), 7);
         let old = format!("{{\"{}\": \"web-3\"}}", hex(&[3; 16]));
         std::fs::write(&path, old).expect("written");
         assert_eq!(Names::load(&path).get(&[3; 16]).as_deref(), Some("web-3"));
