@@ -28,6 +28,8 @@ const ROUND_MS: i64 = 60_000;
 const QUANTILES: [f64; 9] = [0.0, 0.05, 0.15, 0.3, 0.5, 0.7, 0.85, 0.95, 1.0];
 const MEDIAN: usize = 4;
 const MAX_TARGETS: usize = 200;
+/// A ping's share of a column, where its export covers many; less is an error of arithmetic.
+const LEAST_LOSS: f64 = 1e-3;
 
 /// All targets.
 #[derive(Debug, Serialize)]
@@ -190,14 +192,18 @@ fn target(labels: &Labels, sent: &[Growth], histogram: &Histogram, rounds: &Roun
             Some(sharpen(quantiles, rounds.of(cell, grid)))
         })
         .collect();
+    // Our agent counts a ping once its answer or loss is known. Other probers, which tell nothing of rounds, count a request
+    // when it is sent, so that its answer may fall into the next column.
+    let least = if rounds.starved.is_empty() { 1.0 } else { LEAST_LOSS };
+    let share_lost = |sent, cells| share_lost(sent, histogram.count(cells), least);
     let loss: Vec<Option<f64>> =
-        (0..grid.cells).map(|cell| share_lost(sent[cell].by, histogram.count(cell..cell + 1))).collect();
+        (0..grid.cells).map(|cell| share_lost(sent[cell].by, cell..cell + 1)).collect();
     let all = histogram.quantiles(0..grid.cells, &[0.5, 0.95]);
     let total: f64 = sent.iter().map(|growth| growth.by).sum();
     let medians = seconds.iter().flatten().map(|q| q[MEDIAN]);
     let overall = Summary {
         sent: total.round(),
-        loss: share_lost(total, histogram.count(0..grid.cells)),
+        loss: share_lost(total, 0..grid.cells),
         median: middle(&seconds).or(all.map(|q| q[0])),
         // The bucket's quantile may lie above the largest round trip that the rounds know.
         p95: all.map(|q| seconds.iter().flatten().map(|q| q[8]).fold(0.0, f64::max).min(q[1])),
@@ -235,14 +241,13 @@ fn middle(columns: &[Option<[f64; 9]>]) -> Option<f64> {
     medians.get(medians.len() / 2).copied()
 }
 
-/// A request counts when it is sent and its answer when it comes, so one of them may fall into the next column: less
-/// than one request is no loss.
-fn share_lost(sent: f64, answered: f64) -> Option<f64> {
+/// Less than `least` requests are no loss.
+fn share_lost(sent: f64, answered: f64, least: f64) -> Option<f64> {
     if sent < 0.5 {
         return None;
     }
     let lost = sent - answered;
-    Some(if lost < 1.0 - 1e-6 { 0.0 } else { round((lost / sent).clamp(0.0, 1.0)) })
+    Some(if lost < least - 1e-6 { 0.0 } else { round((lost / sent).clamp(0.0, 1.0)) })
 }
 
 fn upper_bound(track: &Track) -> Option<f64> {

@@ -223,6 +223,37 @@ async fn latency_and_its_end() {
     assert_eq!(body["targets"], Value::Array(Vec::new()));
 }
 
+/// Scenario: an agent sends five pings between two exports, which are not in step with the grid, and loses one of twenty;
+/// another prober's counters do the same.
+/// Guarantees: every ping that the agent lost is in a column, whatever the columns' width; of the other prober, whose
+/// newest request may not have been answered yet, less than a request is no loss.
+#[tokio::test]
+async fn single_losses_are_seen() {
+    for (agent, minutes) in [(true, 5), (true, 15), (true, 30), (false, 5)] {
+        let state = state();
+        let begin = now_ms().div_euclid(60_000) * 60_000 - 240_000 + 9_000;
+        for export in 0..=16_i32 {
+            let base = [("host", "gw")];
+            let all = [base[0], ("le", "+Inf")];
+            let (asked, lost) = (f64::from(export * 5), f64::from((export + 2) / 4));
+            let mut samples: Vec<Sample<'_>> = vec![
+                ("smokeping_requests_total", &base, asked),
+                ("smokeping_response_duration_seconds_bucket", &all, asked - lost),
+            ];
+            samples.extend(agent.then_some(("ao_latency_starved_rounds_total", &base[..], 0.0)));
+            put(&state.store, begin + i64::from(export) * 15_000, &samples);
+        }
+        let path = format!("/api/v1/latency?minutes={minutes}");
+        let target = ask(state, &[&path]).await.remove(0).1["targets"][0].clone();
+        let column = |name: &str| -> Vec<f64> {
+            target[name].as_array().unwrap().iter().map(|cell| cell.as_f64().unwrap_or(0.0)).collect()
+        };
+        let lost: f64 = column("sent").iter().zip(column("loss")).map(|(sent, loss)| sent * loss).sum();
+        let expected = if agent { 4.0 } else { 0.0 };
+        assert!((lost - expected).abs() < 0.01, "{lost} of 4 in {minutes} minutes");
+    }
+}
+
 /// Scenario: records delivered, refused, shed by the journal and still under way.
 /// Guarantees: received = delivered + dropped + in flight for every sink that takes the class, and for no other.
 #[tokio::test]
