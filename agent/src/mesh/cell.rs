@@ -173,7 +173,7 @@ impl Cell {
     }
 
     /// Ends a round. `anchor_ns` is our system's clock less our boot time, `synchronised` what the site says of it.
-    pub(super) fn round(&mut self, now_ns: i64, anchor_ns: i64, synchronised: bool) {
+    pub(super) fn round(&mut self, anchor_ns: i64, synchronised: bool) {
         let Filling { echoes, lost } = std::mem::take(&mut self.filling);
         if echoes.is_empty() && lost == 0 {
             return;
@@ -198,7 +198,9 @@ impl Cell {
         if let (Some(forward_ns), Some(backward_ns)) =
             (quickest(Echo::forward_ns), quickest(Echo::backward_ns))
         {
-            told.change = self.baseline.add(Passage { at_ns: now_ns, forward_ns, backward_ns });
+            let sent = || echoes.iter().map(|echo| echo.sent_ns);
+            let (from_ns, to_ns) = (sent().min().unwrap_or(0), sent().max().unwrap_or(0));
+            told.change = self.baseline.add(Passage::between(from_ns, to_ns, forward_ns, backward_ns));
         }
         self.told = Some(told);
     }
@@ -240,7 +242,7 @@ mod tests {
             cell.echo(echo(1_000_000, 0));
             cell.lost();
             assert!(!cell.is_there);
-            cell.round(2_000_000, ANCHOR_NS, true);
+            cell.round(ANCHOR_NS, true);
             let told = cell.told.clone().expect("a round");
             let us: Vec<u128> = told.rtts.iter().map(Duration::as_micros).collect();
             assert_eq!((us, told.lost, cell.asked, cell.came), (vec![400, 1300], 1, 3, 2));
@@ -258,10 +260,10 @@ mod tests {
     #[test]
     fn nothing_comes_back() {
         let mut cell = cell(false);
-        cell.round(0, 0, false);
+        cell.round(0, false);
         assert!(cell.told.is_none());
         cell.lost();
-        cell.round(1, 0, false);
+        cell.round(0, false);
         let told = cell.told.expect("a round");
         assert!(told.rtts.is_empty() && told.lost == 1 && told.offset.is_none() && told.change.is_none());
     }
@@ -279,7 +281,7 @@ mod tests {
                 now += 1_000_000_000;
                 said.extend(if nth % 10 < lost { cell.lost() } else { cell.echo(echo(now, more_ns)) });
                 if nth % 10 == 9 {
-                    cell.round(now, ANCHOR_NS, false);
+                    cell.round(ANCHOR_NS, false);
                 }
             }
             said

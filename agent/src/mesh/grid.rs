@@ -210,7 +210,7 @@ impl Grid {
             }
             Task::Round => {
                 let anchor_ns = clock::system_anchor_ns();
-                cell.round(clock::boot_ns(), anchor_ns, self.config.clocks_synchronised);
+                cell.round(anchor_ns, self.config.clocks_synchronised);
                 None
             }
             Task::Export => None,

@@ -187,7 +187,8 @@ async fn echo(peered: &mut Peered, every: Duration, mark: u8) -> Echoes {
         }
     }
     if echoes.came > 0 {
-        let passage = Passage { at_ns: clock::boot_ns(), forward_ns, backward_ns };
+        let (span, to_ns) = ((every * ECHOES).as_nanos() as i64, clock::boot_ns());
+        let passage = Passage::between(to_ns - span, to_ns, forward_ns, backward_ns);
         echoes.change = peered.baseline.compare(passage);
     }
     echoes
