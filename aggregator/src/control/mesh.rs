@@ -56,7 +56,8 @@ struct Links {
 }
 
 impl Mesh {
-    /// Plans. Nodes of different clusters do not know each other. Takes time by the square of a cluster's nodes.
+    /// Plans. Nodes of different clusters do not know each other, nor do those of different address families: an agent tells
+    /// one address, and only from and to such ones the peers answer. Takes time by the square of a cluster's nodes.
     pub fn plan(config: &Config, mut members: Vec<Member>) -> Self {
         if !config.enabled {
             return Self::default();
@@ -143,28 +144,35 @@ fn add(targets: &mut Vec<Target>, peers: impl Iterator<Item = Target>) {
     }
 }
 
-/// The others of a cluster, the heaviest first. Those at a node's own address are itself by another name.
+/// The others of a cluster that it can reach, the heaviest first. Those at a node's own address are itself by another
+/// name.
 fn ranked(members: &[Member], of: usize, cluster: &[usize]) -> Vec<usize> {
     let ((_, me), reach) = &members[of];
-    let others = cluster.iter().copied().filter(|other| members[*other].1.address != reach.address);
+    let reachable = |other: &usize| {
+        let address = members[*other].1.address;
+        address != reach.address && address.is_ipv4() == reach.address.is_ipv4()
+    };
+    let others = cluster.iter().copied().filter(reachable);
     let mut ranked: Vec<(u64, usize)> =
         others.map(|other| (weight(&[me, &members[other].0.1]), other)).collect();
     ranked.sort_unstable_by(|a, b| b.cmp(a));
     ranked.into_iter().map(|(_, other)| other).collect()
 }
 
-/// For each zone and each other one: a node that measures, and the one that it measures.
+/// For each zone and each other one: a node that measures, and the one that it measures; for each address family that
+/// both have.
 fn zone_pairs(members: &[Member], cluster: &[usize]) -> Vec<(usize, usize)> {
-    let mut zones = BTreeMap::<&str, Vec<usize>>::new();
+    let mut zones = BTreeMap::<(bool, &str), Vec<usize>>::new();
     for &place in cluster {
-        zones.entry(&members[place].1.zone).or_default().push(place);
+        let reach = &members[place].1;
+        zones.entry((reach.address.is_ipv4(), &reach.zone)).or_default().push(place);
     }
     let elect = |places: &[usize], role: &str, of: &str, other: &str| {
         places.iter().copied().max_by_key(|place| (weight(&[role, of, other, &members[*place].0.1]), *place))
     };
     let mut pairs = Vec::new();
-    for (from, here) in &zones {
-        for (to, there) in zones.iter().filter(|(to, _)| *to != from) {
+    for ((family, from), here) in &zones {
+        for ((_, to), there) in zones.iter().filter(|((of, to), _)| of == family && to != from) {
             let (measures, measured) = (elect(here, "from", from, to), elect(there, "to", from, to));
             pairs.extend(measures.zip(measured));
         }

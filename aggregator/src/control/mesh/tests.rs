@@ -1,6 +1,6 @@
 //! Meshes of all sizes.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::*;
 
@@ -62,6 +62,34 @@ fn few_peers_change() {
         let gone: Vec<_> = old.difference(&new).collect();
         assert!(gone.is_empty() || gone == ["node-7"], "{gone:?}");
         assert_eq!(new.len(), 10);
+    }
+}
+
+/// Scenario: small and large clusters in three zones of which every fourth node tells an IPv6 address, the others one of
+/// IPv4.
+/// Guarantees: nobody measures whom it cannot reach from its own address; within a family it is as with one.
+#[test]
+fn families() {
+    for (nodes, least) in [(12, 3), (90, 10)] {
+        let of = |n: usize| {
+            let mut member = member(n, 3);
+            if n % 4 == 3 {
+                member.1.address = Ipv6Addr::from(0xfd00_u128 << 112 | n as u128).into();
+            }
+            member
+        };
+        let mesh = Mesh::plan(&Config::default(), (0..nodes).map(of).collect());
+        let (mut zones, address) = (BTreeSet::new(), |place: usize| mesh.members[place].1.address);
+        for (place, links) in mesh.links.iter().enumerate() {
+            let family = (0..nodes).filter(|of| address(*of).is_ipv4() == address(place).is_ipv4()).count();
+            assert!(links.peers.len() >= least.min(family - 1), "{}", links.peers.len());
+            for peer in &links.peers {
+                assert_eq!(address(place).is_ipv4(), address(*peer).is_ipv4());
+                let zone = |place: usize| &mesh.members[place].1.zone;
+                zones.insert((address(place).is_ipv4(), zone(place), zone(*peer)));
+            }
+        }
+        assert_eq!(zones.len(), if nodes > 50 { 18 } else { 9 + 6 });
     }
 }
 
