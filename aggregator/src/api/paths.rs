@@ -25,6 +25,8 @@ pub struct Paths {
     pub grid: Grid,
     /// In order of node and target.
     pub paths: Vec<Path>,
+    /// Paths left out because there are too many.
+    pub left_out: usize,
 }
 
 /// The path from a node to a target.
@@ -93,8 +95,8 @@ pub fn of(store: &Store, node: &str, now_ms: i64, minutes: i64) -> Paths {
 }
 
 /// All paths, without a history.
-pub fn all(store: &Store, node: &str, now_ms: i64) -> Vec<Path> {
-    newest(store, node, now_ms, 1, ALL_PATHS).paths
+pub fn all(store: &Store, node: &str, now_ms: i64) -> Paths {
+    newest(store, node, now_ms, 1, ALL_PATHS)
 }
 
 fn newest(store: &Store, node: &str, now_ms: i64, minutes: i64, most: usize) -> Paths {
@@ -142,12 +144,13 @@ fn newest(store: &Store, node: &str, now_ms: i64, minutes: i64, most: usize) -> 
             path.links.push(link(track, newest.value));
         }
     }
+    let left_out = paths.len().saturating_sub(most);
     let mut paths: Vec<Path> = paths.into_values().take(most).collect();
     for path in &mut paths {
         path.links.sort();
         path.hops.sort_by(|a, b| a.ttl.cmp(&b.ttl).then_with(|| a.host.cmp(&b.host)));
     }
-    Paths { grid, paths }
+    Paths { grid, paths, left_out }
 }
 
 /// The loss series of the newest round of each path: a hop that is no longer on it may not have ended yet.

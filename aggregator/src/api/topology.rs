@@ -10,19 +10,22 @@
 
 mod alias;
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use serde::Serialize;
 
 use super::grid::round;
-use super::paths::{Hop, Path};
+use super::paths::{Hop, Path, Paths};
 use alias::Aliases;
 
 /// mtr's name for a router that never answered.
 const SILENT: &str = "???";
 /// Grafana's panel shows no more.
 const MAX_VERTICES: usize = 1500;
+/// Of too many vertices the first of these are kept.
+const KINDS: [&str; 4] = ["node", "target", "router", "silent router"];
 
 /// The graph.
 #[derive(Debug, Default, PartialEq, Serialize)]
@@ -31,8 +34,12 @@ pub struct Topology {
     pub nodes: Vec<Vertex>,
     /// In order of their ends.
     pub edges: Vec<Edge>,
-    /// Vertices left out because there are too many.
+    /// Vertices left out because there are too many: silent routers first, then routers that few paths lead through.
     pub left_out: usize,
+    /// Links left out with them.
+    pub links_left_out: usize,
+    /// Paths that went in not at all because there are too many.
+    pub paths_left_out: usize,
 }
 
 /// A node, a router or a target.
@@ -90,14 +97,15 @@ pub struct Edge {
 type Step = (Option<f64>, f64, u32);
 
 /// Builds the graph.
-pub fn of(paths: &[Path]) -> Topology {
+pub fn of(found: &Paths) -> Topology {
+    let paths = &found.paths;
     let aliases = Aliases::of(paths);
     let names = names(paths);
     let mut graph = Graph::default();
     for path in paths {
         graph.add(path, &aliases, &names);
     }
-    graph.finish()
+    Topology { paths_left_out: found.left_out, ..graph.finish() }
 }
 
 /// The nodes of the mesh by their addresses.
@@ -214,8 +222,15 @@ impl Graph {
 
     fn finish(self) -> Topology {
         let left_out = self.vertices.len().saturating_sub(MAX_VERTICES);
-        let vertices = self.vertices.into_values().take(MAX_VERTICES);
+        let mut vertices: Vec<_> = self.vertices.into_values().collect();
+        if left_out > 0 {
+            let rank = |kind| KINDS.iter().position(|known| *known == kind);
+            vertices.sort_by_key(|(vertex, _)| (rank(vertex.subtitle), Reverse(vertex.paths)));
+            vertices.truncate(MAX_VERTICES);
+            vertices.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
+        }
         let nodes: Vec<Vertex> = vertices
+            .into_iter()
             .map(|(mut vertex, addresses)| {
                 vertex.addresses = addresses.into_iter().collect::<Vec<_>>().join(", ");
                 vertex.arc_loss = vertex.secondarystat / 100.0;
@@ -225,6 +240,7 @@ impl Graph {
             .collect();
         let known: BTreeSet<&str> = nodes.iter().map(|vertex| vertex.id.as_str()).collect();
         let both_known = |(from, to): &(String, String)| known.contains(&**from) && known.contains(&**to);
+        let before = self.edges.len();
         let edges = self.edges.into_iter().filter(|(ends, _)| both_known(ends));
         let edges = edges.map(|((source, target), edge)| Edge {
             id: format!("{source}>{target}"),
@@ -233,8 +249,8 @@ impl Graph {
             target,
             ..edge
         });
-        let edges = edges.collect();
-        Topology { edges, nodes, left_out }
+        let edges: Vec<Edge> = edges.collect();
+        Topology { links_left_out: before - edges.len(), paths_left_out: 0, edges, nodes, left_out }
     }
 }
 

@@ -1,5 +1,8 @@
 //! Graphs of small networks whose truth is known.
 
+use std::net::Ipv4Addr;
+
+use super::super::grid::Grid;
 use super::super::paths::Link;
 use super::*;
 
@@ -21,6 +24,10 @@ fn path(node: &str, target: &str, peer: &str, hops: &[(u32, &str, f64, f64)]) ->
         hops,
         links: Vec::new(),
     }
+}
+
+fn of(paths: &[Path]) -> Topology {
+    super::of(&Paths { grid: Grid::ending(0, 1), paths: paths.to_vec(), left_out: 7 })
 }
 
 fn ids(topology: &Topology) -> Vec<&str> {
@@ -139,7 +146,7 @@ fn no_false_aliases() {
         &[(1, "10.7.0.1", 0.1, 0.0), (2, "10.0.0.77", 0.2, 0.0), (3, "192.0.2.9", 0.3, 0.0)],
     );
     assert_eq!(of(&[one, more]).nodes.len(), 7);
-    assert_eq!(of(&[]), Topology::default());
+    assert_eq!(of(&[]), Topology { paths_left_out: 7, ..Topology::default() });
 }
 
 /// Scenario: eight flows over three members of a set, the canonical one over the first; behind the second a router is
@@ -197,4 +204,38 @@ fn flows() {
     assert_eq!(edge(&topology, "ip:10.0.0.1>ip:10.0.1.1").mainstat, Some(0.3));
     assert_eq!(edge(&topology, "ip:10.0.0.1>ip:10.0.2.1").mainstat, None);
     assert!(topology.nodes.iter().all(|vertex| vertex.paths == 1));
+}
+
+/// Scenario: fifty nodes, each behind a router of its own, and a silent one between any two; 1,500 routers that one path
+/// each leads through; more paths than are looked at.
+/// Guarantees: all nodes stay, then the target, then routers with many paths; silent ones go first; what is left out is
+/// told.
+#[test]
+fn too_many() {
+    let address = |node: u32| Ipv4Addr::from(0x0a00_0000 + node).to_string();
+    let pairs = (0..50_u32).flat_map(|from| (0..50).filter(move |to| *to != from).map(move |to| (from, to)));
+    let mut paths: Vec<Path> = pairs
+        .map(|(from, to)| {
+            let (node, peer) = (format!("n{from}"), format!("n{to}"));
+            let router = format!("192.168.{from}.1");
+            let hops = [(1, &*router, 0.1, 0.0), (2, SILENT, 0.0, 100.0), (3, &*address(to), 1.0, 0.0)];
+            path(&node, &address(to), &peer, &hops)
+        })
+        .collect();
+    let rare: Vec<String> =
+        (0..1500_u32).map(|n| Ipv4Addr::from(0xac10_0000 + n * 256).to_string()).collect();
+    for chunk in rare.chunks(20) {
+        let hops = (1..).zip(chunk).map(|(ttl, host)| (ttl, host.as_str(), 1.0, 0.0));
+        let end = [(21, "198.51.100.1", 2.0, 0.0)];
+        paths.push(path("n0", "198.51.100.1", "", &hops.chain(end).collect::<Vec<_>>()));
+    }
+    let topology = of(&paths);
+    let count = |kind| topology.nodes.iter().filter(|vertex| vertex.subtitle == kind).count();
+    assert_eq!(["node", "target", "silent router"].map(count), [50, 1, 0]);
+    let has = |id: &str| topology.nodes.iter().any(|vertex| vertex.id == id);
+    assert!((0..50).all(|from| has(&format!("ip:192.168.{from}.1"))), "49 paths lead through each");
+    assert!(topology.nodes.is_sorted_by_key(|vertex| &vertex.id));
+    assert_eq!((topology.nodes.len(), topology.left_out), (1500, 50 * 49 + 101));
+    assert_eq!(topology.paths_left_out, 7);
+    assert!(topology.links_left_out > 2 * 50 * 49, "{}", topology.links_left_out);
 }

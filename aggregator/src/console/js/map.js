@@ -29,7 +29,9 @@ export function mount(root) {
       show(none, !view.nodes.length);
       const known = new Map(view.nodes.map((vertex) => [vertex.id, vertex]));
       places = layout(view.nodes.map((vertex) => vertex.id), view.edges.map((edge) => [edge.source, edge.target]), places);
-      text(picture.note, `${view.nodes.length} vertices, ${view.edges.length} ${view.edges.length === 1 ? "link" : "links"}${view.left_out ? `, ${view.left_out} left out` : ""}`);
+      const lost = [[view.left_out, "vertices"], [view.links_left_out, "links"], [view.paths_left_out, "paths"]]
+        .filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+      text(picture.note, `${view.nodes.length} vertices, ${view.edges.length} ${view.edges.length === 1 ? "link" : "links"}${lost.length ? `; left out, as there are too many: ${lost.join(", ")}` : ""}`);
       draw(svg, view, places);
       const worst = [...view.edges].sort((a, b) => b.secondarystat - a.secondarystat || (b.mainstat || 0) - (a.mainstat || 0));
       rows.set(worst.slice(0, 50).map((edge) => ({ ...edge, from: known.get(edge.source), to: known.get(edge.target) })));

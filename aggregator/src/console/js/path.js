@@ -12,13 +12,16 @@ export function mount(root) {
   const grid = h("div", { class: "grid" });
   const none = empty("Waiting for the first path",
     "The agent walks from hop to hop towards its targets; the first round takes some seconds.");
-  root.append(grid, none);
+  const more = h("p", { class: "soft" });
+  root.append(grid, none, more);
   const set = list(grid, (path) => `${path.node}\n${path.target}`, sheetOf);
   return {
     update(view, body) {
       for (const path of view.paths) path.now_ms = body.now_ms;
       set(view.paths);
       show(none, !view.paths.length);
+      show(more, view.left_out > 0);
+      text(more, `${view.left_out} more paths are not shown`);
     },
   };
 }
