@@ -56,6 +56,7 @@ pub use config::Config;
 
 use crate::context::Context;
 use crate::net::{Datagram, Prober};
+use crate::rounds::Complaint;
 use crate::trouble::Alarm;
 use flight::{Base, Looks, Recorder};
 use flows::Flows;
@@ -106,7 +107,7 @@ pub async fn run(
     helpers.spawn(tcp::follow(config.export.0, looked_for, seen));
     let (mut answers, mut listens) = (false, true);
     let (mut expiry, mut exports) = (every(EXPIRE), every(config.export.0.max(Duration::from_secs(1))));
-    let mut packet = Vec::new();
+    let (mut packet, mut unsent) = (Vec::new(), Complaint::default());
     loop {
         tokio::select! {
             biased;
@@ -120,9 +121,7 @@ pub async fn run(
                     helpers.spawn(echo::answer(socket, ctx.directives.clone(), looks));
                     answers = true;
                 }
-                let own = told.address.parse().ok();
-                flows.come_from(own);
-                recorder.come_from(own);
+                recorder.come_from(flows.come_from(&told.address));
                 grid.apply(&told.peers, Instant::now());
                 recorder.keep(&grid);
                 peers.send_replace(grid.addresses());
@@ -141,11 +140,25 @@ pub async fn run(
                 grid.expire(clock::boot_ns());
                 recorder.look_around(&grid);
             }
-            _ = exports.tick(), if recorder.has_counted() => recorder.export(),
+            _ = exports.tick() => {
+                if recorder.has_counted() {
+                    recorder.export();
+                }
+                if grid.is_busy() {
+                    // The machine may have lost its address, or only now have it.
+                    recorder.come_from(flows.come_from(&directives.borrow().address));
+                }
+            }
             () = grid.wait() => match grid.due(Instant::now(), |place, towards| flows.port(place, towards)) {
                 Some(Due::Ask(question)) => {
                     packet::question(question.token, 0, question.bytes, &mut packet);
                     if let Err(error) = flows.send(question.port, question.to, &packet) {
+                        // What is too large for the interface is an answer.
+                        if error.raw_os_error() != Some(libc::EMSGSIZE)
+                            && let Some(times) = unsent.failed()
+                        {
+                            tracing::warn!(to = %question.to, %error, times, "echoes to other nodes are not sent");
+                        }
                         grid.unsent(&question, &error);
                     }
                 }

@@ -82,6 +82,7 @@ pub(super) struct Told {
 struct Filling {
     echoes: Vec<Echo>,
     lost: u32,
+    unsent: bool,
 }
 
 /// The newest echoes that are looked at for trouble, and those among them that must be lost.
@@ -95,6 +96,8 @@ pub(super) struct Cell {
     /// Echoes that came back or did not, since the start.
     pub(super) asked: u64,
     pub(super) came: u64,
+    /// Those that this machine has not sent.
+    pub(super) unsent: u64,
     pub(super) told: Option<Told>,
     pub(super) sweep: Sweep,
     pub(super) mtu: Search,
@@ -115,6 +118,7 @@ impl Cell {
             peer,
             asked: 0,
             came: 0,
+            unsent: 0,
             told: None,
             sweep: Sweep::new(ports),
             mtu: Search::default(),
@@ -139,6 +143,11 @@ impl Cell {
         (self.asked, self.is_there) = (self.asked + 1, false);
         self.filling.lost += 1;
         self.notice(None)
+    }
+
+    /// It was not sent, which says nothing about the way.
+    pub(super) fn unsent(&mut self) {
+        (self.unsent, self.filling.unsent) = (self.unsent + 1, true);
     }
 
     /// Trouble is said once, when it begins; it ends with as many good echoes in a row. A peer that was never reached is
@@ -174,8 +183,11 @@ impl Cell {
 
     /// Ends a round. `anchor_ns` is our system's clock less our boot time, `synchronised` what the site says of it.
     pub(super) fn round(&mut self, anchor_ns: i64, synchronised: bool) {
-        let Filling { echoes, lost } = std::mem::take(&mut self.filling);
+        let Filling { echoes, lost, unsent } = std::mem::take(&mut self.filling);
         if echoes.is_empty() && lost == 0 {
+            if unsent {
+                self.told = None;
+            }
             return;
         }
         let mut told = Told { lost, ..Told::default() };
@@ -255,8 +267,9 @@ mod tests {
         }
     }
 
-    /// Scenario: rounds in which nothing comes back, and none at all.
-    /// Guarantees: loss is told, with no figure made up; a round without a question tells nothing.
+    /// Scenario: rounds in which nothing comes back, none at all, and one in which nothing could be sent.
+    /// Guarantees: loss is told, with no figure made up; a round without a question tells nothing; one that was not sent
+    /// counts apart and is no loss, and the figures of the round before it are not told for it.
     #[test]
     fn nothing_comes_back() {
         let mut cell = cell(false);
@@ -264,8 +277,11 @@ mod tests {
         assert!(cell.told.is_none());
         cell.lost();
         cell.round(0, false);
-        let told = cell.told.expect("a round");
+        let told = cell.told.clone().expect("a round");
         assert!(told.rtts.is_empty() && told.lost == 1 && told.offset.is_none() && told.change.is_none());
+        cell.unsent();
+        cell.round(0, false);
+        assert!(cell.told.is_none() && (cell.asked, cell.unsent) == (1, 1));
     }
 
     /// Scenario: good rounds; three echoes in ten are lost, for long; good again; a little slower; a jump of the round

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::flight::{LOOK, Look, Looks};
+use super::flows;
 use super::packet::{self, Packet, Times};
 use crate::net::Datagram;
 
@@ -49,7 +50,7 @@ pub(super) async fn answer(socket: Datagram, mut directives: watch::Receiver<Arc
         if let Some(look) = Look::read(&buffer[..arrival.len]) {
             while answering.try_join_next().is_some() {}
             if answering.len() < LOOKS {
-                let own = directives.borrow().address.parse().ok();
+                let own = flows::own(&directives.borrow().address);
                 answering.spawn(looks.clone().answer(Arc::clone(&socket), look, arrival.from, own));
             }
             continue;

@@ -36,6 +36,8 @@ pub(super) fn metrics(cell: &Cell, config: &Config, tcp: Option<Towards>, at_ms:
         &[],
         cell.came as f64,
     );
+    let help = "UDP echoes to the peer that this node could not send: no room, no socket";
+    one.write("netmesh_echo_send_errors_total", Counter, help, &[], cell.unsent as f64);
     if let Some(told) = &cell.told {
         let help = "Round trips of the newest round's UDP echoes, without the time that the peer took";
         let rtts = &told.rtts;

@@ -1,7 +1,7 @@
 //! The sockets that ask: each source port is a flow of its own, which routers keep on one path.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use ao_common::clock;
@@ -23,10 +23,21 @@ pub(super) struct Answer {
     pub(super) came_ns: i64,
 }
 
+/// An address by which the others know this node, where this machine has it and can send from it. It has not behind a NAT,
+/// or since it was given another one; the system's choice is the better guess then.
+pub(super) fn own(told: &str) -> Option<IpAddr> {
+    let own: IpAddr = told.parse().ok()?;
+    let missing =
+        UdpSocket::bind((own, 0)).is_err_and(|error| error.kind() == io::ErrorKind::AddrNotAvailable);
+    (!missing).then_some(own)
+}
+
 /// The sockets of both families, each opened when a peer needs it.
 pub(super) struct Flows {
     ports: usize,
     /// As which the peers know this node.
+    told: String,
+    /// The same, where this machine has it.
     own: Option<IpAddr>,
     v4: Vec<Arc<Datagram>>,
     v6: Vec<Arc<Datagram>>,
@@ -40,7 +51,8 @@ impl Flows {
     /// `own` is the address from which the peers expect this node's questions.
     pub(super) fn new(ports: usize, own: Option<IpAddr>) -> Self {
         let (sender, answers) = mpsc::channel(UNREAD);
-        Self { ports, own, v4: Vec::new(), v6: Vec::new(), sender, answers, readers: JoinSet::new() }
+        let told = String::new();
+        Self { ports, told, own, v4: Vec::new(), v6: Vec::new(), sender, answers, readers: JoinSet::new() }
     }
 
     /// Sends from a port, by its place.
@@ -74,11 +86,22 @@ impl Flows {
         sockets.get(place).map_or(0, |socket| socket.local().port())
     }
 
-    /// Begins anew where the peers know this node by another address.
-    pub(super) fn come_from(&mut self, own: Option<IpAddr>) {
-        if self.own != own {
-            *self = Self::new(self.ports, own);
+    /// The peers know this node by this address: begins anew where that, or whether this machine has it, is another matter
+    /// than before. Tells from which address they can be asked, where the system may not choose.
+    pub(super) fn come_from(&mut self, told: &str) -> Option<IpAddr> {
+        let own = own(told);
+        let before = std::mem::replace(&mut self.told, told.to_owned());
+        if own.is_none() && !told.is_empty() && (self.own.is_some() || before != told) {
+            tracing::warn!(
+                address = told,
+                "this machine does not have the address by which the other nodes know it (mesh.address): it asks them \
+                 from whatever address the system chooses, which they may not answer"
+            );
         }
+        if self.own != own {
+            *self = Self { told: std::mem::take(&mut self.told), ..Self::new(self.ports, own) };
+        }
+        own
     }
 
     /// The next answer, from any port.
@@ -103,6 +126,33 @@ async fn read(socket: Arc<Datagram>, answers: mpsc::Sender<Answer>) {
             && answers.send(Answer { token, times, came_ns }).await.is_err()
         {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: the peers know this node by an address that is this machine's, by one that is not, by nonsense.
+    /// Guarantees: it asks from its own address; else from one that the system chooses, and the question leaves.
+    #[tokio::test]
+    async fn from_which_address() {
+        let peer = Datagram::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let mut flows = Flows::new(1, None);
+        for (told, from) in [
+            ("127.0.0.5", "127.0.0.5"),
+            ("192.0.2.1", "127.0.0.1"),
+            ("127.0.0.6", "127.0.0.6"),
+            ("", "127.0.0.1"),
+        ] {
+            assert_eq!(flows.come_from(told).is_some(), told == from);
+            flows.send(0, peer.local(), b"?").unwrap();
+            let arrival = peer.receive(&mut [0; 9]).await.unwrap();
+            assert_eq!(arrival.from.ip().to_string(), from, "{told}");
+            let port = flows.port(0, peer.local().ip());
+            flows.come_from(told);
+            assert_eq!(flows.port(0, peer.local().ip()), port, "the same again changes nothing");
         }
     }
 }

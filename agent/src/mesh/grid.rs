@@ -239,8 +239,10 @@ impl Grid {
                 let changed = cell.mtu.refused(size);
                 self.mtu_changed(question.asked.cell, changed);
             }
-            // No interface, no route: nothing comes back either.
-            _ => self.lost(question.asked),
+            // No interface, no route, a firewall: nothing comes back either.
+            _ if is_of_the_way(error) => self.lost(question.asked),
+            Purpose::Echo => cell.unsent(),
+            Purpose::Port(_) | Purpose::Size(_) => {}
         }
     }
 
@@ -300,6 +302,15 @@ impl Grid {
             self.events.push(Event::Metrics(set));
         }
     }
+}
+
+/// Whether the system has something against the way, and not too little room or no socket (ip(7), ip-route(8)).
+fn is_of_the_way(error: &io::Error) -> bool {
+    use io::ErrorKind::{HostUnreachable, InvalidInput, NetworkDown, NetworkUnreachable, PermissionDenied};
+    matches!(
+        error.kind(),
+        NetworkUnreachable | HostUnreachable | NetworkDown | PermissionDenied | InvalidInput
+    )
 }
 
 #[cfg(test)]

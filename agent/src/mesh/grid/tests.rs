@@ -91,6 +91,28 @@ async fn two_peers() {
     assert_eq!(value(&events, "node-2", "netmesh_ports_dead"), Some(0.0));
 }
 
+/// Scenario: this machine has no room to send for a minute, then no route.
+/// Guarantees: what has not left for its own sake is counted apart and is no loss; without a route all is lost.
+#[tokio::test(start_paused = true)]
+async fn not_sent() {
+    for (error, lost) in
+        [(libc::EAGAIN, false), (libc::ENOBUFS, false), (libc::EMFILE, false), (libc::ENETUNREACH, true)]
+    {
+        let mut grid = grid(&[peer(1)]);
+        let end = Instant::now() + Duration::from_secs(130);
+        while Instant::now() < end {
+            grid.wait().await;
+            if let Some(Due::Ask(question)) = grid.due(Instant::now(), |_, _| 0) {
+                grid.unsent(&question, &io::Error::from_raw_os_error(error));
+            }
+        }
+        let cell = grid.cells.values().next().expect("a peer");
+        assert_eq!((cell.asked > 100, cell.unsent > 100), (lost, !lost), "{error}");
+        assert_eq!(cell.told.as_ref().map(|told| told.lost > 50), lost.then_some(true), "{error}");
+        assert_eq!(grid.troubles().len(), 0);
+    }
+}
+
 /// Scenario: peers come, go and make no sense.
 /// Guarantees: those that stay keep their counts; the series of one that goes end; nonsense is left out.
 #[tokio::test(start_paused = true)]
