@@ -1,5 +1,7 @@
 //! Follows which nodes there are, and has the mesh planned anew when they change.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use ao_common::clock::boot_ns;
@@ -12,6 +14,9 @@ use crate::nodes::{Node, Nodes, Reach, Sighting};
 
 /// A thousand nodes that come at once are planned a few times, not a thousand times.
 const LOOK: Duration = Duration::from_secs(5);
+/// A node that was silent for so long after another one spoke at its address is not there any more. Agents that live send
+/// something every 10 s.
+const REPLACED: Duration = Duration::from_secs(60);
 
 /// Follows until the shutdown. Whoever was there when an earlier process ended is planned at once, so that a restart of
 /// ours changes nobody's peers.
@@ -61,15 +66,27 @@ impl Began {
     }
 }
 
-/// Those that were not silent for too long.
+/// Those that were not silent for too long; of several at one address, such as a node that was set up anew under another
+/// name, not those that were silent while another one spoke there.
 fn present(
     members: Vec<(Node, Reach, Sighting)>,
     config: &Config,
     began: &Began,
     now_boot_ns: i64,
 ) -> Vec<Member> {
-    let there = members.into_iter().filter(|(.., seen)| began.silent(*seen, now_boot_ns) <= config.forget.0);
-    there.map(|(node, reach, _)| (node, reach)).collect()
+    let silent = |seen| began.silent(seen, now_boot_ns);
+    let mut least = BTreeMap::<(String, IpAddr), Duration>::new();
+    for ((cluster, _), reach, seen) in &members {
+        let least = least.entry((cluster.clone(), reach.address)).or_insert(Duration::MAX);
+        *least = silent(*seen).min(*least);
+    }
+    let is_there = |((cluster, node), reach, seen): (Node, Reach, Sighting)| {
+        let silent = silent(seen);
+        let place = (cluster, reach.address);
+        let spoke = least.get(&place).is_some_and(|least| least.saturating_add(REPLACED) < silent);
+        (silent <= config.forget.0 && !spoke).then_some(((place.0, node), reach))
+    };
+    members.into_iter().filter_map(is_there).collect()
 }
 
 #[cfg(test)]
@@ -78,6 +95,7 @@ mod tests {
 
     use super::*;
 
+    const MINUTE: i64 = 60_000_000_000;
     const HOUR_MS: i64 = 3_600_000;
     const HOUR: i64 = HOUR_MS * 1_000_000;
     /// The process before this one ended at a time that says nothing about now.
@@ -114,5 +132,30 @@ mod tests {
         assert_eq!(there(HOUR / 2 + 1), ["there", "here"]);
         assert_eq!(there(HOUR + 1), ["here"]);
         assert_eq!(there(HOUR / 4 * 5 + 1), [""; 0]);
+    }
+
+    /// Scenario: a node that is set up anew under another name keeps its address; two agents that both live share one;
+    /// another cluster has the same address.
+    /// Guarantees: the old name goes a minute after the new one spoke, and does not come back with a restart; the others
+    /// stay.
+    #[test]
+    fn who_is_at_an_address() {
+        let now = BEGAN.boot_ns + 30 * MINUTE;
+        let ago = |ns: i64| Sighting { seen_ms: 0, seen_boot_ns: Some(now - ns) };
+        let mut elsewhere = member("elsewhere", 1, ago(20 * MINUTE));
+        elsewhere.0.0 = "green".to_owned();
+        let mut all = vec![
+            member("new-name", 1, ago(0)),
+            member("old-name", 1, ago(MINUTE + 1)),
+            member("twin", 2, ago(0)),
+            member("other-twin", 2, ago(MINUTE / 2)),
+            elsewhere,
+        ];
+        assert_eq!(names(all.clone(), now), ["new-name", "twin", "other-twin", "elsewhere"]);
+        all[1].2 = ago(MINUTE);
+        assert_eq!(names(all, now).len(), 5);
+        let earlier = |before_ms| Sighting { seen_ms: BEGAN.earlier_ms - before_ms, seen_boot_ns: None };
+        let again = vec![member("new-name", 1, earlier(0)), member("old-name", 1, earlier(HOUR_MS / 2))];
+        assert_eq!(names(again, BEGAN.boot_ns), ["new-name"]);
     }
 }

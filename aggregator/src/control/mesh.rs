@@ -24,7 +24,8 @@ pub struct Config {
     pub zone_pairs: bool,
     /// To how many of its peers a node traces the path, too.
     pub paths: usize,
-    /// A node that was silent for so long is left out. Until then it is measured: that is how one sees that it is away.
+    /// A node that was silent for so long is left out. Until then it is measured: that is how one sees that it is away. One
+    /// at whose address another one speaks is left out after a minute.
     pub forget: Span,
 }
 
