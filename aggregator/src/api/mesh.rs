@@ -49,13 +49,13 @@ pub struct Cell {
     pub mood: &'static str,
     /// What is wrong, as sentences without a stop.
     pub why: Vec<String>,
-    /// Median round trip and loss of the newest round of pings.
+    /// Median round trip of the newest round of pings; `None` where all were lost.
     pub rtt: Option<f64>,
-    /// Share of it.
+    /// Share of them that were lost.
     pub loss: Option<f64>,
     /// The same of the UDP echoes.
     pub echo_rtt: Option<f64>,
-    /// Share of them.
+    /// Share of them that were lost.
     pub echo_loss: Option<f64>,
     /// The peer's system clock less the node's.
     pub offset: Option<f64>,
@@ -129,6 +129,10 @@ pub fn of(store: &Store, node: &str, now_ms: i64, minutes: i64) -> Mesh {
     let left_out = cells.len().saturating_sub(MAX_CELLS);
     let finished = cells.into_iter().take(MAX_CELLS).map(|((node, peer), mut cell)| {
         let of = |counts: &BTreeMap<(&str, &str), f64>| counts.get(&(node, peer)).copied();
+        // Of a round without an answer no round trip is told, and an older one is none of the newest round.
+        for (rtt, loss) in [(&mut cell.rtt, cell.loss), (&mut cell.echo_rtt, cell.echo_loss)] {
+            *rtt = rtt.filter(|_| loss.is_none_or(|loss| loss < 1.0));
+        }
         cell.tcp_again = of(&again).zip(of(&sent)).filter(|(_, sent)| *sent > 0.0).map(|(a, s)| round(a / s));
         (cell.node, cell.peer) = (node.to_owned(), peer.to_owned());
         judge(&mut cell);
@@ -160,7 +164,9 @@ fn judge(cell: &mut Cell) {
     for (what, loss) in [("pings", cell.loss), ("UDP echoes", cell.echo_loss)] {
         if let Some(loss) = lossy(loss) {
             bad |= loss >= BAD_LOSS;
-            cell.why.push(format!("{:.0} % of the {what} are lost", (loss * 100.0).ceil()));
+            // Whole percents; only none is 0 % and only all 100 %.
+            let percent = if loss < 1.0 { (loss * 100.0).round().clamp(1.0, 99.0) } else { 100.0 };
+            cell.why.push(format!("{percent} % of the {what} are lost"));
         }
     }
     if let (Some(dead), Some(ports)) = (cell.dead_ports.filter(|dead| *dead > 0.0), cell.ports) {

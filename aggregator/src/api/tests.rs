@@ -440,3 +440,34 @@ async fn who_sees_whom() {
     assert_eq!(graph["edges"][0]["mainstat"], 0.4);
     assert_eq!(graph["edges"][0]["detail__flows"], 5);
 }
+
+/// Scenario: a peer that answered dies, so that its rounds tell no round trips; others lose more or less.
+/// Guarantees: no round trip of an older round stands beside what the newest one lost; percents are rounded as people
+/// would.
+#[tokio::test]
+async fn what_a_dead_peer_shows() {
+    let state = state();
+    let tell = |ago_ms: i64, [rtt, loss]: [f64; 2]| {
+        let median = [("peer", "b"), ("stat", "median")];
+        let (ping, echo) = ("ao_latency_round_loss_ratio", "netmesh_echo_loss_ratio");
+        let [times, echoes] = ["ao_latency_round_seconds", "netmesh_echo_rtt_seconds"];
+        let samples = [
+            (times, &median[..], rtt),
+            (echoes, &median, rtt),
+            (ping, &median[..1], loss),
+            (echo, &median[..1], loss),
+        ];
+        put(&state.store, now_ms() - ago_ms, &samples);
+    };
+    for (nth, (loss, says)) in
+        [(0.55, "55"), (0.001, "1"), (0.995, "99"), (1.0, "100")].into_iter().enumerate()
+    {
+        let is_dead = loss >= 1.0;
+        tell(100_000 - nth as i64 * 20_000, [if is_dead { f64::NAN } else { 0.01 }, loss]);
+        let cell = ask(state.clone(), &["/api/v1/mesh"]).await.remove(0).1["cells"][0].clone();
+        let rtt = if is_dead { Value::Null } else { Value::from(0.01) };
+        assert_eq!((&cell["rtt"], &cell["echo_rtt"]), (&rtt, &rtt));
+        let why = ["pings", "UDP echoes"].map(|what| format!("{says} % of the {what} are lost"));
+        assert_eq!(cell["why"], serde_json::json!(why));
+    }
+}
