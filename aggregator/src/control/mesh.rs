@@ -20,9 +20,10 @@ pub struct Config {
     pub full: usize,
     /// Beyond that each measures so many others, chosen by rendezvous hash.
     pub peers: usize,
-    /// And one node of each zone one of each other zone.
+    /// And one node of each zone one of each other zone. In a cluster of any size these are the first whose paths are traced.
     pub zone_pairs: bool,
-    /// To how many of its peers a node traces the path, too.
+    /// To how many of its peers a node traces the path, too; ways to the others have no path. As many as there are peers is
+    /// a path in each cell.
     pub paths: usize,
     /// A node that was silent for so long is left out. Until then it is measured: that is how one sees that it is away. One
     /// at whose address another one speaks is left out after a minute.
@@ -50,7 +51,7 @@ pub struct Mesh {
 /// Places of members.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Links {
-    /// Whom it measures, the best first.
+    /// Whom it measures: those of zone pairs, then the best first.
     peers: Vec<usize>,
     /// By whom it is measured.
     askers: Vec<usize>,
@@ -73,13 +74,12 @@ impl Mesh {
             }
             if cluster.len() > config.full.max(1) {
                 cluster.iter().for_each(|place| links[*place].peers.truncate(config.peers));
-                if config.zone_pairs {
-                    for (from, to) in zone_pairs(&members, cluster) {
-                        if !links[from].peers.contains(&to) {
-                            links[from].peers.push(to);
-                        }
-                    }
-                }
+            }
+            // The one peer of another zone comes before those of which there are many.
+            let pairs = if config.zone_pairs { zone_pairs(&members, cluster) } else { Vec::new() };
+            for (from, to) in pairs {
+                links[from].peers.retain(|peer| *peer != to);
+                links[from].peers.insert(0, to);
             }
         }
         for place in places {

@@ -44,6 +44,33 @@ fn sizes() {
     assert!(most < Some(40), "nobody is measured by a crowd: {most:?}");
 }
 
+/// Scenario: clusters of many peers in five zones, and fewer paths than peers.
+/// Guarantees: the paths between zones are traced before others, and as many as the limit says.
+#[test]
+fn paths_of_zone_pairs_first() {
+    for nodes in [50, 300] {
+        for paths in [10, 100] {
+            let config = Config { paths, ..Config::default() };
+            let mesh = Mesh::plan(&config, (0..nodes).map(|n| member(n, 5)).collect());
+            let mut zones = BTreeSet::new();
+            for (place, ((_, node), reach)) in mesh.members.iter().enumerate() {
+                let mut directives = Directives::default();
+                mesh.direct("blue", node, &mut directives);
+                assert_eq!(directives.paths.len(), mesh.links[place].peers.len().min(paths));
+                zones.extend(
+                    directives.paths.into_iter().map(|path| (&reach.zone, path.labels["peer_zone"].clone())),
+                );
+            }
+            assert_eq!(zones.iter().filter(|(from, to)| *from != to).count(), 20, "{nodes} {paths}");
+            let pairs = zone_pairs(&mesh.members, &(0..nodes).collect::<Vec<_>>());
+            for (from, to) in pairs {
+                let first = mesh.links[from].peers.iter().take(paths);
+                assert!(first.clone().any(|peer| *peer == to), "{nodes} {paths}");
+            }
+        }
+    }
+}
+
 /// Scenario: a node leaves a cluster of 200.
 /// Guarantees: the others keep all their other peers; one more takes its place.
 #[test]
