@@ -77,6 +77,13 @@ pub(super) struct Told {
     pub(super) one_way_ns: Option<(i64, i64)>,
 }
 
+impl Told {
+    /// Share of the echoes that was lost.
+    pub(super) fn loss(&self) -> f64 {
+        f64::from(self.lost) / (self.rtts.len() as f64 + f64::from(self.lost))
+    }
+}
+
 /// The round that is filling.
 #[derive(Debug, Default)]
 struct Filling {
@@ -164,6 +171,13 @@ impl Cell {
         let mut rtts: Vec<i64> = self.recent.iter().copied().flatten().collect();
         rtts.sort_unstable();
         self.watch.look(lost, lost >= RECENT_LOST, rtts.get(rtts.len() / 2).copied())
+    }
+
+    /// Share of the small echoes that is lost now: the worse of the newest round and the newest echoes.
+    pub(super) fn loss(&self) -> f64 {
+        let lost = self.recent.iter().filter(|rtt| rtt.is_none()).count();
+        let now = lost as f64 / self.recent.len().max(1) as f64;
+        now.max(self.told.as_ref().map_or(0.0, Told::loss))
     }
 
     /// What the directions' delay used to be.

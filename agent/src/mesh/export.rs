@@ -47,13 +47,12 @@ pub(super) fn metrics(cell: &Cell, config: &Config, tcp: Option<Towards>, at_ms:
             let value = rtt.map_or(f64::NAN, Duration::as_secs_f64);
             one.write("netmesh_echo_rtt_seconds", Gauge, help, &[("stat", stat)], value);
         }
-        let loss = f64::from(told.lost) / (rtts.len() as f64 + f64::from(told.lost));
         one.write(
             "netmesh_echo_loss_ratio",
             Gauge,
             "Share of the newest round's UDP echoes that were lost",
             &[],
-            loss,
+            told.loss(),
         );
         if let Some(offset) = told.offset {
             let help = "The peer's system clock less this node's";

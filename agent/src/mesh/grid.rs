@@ -281,7 +281,7 @@ impl Grid {
             }
             Purpose::Port(place) => cell.sweep.result(place, false),
             Purpose::Size(size) if cell.is_there => {
-                let changed = cell.mtu.missed(size);
+                let changed = cell.mtu.missed(size, cell.loss());
                 self.mtu_changed(asked.cell, changed);
             }
             Purpose::Size(_) => {}
