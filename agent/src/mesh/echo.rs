@@ -18,6 +18,8 @@ use crate::net::Datagram;
 /// Questions of one asker that are answered in a second: a sweep, a search and an echo take a few.
 const RATE: u32 = 200;
 
+/// Looks of one asker in a second, which cost much more: a recording takes two.
+const LOOK_RATE: u32 = 4;
 /// Looks that are being answered at a time.
 const LOOKS: usize = 8;
 
@@ -35,19 +37,21 @@ pub(super) async fn answer(socket: Datagram, mut directives: watch::Receiver<Arc
     // They end with this.
     let mut answering = JoinSet::new();
     loop {
-        if directives.has_changed().unwrap_or(false) || askers.0.is_empty() {
-            askers.become_those_of(&directives.borrow_and_update());
-        }
         // What a socket refuses to give shows as loss at the other end, and is no reason to stop.
         let Ok(arrival) = socket.receive(&mut buffer).await else {
             tokio::task::yield_now().await;
             continue;
         };
         let now_ns = clock::boot_ns();
-        if !askers.may_ask(arrival.from.ip(), Instant::now()) {
+        if directives.has_changed().unwrap_or(false) || askers.0.is_empty() {
+            askers.become_those_of(&directives.borrow_and_update());
+        }
+        let look = Look::read(&buffer[..arrival.len]);
+        let kind = if look.is_some() { Kind::Look } else { Kind::Echo };
+        if !askers.may_ask(arrival.from.ip(), kind, Instant::now()) {
             continue;
         }
-        if let Some(look) = Look::read(&buffer[..arrival.len]) {
+        if let Some(look) = look {
             while answering.try_join_next().is_some() {}
             if answering.len() < LOOKS {
                 let own = flows::own(&directives.borrow().address);
@@ -65,9 +69,24 @@ pub(super) async fn answer(socket: Datagram, mut directives: watch::Receiver<Arc
     }
 }
 
-/// Who may ask, and how often each has in the current second.
+/// What is asked.
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Echo,
+    Look,
+}
+
+/// How often somebody has asked in the current second: an address can be forged, and must not cost more than that.
 #[derive(Debug, Default)]
-struct Askers(HashMap<IpAddr, (Option<Instant>, u32)>);
+struct Asked {
+    since: Option<Instant>,
+    echoes: u32,
+    looks: u32,
+}
+
+/// Who may ask.
+#[derive(Debug, Default)]
+struct Askers(HashMap<IpAddr, Asked>);
 
 impl Askers {
     fn become_those_of(&mut self, directives: &Directives) {
@@ -76,13 +95,17 @@ impl Askers {
         self.0 = addresses.map(|ip: IpAddr| (ip, before.remove(&ip).unwrap_or_default())).collect();
     }
 
-    fn may_ask(&mut self, from: IpAddr, now: Instant) -> bool {
-        let Some((since, asked)) = self.0.get_mut(&from) else { return false };
-        if since.is_none_or(|since| now.duration_since(since).as_secs() >= 1) {
-            (*since, *asked) = (Some(now), 0);
+    fn may_ask(&mut self, from: IpAddr, kind: Kind, now: Instant) -> bool {
+        let Some(asked) = self.0.get_mut(&from) else { return false };
+        if asked.since.is_none_or(|since| now.duration_since(since).as_secs() >= 1) {
+            *asked = Asked { since: Some(now), ..Asked::default() };
         }
-        *asked += 1;
-        *asked <= RATE
+        let (count, most) = match kind {
+            Kind::Echo => (&mut asked.echoes, RATE),
+            Kind::Look => (&mut asked.looks, LOOK_RATE),
+        };
+        *count = count.saturating_add(1);
+        *count <= most
     }
 }
 
@@ -95,8 +118,8 @@ mod tests {
     use super::*;
     use crate::net::{self, Prober};
 
-    /// Scenario: an asker, a stranger, an asker that floods; the list changes.
-    /// Guarantees: askers alone are answered, each within its rate.
+    /// Scenario: an asker, a stranger, an asker that floods with questions of either kind; the list changes.
+    /// Guarantees: askers alone are answered, each within its rates, of which none takes from the other.
     #[test]
     fn who_may_ask() {
         let [known, stranger] = [1, 9].map(|last| IpAddr::from([10, 0, 0, last]));
@@ -107,32 +130,39 @@ mod tests {
         };
         askers.become_those_of(&told(&["10.0.0.1", "nonsense"]));
         let now = Instant::now();
-        assert!(!askers.may_ask(stranger, now));
-        assert_eq!((0..2 * RATE).filter(|_| askers.may_ask(known, now)).count(), RATE as usize);
-        assert!(askers.may_ask(known, now + Duration::from_secs(1)));
+        for (kind, rate) in [(Kind::Look, LOOK_RATE), (Kind::Echo, RATE)] {
+            assert!(!askers.may_ask(stranger, kind, now));
+            assert_eq!((0..2 * RATE).filter(|_| askers.may_ask(known, kind, now)).count(), rate as usize);
+        }
+        assert!(askers.may_ask(known, Kind::Echo, now + Duration::from_secs(1)));
+        assert!(askers.may_ask(known, Kind::Look, now + Duration::from_secs(1)));
         askers.become_those_of(&told(&[]));
-        assert!(!askers.may_ask(known, now + Duration::from_secs(2)));
+        assert!(!askers.may_ask(known, Kind::Echo, now + Duration::from_secs(2)));
     }
 
-    /// Scenario: a question over loopback, a piece of nonsense before it.
-    /// Guarantees: an answer with this machine's times, in their order.
+    /// Scenario: a question over loopback from somebody who has just been named as asker, a piece of nonsense behind it.
+    /// Guarantees: an answer to that one, with this machine's times, in their order.
     #[tokio::test]
     async fn an_answer() {
         let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let (socket, asker) = (Datagram::bind(here).unwrap(), Datagram::bind(here).unwrap());
         let to = socket.local();
-        let told = Directives { askers: vec!["127.0.0.1".to_owned()], ..Directives::default() };
-        let (_sender, directives) = watch::channel(Arc::new(told));
+        let told = |asker: &str| Directives { askers: vec![asker.to_owned()], ..Directives::default() };
+        let (sender, directives) = watch::channel(Arc::new(told("127.0.0.9")));
         let prober = Prober::start(&net::Config::default(), CancellationToken::new()).unwrap();
         let looks = Looks::new(prober, "/proc".into(), to.port(), Default::default());
         let answering = tokio::spawn(answer(socket, directives, looks));
+        // It waits for a packet now.
+        tokio::task::yield_now().await;
+        sender.send_replace(Arc::new(told("127.0.0.1")));
         let before = clock::boot_ns();
         let mut asked = Vec::new();
         packet::question(7, 0, 300, &mut asked);
-        asker.send(to, b"nonsense").unwrap();
         asker.send(to, &asked).unwrap();
+        asker.send(to, b"nonsense").unwrap();
         let mut buffer = [0; 400];
-        let arrival = asker.receive(&mut buffer).await.unwrap();
+        let coming = tokio::time::timeout(Duration::from_secs(10), asker.receive(&mut buffer));
+        let arrival = coming.await.expect("an answer").unwrap();
         let Some(Packet::Answer { token: 7, times }) = packet::read(&buffer[..arrival.len]) else {
             panic!("no answer: {:?}", &buffer[..arrival.len]);
         };
