@@ -98,7 +98,8 @@ pub(super) fn metrics(cell: &Cell, config: &Config, tcp: Option<Towards>, at_ms:
     );
     let help = "Source ports of which no packet gets through while others do: one of several paths is bad";
     one.write("netmesh_ports_dead", Gauge, help, &[], cell.sweep.dead().count() as f64);
-    let help = "Times that the way got worse and was looked at, by who was to blame";
+    let help = "Times that a source saw the way get worse, by who was to blame; not_recorded where that began no \
+                recording of its own";
     for (verdict, count) in &cell.incidents {
         one.write("netmesh_incidents_total", Counter, help, &[("verdict", verdict)], *count as f64);
     }

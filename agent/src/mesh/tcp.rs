@@ -94,8 +94,9 @@ impl Watch {
             towards.connections += 1;
             towards.sent += u64::from(one.sent.wrapping_sub(sent));
             towards.again += u64::from(one.again.wrapping_sub(again));
-            let rtt = Duration::from_micros(one.rtt_us.into());
-            towards.rtt = Some(towards.rtt.map_or(rtt, |least| least.min(rtt)));
+            // The kernel has 0 until it has measured one.
+            let rtt = (one.rtt_us > 0).then(|| Duration::from_micros(one.rtt_us.into()));
+            towards.rtt = towards.rtt.into_iter().chain(rtt).min();
             self.seen.insert(one.cookie, (one.sent, one.again));
         }
     }
@@ -206,8 +207,8 @@ mod tests {
         assert_eq!(watch.towards(peer), None, "no peer any more");
     }
 
-    /// Scenario: two connections whose counters go on, one ends and a new one begins.
-    /// Guarantees: the counters only grow, by what was sent; the least round trip is told.
+    /// Scenario: two connections whose counters go on, one ends and a new one begins; one without a round trip yet.
+    /// Guarantees: the counters only grow, by what was sent; the least round trip is told, and none is no 0.
     #[test]
     fn counters_go_on() {
         let peer: IpAddr = Ipv4Addr::new(10, 0, 0, 2).into();
@@ -217,5 +218,9 @@ mod tests {
         watch.take(&[one(1, 30, 3, 900), one(3, 4, 1, 800)]);
         let rtt = Some(Duration::from_micros(800));
         assert_eq!(watch.towards(peer), Some(Towards { connections: 2, sent: 39, again: 4, rtt }));
+        watch.take(&[one(1, 30, 3, 900), one(4, 1, 0, 0)]);
+        assert_eq!(watch.towards(peer).and_then(|towards| towards.rtt), Some(Duration::from_micros(900)));
+        watch.take(&[one(4, 1, 0, 0)]);
+        assert_eq!(watch.towards(peer).map(|towards| (towards.connections, towards.rtt)), Some((1, None)));
     }
 }
