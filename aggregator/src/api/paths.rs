@@ -11,8 +11,9 @@ use crate::sink::embedded::series::{Book, Track};
 const FIGURES: [&str; 6] = ["snt", "last", "avg", "best", "wrst", "stdev"];
 const LOSS: &str = "mtr_report_loss";
 const LINKS: &str = "netpath_link_flows";
-/// Rounds of a path are 10 s apart at the least; the series of one round carry one time.
-const ROUND_MS: i64 = 5_000;
+/// Rounds of a path are farther apart, since agents ask no router more often; the series of one round carry one time, or
+/// nearly, where another prober tells them.
+const ROUND_MS: i64 = 1_000;
 /// As many as a page shows.
 const MAX_PATHS: usize = 100;
 /// As many as go into the graph of all.

@@ -471,3 +471,22 @@ async fn what_a_dead_peer_shows() {
         assert_eq!(cell["why"], serde_json::json!(why));
     }
 }
+
+/// Scenario: a path takes another router three seconds after its round before, whose series have not ended yet.
+/// Guarantees: no hop of one round stands beside those of another.
+#[tokio::test]
+async fn rounds_do_not_mix() {
+    let state = state();
+    for (ago_ms, first) in [(3_000, "10.0.0.1"), (0, "10.0.0.2")] {
+        let hop = |count, host| [("dst", "192.0.2.9"), ("count", count), ("host", host)];
+        let [first, last] = [hop("1", first), hop("2", "192.0.2.9")];
+        put(
+            &state.store,
+            now_ms() - ago_ms,
+            &[("mtr_report_loss", &first, 0.0), ("mtr_report_loss", &last, 0.0)],
+        );
+    }
+    let path = ask(state, &["/api/v1/paths"]).await.remove(0).1["paths"][0].clone();
+    let hosts: Vec<_> = path["hops"].as_array().unwrap().iter().map(|hop| &hop["host"]).collect();
+    assert_eq!(hosts, ["10.0.0.2", "192.0.2.9"]);
+}

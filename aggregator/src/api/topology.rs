@@ -137,7 +137,7 @@ impl Graph {
         // The last that answered, and those at the distance before.
         let mut from = start.id.clone();
         let mut before = vec![(start.id.clone(), 0.0)];
-        self.see(start, None);
+        self.see(start, None, true);
         let mut lost_before = 0.0;
         let distances: Vec<&[Hop]> = path.hops.chunk_by(|a, b| a.ttl == b.ttl).collect();
         for (nth, hops) in distances.iter().enumerate() {
@@ -160,8 +160,8 @@ impl Graph {
                         .insert((from.clone(), vertex.id.clone()), (grows, (lost - lost_before).max(0.0), 0));
                 }
                 here.push((vertex.id.clone(), hop.avg.unwrap_or_else(|| before[0].1)));
-                met.insert(vertex.id.clone());
-                self.see(vertex, Some(&hop.host));
+                let is_first = met.insert(vertex.id.clone());
+                self.see(vertex, Some(&hop.host), is_first);
             }
             if hops[0].host != SILENT {
                 from.clone_from(&here[0].0);
@@ -183,7 +183,7 @@ impl Graph {
                 steps.entry((std::mem::replace(&mut from, id.clone()), id.clone())).or_default().2 +=
                     link.flows;
                 if met.insert(id) {
-                    self.see(vertex, Some(address));
+                    self.see(vertex, Some(address), true);
                 }
             }
         }
@@ -192,7 +192,8 @@ impl Graph {
         }
     }
 
-    fn see(&mut self, seen: Vertex, address: Option<&str>) {
+    /// `is_first`: the path has not met it before, as it has where routers side by side are silent, or in a loop.
+    fn see(&mut self, seen: Vertex, address: Option<&str>, is_first: bool) {
         let (vertex, addresses) =
             self.vertices.entry(seen.id.clone()).or_insert_with(|| (seen.clone(), BTreeSet::new()));
         // A target on the way to others is a router; a target's name says more than an address.
@@ -204,7 +205,7 @@ impl Graph {
         }
         vertex.mainstat = least(vertex.mainstat, seen.mainstat);
         vertex.secondarystat = vertex.secondarystat.max(seen.secondarystat);
-        vertex.paths += 1;
+        vertex.paths += usize::from(is_first);
         addresses.extend(address.filter(|address| *address != SILENT).map(str::to_owned));
     }
 

@@ -18,8 +18,10 @@ const PREFIXES_V6: [u8; 3] = [127, 126, 64];
 /// Sets of addresses.
 #[derive(Debug, Default)]
 pub(super) struct Aliases {
-    /// An address to the one that stands for its router.
+    /// An address to the one that stands for its router, the least.
     names: BTreeMap<IpAddr, IpAddr>,
+    /// All addresses of those that stand for several.
+    members: BTreeMap<IpAddr, Vec<IpAddr>>,
 }
 
 impl Aliases {
@@ -36,9 +38,8 @@ impl Aliases {
                 steps.flat_map(|(here, next)| here.iter().flat_map(|x| next.iter().map(|y| (*x, *y))))
             {
                 let Some(z) = other_end(y, &all) else { continue };
-                let clash = ends.contains(&x) || ends.contains(&z) || together.contains(&(x, z));
-                if z != x && !clash {
-                    aliases.join(x, z);
+                if !ends.contains(&x) && !ends.contains(&z) {
+                    aliases.join(x, z, &together);
                 }
             }
         }
@@ -50,17 +51,27 @@ impl Aliases {
         host.parse().map_or_else(|_| host.to_owned(), |address| self.root(address).to_string())
     }
 
-    fn root(&self, mut address: IpAddr) -> IpAddr {
-        while let Some(name) = self.names.get(&address).filter(|name| **name != address) {
-            address = *name;
-        }
-        address
+    fn root(&self, address: IpAddr) -> IpAddr {
+        self.names.get(&address).copied().unwrap_or(address)
     }
 
-    /// The least address stands for all, whatever order they come in.
-    fn join(&mut self, a: IpAddr, b: IpAddr) {
+    fn all_of(&self, root: IpAddr) -> Vec<IpAddr> {
+        self.members.get(&root).cloned().unwrap_or_else(|| vec![root])
+    }
+
+    /// Unless a path shows a name of the one with a name of the other.
+    fn join(&mut self, a: IpAddr, b: IpAddr, together: &BTreeSet<(IpAddr, IpAddr)>) {
         let (a, b) = (self.root(a), self.root(b));
-        self.names.insert(a.max(b), a.min(b));
+        let (mut all, others) = (self.all_of(a), self.all_of(b));
+        let clash = all.iter().any(|a| others.iter().any(|b| together.contains(&(*a, *b))));
+        if a == b || clash {
+            return;
+        }
+        all.extend(others);
+        self.members.remove(&a.max(b));
+        let root = a.min(b);
+        self.names.extend(all.iter().map(|address| (*address, root)));
+        self.members.insert(root, all);
     }
 }
 

@@ -125,6 +125,25 @@ fn loss_and_silence() {
     assert!(sums, "Grafana's arcs make one circle");
 }
 
+/// Scenario: two silent routers in a row, and two routers that send packets round in a loop; one path.
+/// Guarantees: however often the path meets a router, it is one path.
+#[test]
+fn a_path_counts_once() {
+    let hops = [
+        (1, "10.0.0.1", 0.1, 0.0),
+        (2, SILENT, 0.0, 100.0),
+        (3, SILENT, 0.0, 100.0),
+        (4, "10.2.0.1", 0.2, 0.0),
+        (5, "10.3.0.1", 0.3, 0.0),
+        (6, "10.2.0.1", 0.4, 0.0),
+        (7, "192.0.2.9", 0.5, 0.0),
+    ];
+    let topology = of(&[path("a", "192.0.2.9", "", &hops)]);
+    assert_eq!(topology.nodes.len(), 6);
+    let several: Vec<_> = topology.nodes.iter().filter(|vertex| vertex.paths != 1).collect();
+    assert!(several.is_empty(), "{several:?}");
+}
+
 /// Scenario: two addresses of one subnet that one path shows one after the other; three in a subnet; none at all.
 /// Guarantees: what a path shows twice is two routers; a subnet of many tells nothing.
 #[test]
@@ -147,6 +166,27 @@ fn no_false_aliases() {
     );
     assert_eq!(of(&[one, more]).nodes.len(), 7);
     assert_eq!(of(&[]), Topology { paths_left_out: 7, ..Topology::default() });
+}
+
+/// Scenario: a link joins a first address with a second one, another link the second with a third; a path shows the first
+/// and the third.
+/// Guarantees: they are two routers.
+#[test]
+fn no_false_aliases_of_aliases() {
+    let way = |node, hosts: &[&'static str]| {
+        let hosts = hosts.iter().chain(&["192.0.2.9"]);
+        let hops: Vec<_> = (1..).zip(hosts).map(|(ttl, host)| (ttl, *host, 1.0, 0.0)).collect();
+        path(node, "192.0.2.9", "", &hops)
+    };
+    let topology = of(&[
+        way("a", &["10.9.0.1", "10.0.1.1"]),
+        way("b", &["10.0.1.2", "10.0.3.1"]),
+        way("c", &["10.9.0.1", "10.8.0.1", "10.0.3.2"]),
+    ]);
+    let routers: Vec<&str> = topology.nodes.iter().map(|vertex| &*vertex.addresses).collect();
+    let expected =
+        ["10.0.1.2, 10.9.0.1", "10.0.1.1", "10.0.3.1, 10.8.0.1", "10.0.3.2", "192.0.2.9", "", "", ""];
+    assert_eq!(BTreeSet::from_iter(routers), BTreeSet::from(expected));
 }
 
 /// Scenario: eight flows over three members of a set, the canonical one over the first; behind the second a router is
