@@ -51,7 +51,7 @@ mod target;
 pub use agenda::{Agenda, TICK};
 pub use api::{Capability, Counted, Label, Labels, Mode, Outcome, Probe, Report, SendError, Way};
 pub(crate) use budget::{Budget, Grant, HURRY, PATIENCE, PAUSE, TURNS};
-pub use datagram::{Datagram, connect_udp, source_towards};
+pub use datagram::{Arrival, Datagram, connect_udp, source_towards};
 pub use dns::Dns;
 #[cfg(test)]
 pub(crate) use dns::code as dns_code;

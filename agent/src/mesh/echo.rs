@@ -55,7 +55,7 @@ pub(super) async fn answer(socket: Datagram, mut directives: watch::Receiver<Arc
             while answering.try_join_next().is_some() {}
             if answering.len() < LOOKS {
                 let own = flows::own(&directives.borrow().address);
-                answering.spawn(looks.clone().answer(Arc::clone(&socket), look, arrival.from, own));
+                answering.spawn(looks.clone().answer(Arc::clone(&socket), look, arrival, own));
             }
             continue;
         }
@@ -65,7 +65,7 @@ pub(super) async fn answer(socket: Datagram, mut directives: watch::Receiver<Arc
         let received_ns = now_ns - arrival.waited_ns;
         let times = Times { received_ns, answered_ns: clock::boot_ns(), anchor_ns };
         // A full send buffer is loss like any other.
-        let _lost = socket.send(arrival.from, &packet::answer(token, times));
+        let _lost = socket.reply(&arrival, &packet::answer(token, times));
     }
 }
 

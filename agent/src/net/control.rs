@@ -20,6 +20,8 @@ pub(super) struct Control {
     pub(super) overflow: Option<u32>,
     /// From the error queue.
     pub(super) error: Option<Extended>,
+    /// The address of ours that it came to.
+    pub(super) local: Option<IpAddr>,
 }
 
 /// `struct sock_extended_err` with the offender behind it (include/uapi/linux/errqueue.h).
@@ -66,6 +68,14 @@ fn read(level: i32, kind: i32, data: &[u8], found: &mut Control) {
         }
         (libc::SOL_IP, libc::IP_RECVERR) | (libc::SOL_IPV6, libc::IPV6_RECVERR) => {
             found.error = extended(data)
+        }
+        (libc::SOL_IP, libc::IP_PKTINFO) => {
+            let local = data.get(4..).and_then(|data| data.first_chunk::<4>());
+            found.local = local.map(|octets| Ipv4Addr::from(*octets).into());
+        }
+        (libc::SOL_IPV6, libc::IPV6_PKTINFO) => {
+            let local = data.first_chunk::<16>();
+            found.local = local.map(|octets| Ipv6Addr::from(*octets).to_canonical());
         }
         _ => {}
     }

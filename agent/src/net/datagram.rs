@@ -8,7 +8,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, soc
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use super::control::{self, ADDRESS};
+use super::control::{self, ADDRESS, Control};
 use super::sys;
 
 /// linux/in.h and linux/in6.h: packets are sent whole or not at all, whatever size the kernel believes in.
@@ -27,6 +27,8 @@ pub struct Arrival {
     pub len: usize,
     /// Who sent it; an IPv4 address as such.
     pub from: SocketAddr,
+    /// The address of this machine that it was sent to, where the kernel tells.
+    pub to: Option<IpAddr>,
     /// For how long it had lain in the socket when it was read, nanoseconds; 0 where the kernel gives no stamps.
     pub waited_ns: i64,
 }
@@ -43,6 +45,9 @@ impl Datagram {
         if local.is_ipv6() {
             on(libc::SOL_IPV6, libc::IPV6_V6ONLY, 0)?;
             on(libc::SOL_IPV6, libc::IPV6_MTU_DISCOVER, PMTUDISC_PROBE)?;
+            on(libc::SOL_IPV6, libc::IPV6_RECVPKTINFO, 1)?;
+        } else {
+            on(libc::SOL_IP, libc::IP_PKTINFO, 1)?;
         }
         on(libc::SOL_IP, libc::IP_MTU_DISCOVER, PMTUDISC_PROBE)?;
         let stamps = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
@@ -64,12 +69,29 @@ impl Datagram {
     /// `EMSGSIZE` where it is larger than the interface takes, `WouldBlock` where the send buffer is full, and whatever
     /// else the system has against it.
     pub fn send(&self, to: SocketAddr, data: &[u8]) -> io::Result<()> {
-        let to = match (self.local, to.ip()) {
-            (SocketAddr::V6(_), IpAddr::V4(v4)) => SocketAddr::new(v4.to_ipv6_mapped().into(), to.port()),
-            _ => to,
+        self.send_from(None, to, data)
+    }
+
+    /// Sends back to where something came from, from the address that it was sent to: of several, the system would choose
+    /// one, and the asker or a firewall there would not know it.
+    ///
+    /// # Errors
+    /// As [`Self::send`].
+    pub fn reply(&self, arrival: &Arrival, data: &[u8]) -> io::Result<()> {
+        self.send_from(arrival.to, arrival.from, data)
+    }
+
+    fn send_from(&self, source: Option<IpAddr>, to: SocketAddr, data: &[u8]) -> io::Result<()> {
+        let as_bound = |ip: IpAddr| match (self.local, ip) {
+            (SocketAddr::V6(_), IpAddr::V4(v4)) => v4.to_ipv6_mapped().into(),
+            _ => ip,
         };
-        let (name, len) = control::put_address(to);
-        sys::send(self.fd.get_ref().as_fd(), &name[..len], data, &[])
+        let mut told = Vec::new();
+        if let Some(source) = source {
+            control::put_source(&mut told, as_bound(to.ip()), as_bound(source))?;
+        }
+        let (name, len) = control::put_address(SocketAddr::new(as_bound(to.ip()), to.port()));
+        sys::send(self.fd.get_ref().as_fd(), &name[..len], data, &told)
     }
 
     /// Waits for the next one; of a longer one than the buffer the beginning.
@@ -82,12 +104,13 @@ impl Datagram {
                 let (mut name, mut told) = ([0; ADDRESS], [0; 128]);
                 let filled = sys::receive(fd.as_fd(), false, buffer, &mut name, &mut told)?;
                 let now_ns = ao_common::clock::kernel_ns();
-                let stamp_ns = control::parse(&told[..filled.control]).stamp;
+                let Control { stamp: stamp_ns, local: to, .. } = control::parse(&told[..filled.control]);
                 let from = control::address(&name[..filled.name])
                     .ok_or_else(|| io::Error::other("a datagram from an unknown kind of address"))?;
                 Ok(Arrival {
                     len: filled.data,
                     from: SocketAddr::new(from.ip().to_canonical(), from.port()),
+                    to,
                     // The system's clock may have been set in between.
                     waited_ns: stamp_ns.map_or(0, |stamp| now_ns.saturating_sub(stamp).clamp(0, MAX_WAIT_NS)),
                 })
@@ -131,7 +154,7 @@ pub async fn connect_udp(to: SocketAddr, source: Option<IpAddr>) -> io::Result<t
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, Ipv6Addr};
     use std::time::Duration;
 
     use super::*;
@@ -160,5 +183,31 @@ mod tests {
         let refused = a.send(b.local(), &vec![0; 65_530]).unwrap_err();
         assert_eq!(refused.raw_os_error(), Some(libc::EMSGSIZE));
         assert_eq!(source_towards(b.local()).unwrap(), Ipv4Addr::LOCALHOST);
+    }
+
+    /// Scenario: sockets of either family that are bound to no address are asked at one that no route would choose.
+    /// Guarantees: they say at which, and reply from it.
+    #[tokio::test]
+    async fn from_where_it_was_asked() {
+        let asked: IpAddr = [127, 0, 0, 5].into();
+        let asker = Datagram::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let mut buffer = [0; 9];
+        for any in [IpAddr::from(Ipv4Addr::UNSPECIFIED), Ipv6Addr::UNSPECIFIED.into()] {
+            // A machine may have no IPv6.
+            let Ok(there) = Datagram::bind(SocketAddr::new(any, 0)) else { continue };
+            let to = SocketAddr::new(asked, there.local().port());
+            asker.send(to, b"?").unwrap();
+            let arrival = there.receive(&mut buffer).await.unwrap();
+            assert_eq!((arrival.from, arrival.to), (asker.local(), Some(asked)), "{any}");
+            there.reply(&arrival, b"!").unwrap();
+            assert_eq!(asker.receive(&mut buffer).await.unwrap().from, to, "{any}");
+        }
+        let here = SocketAddr::from((Ipv6Addr::LOCALHOST, 0));
+        if let (Ok(a), Ok(b)) = (Datagram::bind(here), Datagram::bind(here)) {
+            a.send(b.local(), b"?").unwrap();
+            let arrival = b.receive(&mut buffer).await.unwrap();
+            b.reply(&arrival, b"!").unwrap();
+            assert_eq!(a.receive(&mut buffer).await.unwrap().from, b.local());
+        }
     }
 }

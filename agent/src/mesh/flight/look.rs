@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use super::counters::Counters;
 use super::usual::Usual;
 use super::walk::{Hop, Walk, Walks};
-use crate::net::{Datagram, Prober};
+use crate::net::{Arrival, Datagram, Prober};
 
 /// Bytes of a question, and the most of an answer: they fit into every IPv6 path.
 pub(crate) const LOOK: usize = 1200;
@@ -153,7 +153,7 @@ impl Looks {
         self,
         socket: Arc<Datagram>,
         look: Look,
-        from: SocketAddr,
+        arrival @ Arrival { from, .. }: Arrival,
         own: Option<IpAddr>,
     ) {
         let (proc, port) = (self.proc.clone(), self.port);
@@ -168,7 +168,7 @@ impl Looks {
             Stage::End => self.end(look.incident, from.ip(), &now),
         };
         // A full send buffer is loss like any other.
-        let _lost = socket.send(from, &told.write(look.token));
+        let _lost = socket.reply(&arrival, &told.write(look.token));
     }
 
     fn begin(&self, incident: u128, own: Option<IpAddr>, from: SocketAddr, before: Counters) {
