@@ -66,9 +66,9 @@ pub async fn run(
     mut out: impl Write + IsTerminal,
     shutdown: CancellationToken,
 ) -> Result<(), MtrError> {
-    let config = args.config();
-    config.check().map_err(MtrError::Options)?;
+    args.config(args.ipv6).check().map_err(MtrError::Options)?;
     let address = resolve(args).await?;
+    let config = args.config(address.is_ipv6());
     let prober = Prober::start(net, shutdown.child_token())?;
     let live = !args.report && !args.json && out.is_terminal();
     let most = args.cycles.or_else(|| (!live).then_some(CYCLES));

@@ -9,6 +9,8 @@
 //! | `hop.rs` | mtr's figures of one hop (no I/O) |
 //! | `route.rs` | which path is the accepted one, and when it has changed (no I/O) |
 //! | `spot.rs` | the same for one distance: a set of routers (no I/O) |
+//! | `ends.rs` | the same for the distance of the target (no I/O) |
+//! | `sight.rs` | what one flow has shown in a round (no I/O) |
 //! | `names.rs`, `asn.rs` | who routers are: names by DNS, systems by a local table |
 //! | `export.rs` | metrics |
 //! | `event.rs` | a change as log event and trace |
@@ -38,11 +40,13 @@ mod live;
 mod strategy;
 
 mod asn;
+mod ends;
 mod event;
 mod export;
 mod hop;
 mod names;
 mod route;
+mod sight;
 mod spot;
 mod tracer;
 
@@ -56,9 +60,6 @@ use trace::Trace;
 
 /// Traces at once; the others wait their turn.
 const TRACES: usize = 64;
-
-/// How long a trace waits for its turn before it asks again.
-const TURN: Duration = Duration::from_millis(250);
 
 /// Traces until shutdown.
 pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>, alarms: Alarms) {
@@ -91,13 +92,12 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>, alarms: Alar
                 let wanted = TargetSpec::merge(&config.targets, &directives.borrow_and_update().paths);
                 fleet.apply(wanted, &config, &mut events);
             }
-            () = fleet.agenda.wait() => {
+            // Those that are overdue meanwhile get their turn in the order of their times.
+            () = fleet.agenda.wait(), if running.len() < TRACES => {
                 let now = Instant::now();
+                let planned = fleet.agenda.next().unwrap_or(now);
                 let Some(id) = fleet.agenda.due(now) else { continue };
-                if running.len() >= TRACES {
-                    fleet.agenda.add(now + TURN, id);
-                    continue;
-                }
+                fleet.late(now.saturating_duration_since(planned), config.interval.0);
                 let Some(Some(mut trace)) = fleet.targets.get_mut(&id).map(|(_, trace)| trace.take()) else {
                     continue;
                 };
@@ -130,6 +130,7 @@ struct Fleet {
     targets: HashMap<u64, (TargetSpec, Option<Box<Trace>>)>,
     agenda: Agenda<u64>,
     next_id: u64,
+    late_told: bool,
 }
 
 impl Fleet {
@@ -152,6 +153,18 @@ impl Fleet {
             self.agenda.add(Instant::now() + spread.mul_f64(rand::random()), self.next_id);
             self.targets.insert(self.next_id, (spec.clone(), Some(Box::new(Trace::new(spec)))));
         }
+    }
+
+    /// A round begins so late. More targets than there is time for are said once, until all are in time again.
+    fn late(&mut self, late: Duration, interval: Duration) {
+        if late >= interval && !std::mem::replace(&mut self.late_told, true) {
+            let (targets, seconds) = (self.targets.len(), (interval + late).as_secs());
+            tracing::warn!(
+                targets,
+                "there are too many paths for path.interval: they are traced every {seconds} s or so"
+            );
+        }
+        self.late_told &= late >= interval / 2;
     }
 
     /// A round has ended; false when its target has gone meanwhile.

@@ -78,10 +78,10 @@ pub struct Args {
 }
 
 impl Args {
-    /// As the engine has it.
-    pub(super) fn config(&self) -> Config {
+    /// As the engine has it, for a target of this address family.
+    pub(super) fn config(&self, v6: bool) -> Config {
         // Of the size IP and ICMP or UDP headers are part.
-        let headers = if self.ipv6 { 48 } else { 28 };
+        let headers = if v6 { 48 } else { 28 };
         Config {
             targets: Vec::new(),
             queries: 1,

@@ -64,8 +64,8 @@ pub(crate) enum Asked {
 pub(crate) enum Grant {
     /// Ask to start at that time.
     At(Instant, Asked),
-    /// Stay: this router answered another one that fast.
-    Shared { from: IpAddr, rtt: Duration },
+    /// Stay: this router answered another one that fast, or not at all.
+    Shared { from: IpAddr, rtt: Option<Duration> },
     /// Stay: it would have to wait for too long.
     Spent,
 }
@@ -78,7 +78,8 @@ pub(crate) struct Budget {
     started: HashMap<Asked, Instant>,
     /// Who answered there last, for targets that do not know yet.
     who: HashMap<Asked, IpAddr>,
-    answers: HashMap<IpAddr, (Instant, Duration)>,
+    /// What became of the newest probe to each router.
+    answers: HashMap<IpAddr, (Instant, Option<Duration>)>,
 }
 
 impl Budget {
@@ -135,7 +136,7 @@ impl Budget {
 
     /// A router has answered a probe to `dest` at `ttl`, whoever had been expected there.
     pub(crate) fn answered(&mut self, (dest, ttl): (IpAddr, u8), from: IpAddr, rtt: Duration, now: Instant) {
-        self.answers.insert(from, (now, rtt));
+        self.answers.insert(from, (now, Some(rtt)));
         self.who.insert(place(dest, ttl), from);
         let sent = now.checked_sub(rtt).unwrap_or(now);
         let started = self.started.entry(Asked::Router(from)).or_insert(sent);
@@ -143,6 +144,14 @@ impl Budget {
         let asked = sent + PAUSE;
         let free_at = self.free_at.entry(Asked::Router(from)).or_insert(asked);
         *free_at = asked.max(*free_at);
+    }
+
+    /// A router has not answered a probe. Who shares its answers shares that, too: else loss would show at none but the
+    /// few that ask.
+    pub(crate) fn silent(&mut self, router: IpAddr, now: Instant) {
+        if let Some(answer) = self.answers.get_mut(&router) {
+            *answer = (now, None);
+        }
     }
 
     fn sweep(&mut self, now: Instant) {
@@ -211,7 +220,8 @@ mod tests {
     }
 
     /// Scenario: a router has answered; two ask it, then many more within the second, and again a minute later.
-    /// Guarantees: whoever would have to wait longer than for its turn is given the answer, while it is fresh; a router
+    /// Guarantees: whoever would have to wait longer than for its turn is given the answer, or that there was none, while
+    /// it is fresh; a router
     /// that answers where another one was expected has spent its budget, too.
     #[test]
     fn shared() {
@@ -223,8 +233,12 @@ mod tests {
         budget.answered((dest, 1), router, rtt, now + rtt);
         let mut ask = |now| budget.reserve(dest, 1, Some(router), true, PATIENCE, now);
         assert_eq!(ask(now), Grant::At(now + PAUSE, Asked::Router(router)));
-        assert_eq!(ask(now), Grant::Shared { from: router, rtt });
-        assert_eq!(ask(now), Grant::Shared { from: router, rtt });
+        let shared = |rtt| Grant::Shared { from: router, rtt };
+        assert_eq!(ask(now), shared(Some(rtt)));
+        assert_eq!(ask(now), shared(Some(rtt)));
+        budget.silent(router, now);
+        let mut ask = |now| budget.reserve(dest, 1, Some(router), true, PATIENCE, now);
+        assert_eq!(ask(now), shared(None));
         let later = now + Duration::from_secs(60);
         assert_eq!(
             [ask(later), ask(later), ask(later)].map(|grant| seconds(grant, later)),

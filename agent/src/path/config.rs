@@ -99,6 +99,10 @@ impl Config {
         if self.max_hops == 0 || self.interval.0.is_zero() || self.timeout.0.is_zero() {
             return Err("path: max_hops, interval and timeout must be above 0".to_owned());
         }
+        if self.first_hop > self.max_hops {
+            let (first, max) = (self.first_hop, self.max_hops);
+            return Err(format!("path.first_hop is {first}, beyond path.max_hops, {max}"));
+        }
         if let Some(path) = &self.asn_file {
             Table::read(path).map_err(|error| format!("path.asn_file: {error}"))?;
         }

@@ -99,7 +99,14 @@ pub(super) fn metrics(trace: &Trace, config: &Config, node: &Node, known: &Known
     let count = set.family("mtr_report_count_hubs", Gauge, "Number of hops to the target");
     set.push(count, &labels, hubs.len() as f64);
     let least = set.family("mtr_report_min_loss", Gauge, "Least loss of all hops, percent");
-    set.push(least, &labels, hubs.iter().map(|(_, figures)| figures.loss).fold(100.0, f64::min));
+    set.push(
+        least,
+        &labels,
+        hubs.iter()
+            .filter(|(_, figures)| figures.sent > 0)
+            .map(|(_, figures)| figures.loss)
+            .fold(100.0, f64::min),
+    );
 
     let hosts: Vec<String> = hubs
         .iter()

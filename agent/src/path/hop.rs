@@ -1,6 +1,6 @@
 //! The figures of one hop, as mtr computes them (ui/net.c), over the newest probes of the canonical flow.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 
 use super::strategy::Seen;
@@ -8,7 +8,7 @@ use crate::net::Labels;
 
 /// Answers to one flow from which packets are held to be spread one by one, if no router gave more of them than that
 /// share, and so many of them came from another one than the answer before.
-const SPREAD: (usize, f64, f64) = (6, 0.7, 0.25);
+const SPREAD: (u32, f64, f64) = (6, 0.7, 0.25);
 
 /// One hop: who answers there, and how its newest probes ended.
 #[derive(Clone, Debug, Default)]
@@ -79,14 +79,17 @@ impl Hop {
 
     /// Whether packets of the one flow take several ways, one by one.
     pub(super) fn is_spread(&self) -> bool {
-        let answers: Vec<IpAddr> = self.samples.iter().flatten().map(|(from, _)| *from).collect();
         let (least, share, turns) = SPREAD;
-        let most = |who: &IpAddr| answers.iter().filter(|from| *from == who).count();
-        let turned = answers.windows(2).filter(|pair| pair[0] != pair[1]).count();
-        let n = answers.len() as f64;
-        answers.len() >= least
-            && turned as f64 >= turns * (n - 1.0)
-            && answers.iter().all(|who| most(who) as f64 <= share * n)
+        let (mut counts, mut before, mut turned, mut n) = (HashMap::new(), None, 0, 0);
+        for (from, _) in self.samples.iter().flatten() {
+            *counts.entry(*from).or_insert(0_u32) += 1;
+            turned += u32::from(before.replace(*from).is_some_and(|before| before != *from));
+            n += 1;
+        }
+        let most = counts.values().copied().max().unwrap_or(0);
+        n >= least
+            && f64::from(turned) >= turns * (f64::from(n) - 1.0)
+            && f64::from(most) <= share * f64::from(n)
     }
 
     /// The figures over the window.
@@ -163,15 +166,18 @@ mod tests {
     }
 
     /// Scenario: the router's budget is spent between two answers; another target's probe has just been answered.
-    /// Guarantees: a skipped probe is no loss; a shared answer is a figure, but shows nothing of this path.
+    /// Guarantees: a skipped probe is no loss; a shared answer is a figure, a shared loss a loss; neither
+    /// shows anything of this path.
     #[test]
     fn not_probed() {
         let mut hop = hop(&[Some(1.0)], 30);
         hop.add(Seen::Skipped, 30);
         assert_eq!((hop.figures().sent, hop.figures().loss), (1, 0.0));
-        let shared = Seen::Shared { from: IpAddr::from([10, 0, 0, 1]), rtt: Duration::from_millis(2) };
+        let shared = Seen::Shared { from: IpAddr::from([10, 0, 0, 1]), rtt: Some(Duration::from_millis(2)) };
         hop.add(shared, 30);
         assert_eq!((hop.figures().sent, hop.figures().last, shared.met()), (2, 2.0, None));
+        hop.add(Seen::Shared { from: IpAddr::from([10, 0, 0, 1]), rtt: None }, 30);
+        assert_eq!((hop.figures().sent, hop.figures().received), (3, 2));
     }
 
     /// Scenario: answers of one flow as letters: from one router, from two in turn, two of which one took over, three at

@@ -24,13 +24,24 @@ pub(super) struct Live<'a> {
     /// The first failure to send.
     pub(super) failure: Option<String>,
     hurry: bool,
+    /// Who is expected by TTL, of the newest probes.
+    routers: [Option<IpAddr>; 256],
 }
 
 impl<'a> Live<'a> {
     /// Probes to `dest`.
     pub(super) fn new(config: &'a Config, prober: &'a Prober, dest: IpAddr) -> Self {
         let client = prober.client(REPORTS);
-        Self { config, client, prober, dest, ready: VecDeque::new(), failure: None, hurry: false }
+        Self {
+            config,
+            client,
+            prober,
+            dest,
+            ready: VecDeque::new(),
+            failure: None,
+            hurry: false,
+            routers: [None; 256],
+        }
     }
 
     /// The canonical flow is not held up by routers: one whose budget is spent is left out.
@@ -43,6 +54,7 @@ impl<'a> Live<'a> {
     }
 
     fn seen(&mut self, ttl: u8, report: Report) -> Option<Seen> {
+        let timed_out = matches!(report.outcome, Outcome::Timeout);
         let seen = match report.outcome {
             Outcome::Duplicate => return None,
             Outcome::Reply { rtt, .. } => Seen::Target { from: self.dest, rtt },
@@ -58,6 +70,8 @@ impl<'a> Live<'a> {
         };
         if let Seen::Router { from, rtt, .. } | Seen::Refused { from, rtt } = seen {
             self.budget().answered((self.dest, ttl), from, rtt, Instant::now());
+        } else if let Some(router) = self.routers[usize::from(ttl)].filter(|_| timed_out) {
+            self.budget().silent(router, Instant::now());
         }
         Some(seen)
     }
@@ -66,6 +80,7 @@ impl<'a> Live<'a> {
 impl Network for Live<'_> {
     async fn send_probe(&mut self, ask: Ask) {
         let Ask { pass, flow, ttl, known } = ask;
+        self.routers[usize::from(ttl)] = known;
         // To UDP a host answers by an error, to SYNs without a limit.
         let free_end = !matches!(self.config.way(flow), Way::Udp { .. });
         let patience = if self.hurry && flow == 0 { HURRY } else { PATIENCE };

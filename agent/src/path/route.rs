@@ -7,6 +7,8 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::ends::Ends;
+use super::sight::Sight;
 use super::spot::{FIXED, Finding, Sights, Spot};
 
 /// The hops of one flow by TTL from 1; `None` for those that are not known.
@@ -28,7 +30,7 @@ pub(super) struct Route {
     /// The hops of flow 0 as it met them last, but for those that are being doubted.
     path: Hops,
     /// TTLs at which the target answers.
-    ends: BTreeSet<usize>,
+    ends: Ends,
     /// Rounds in a row that spoke against it.
     doubted: u32,
     /// The next flow that has not been asked yet while a member is looked for.
@@ -47,28 +49,39 @@ pub(super) struct Change {
     pub(super) sets: Vec<(usize, BTreeSet<IpAddr>, BTreeSet<IpAddr>)>,
 }
 
-/// What one flow has shown in a round.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Sight {
-    /// Its number.
-    pub(super) flow: u8,
-    /// By TTL from 1: all who answered there.
-    pub(super) hops: Vec<BTreeSet<IpAddr>>,
-    /// TTL of the target, where it was reached.
-    pub(super) length: Option<usize>,
-}
-
 impl Route {
     /// The accepted sets by TTL from 1.
     pub(super) fn sets(&self) -> impl Iterator<Item = &BTreeSet<IpAddr>> {
-        let end = self.ends.last().copied().unwrap_or(self.spots.len());
+        let end = self.ends.last().unwrap_or(self.spots.len());
         self.spots.iter().take(end).map(|spot| &spot.members)
     }
 
     /// Whether what flow 0 has met asks for a look by all flows in the same round.
     pub(super) fn suspects(&self, sight: &Sight) -> bool {
         self.doubted > 0
+            || self.ends.suspects(sight)
             || self.spots.iter().zip(&sight.hops).any(|(spot, met)| spot.suspects(sight.flow, met))
+    }
+
+    /// Whether nothing speaks against the target's being so far away.
+    pub(super) fn may_end_at(&self, length: usize) -> bool {
+        self.ends.is_empty() || self.ends.contains(length)
+    }
+
+    /// Whether a flow met somebody who is not accepted.
+    pub(super) fn meets_strangers(&self, sight: &Sight) -> bool {
+        let strange = |(spot, met): (&Spot, &BTreeSet<IpAddr>)| {
+            !spot.members.is_empty() && !met.is_subset(&spot.members)
+        };
+        self.spots.iter().zip(&sight.hops).any(strange)
+    }
+
+    /// Whether a flow met nobody else somewhere.
+    pub(super) fn is_elsewhere(&self, sight: &Sight) -> bool {
+        let elsewhere = |(spot, met): (&Spot, &BTreeSet<IpAddr>)| {
+            !spot.members.is_empty() && !met.is_empty() && met.is_disjoint(&spot.members)
+        };
+        self.spots.iter().zip(&sight.hops).any(elsewhere)
     }
 
     /// The flows for a look by all, but flow 0, `count` with it. While there are doubts they are others each time, as far
@@ -96,7 +109,7 @@ impl Route {
             })
             .collect();
         let (mut worst, mut calm) = (Finding::Same, true);
-        let known = self.ends.last().copied().unwrap_or(usize::MAX);
+        let known = self.ends.last().unwrap_or(usize::MAX);
         for (at, sights) in by_ttl.iter().enumerate().take(known) {
             if at >= self.spots.len() {
                 self.spots.push(Spot::default());
@@ -105,11 +118,15 @@ impl Route {
             worst = worst.max(self.spots[at].take(sights, calm, hysteresis));
             calm &= !shuffled;
         }
-        let ends: BTreeSet<usize> = sights.iter().filter_map(|sight| sight.length).collect();
+        if self.ends.take(sights, hysteresis) {
+            worst = Finding::Other;
+        } else if self.ends.is_pending() {
+            worst = worst.max(Finding::Pending);
+        }
         match worst {
             Finding::Same => {
                 self.doubted = 0;
-                self.learn_beyond(&by_ttl, &ends);
+                self.learn_beyond(&by_ttl, sights);
                 self.follow(sights);
                 None
             }
@@ -117,43 +134,45 @@ impl Route {
                 self.doubted += 1;
                 None
             }
-            Finding::Member | Finding::Other => Some(self.accept(&by_ttl, sights, ends, worst, hysteresis)),
+            Finding::Member | Finding::Other => Some(self.accept(&by_ttl, sights, worst, hysteresis)),
         }
     }
 
     /// Branches of different lengths: what lies beyond the end that was known belongs to the path, once one flow got
     /// there by members alone.
-    fn learn_beyond(&mut self, by_ttl: &[Sights], ends: &BTreeSet<usize>) {
-        let farthest = ends.last().copied().unwrap_or(0);
+    fn learn_beyond(&mut self, by_ttl: &[Sights], sights: &[Sight]) {
+        self.ends.learn(sights);
+        let farthest = self.ends.last().unwrap_or(0);
         for (at, sights) in by_ttl.iter().enumerate().take(farthest).skip(self.spots.len()) {
             debug_assert_eq!(at, self.spots.len(), "the spots before were taken");
             let mut spot = Spot::default();
             let _learned = spot.take(sights, true, 1);
             self.spots.push(spot);
         }
-        self.ends.extend(ends);
+        // Where nobody but the target was ever met, no branch goes on.
+        let alone = |end: &usize| self.spots.get(end - 1).is_some_and(|spot| spot.members.len() == 1);
+        let nearest = self.ends.iter().find(alone);
+        if let Some(end) = nearest {
+            self.ends.cut(end);
+            self.spots.truncate(end);
+        }
     }
 
     fn follow(&mut self, sights: &[Sight]) {
         let Some(sight) = sights.iter().find(|sight| sight.flow == 0) else { return };
         self.path.resize(self.path.len().max(sight.hops.len()), None);
         for (hop, met) in self.path.iter_mut().zip(&sight.hops) {
-            *hop = met.first().copied().or(*hop);
+            // Of several the one that it was before.
+            *hop = hop.filter(|hop| met.is_empty() || met.contains(hop)).or(met.first().copied());
         }
         if let Some(length) = sight.length {
             self.path.truncate(length);
         }
     }
 
-    fn accept(
-        &mut self,
-        by_ttl: &[Sights],
-        sights: &[Sight],
-        ends: BTreeSet<usize>,
-        worst: Finding,
-        hysteresis: u32,
-    ) -> Change {
-        let moved = !ends.is_empty() && !self.ends.is_empty() && self.ends.is_disjoint(&ends);
+    fn accept(&mut self, by_ttl: &[Sights], sights: &[Sight], worst: Finding, hysteresis: u32) -> Change {
+        let ends: BTreeSet<usize> = sights.iter().filter_map(|sight| sight.length).collect();
+        let moved = self.ends.is_disjoint(&ends);
         let kind = match worst {
             _ if moved => "length",
             Finding::Other => "route",
@@ -177,9 +196,9 @@ impl Route {
                 debug_assert!(sights.is_empty());
                 *spot = Spot::default();
             }
-            self.ends = ends;
+            self.ends.replace(ends);
         } else {
-            self.ends.extend(ends);
+            self.ends.learn(sights);
         }
         self.doubted = 0;
         self.follow(sights);

@@ -33,6 +33,9 @@ const MUCH: u32 = 4096;
 /// Members reported as gone that are remembered.
 const FORMER: usize = 32;
 
+/// Members at most: who answers under ever new names is no set of routers.
+const MEMBERS: usize = 64;
+
 /// What a round shows at one distance: who answered each flow.
 pub(super) type Sights = BTreeMap<u8, BTreeSet<IpAddr>>;
 
@@ -80,6 +83,8 @@ pub(super) struct Spot {
     absent: BTreeMap<IpAddr, Absence>,
     /// Rounds in a row in which a newcomer answered.
     arrivals: BTreeMap<IpAddr, u32>,
+    /// Rounds in a row in which nobody did.
+    silent: u32,
 }
 
 impl Spot {
@@ -115,16 +120,24 @@ impl Spot {
     pub(super) fn take(&mut self, sights: &Sights, calm: bool, hysteresis: u32) -> Finding {
         let all: BTreeSet<IpAddr> = sights.values().flatten().copied().collect();
         if all.is_empty() {
+            self.silent = self.silent.saturating_add(1);
+            if self.silent > hysteresis {
+                // What was doubted cannot be told any more.
+                self.strange = 0;
+                self.absent.clear();
+                self.arrivals.clear();
+            }
             return if self.is_pending() { Finding::Pending } else { Finding::Same };
         }
+        self.silent = 0;
         if self.members.is_empty() {
-            self.members = all;
+            self.members = all.into_iter().take(MEMBERS).collect();
             self.remember(sights);
             return Finding::Same;
         }
         if self.members.is_disjoint(&all) {
             self.strange += 1;
-            let back = self.arrive(sights, &all, false, hysteresis);
+            let back = self.arrive(&all, false, hysteresis);
             return if self.strange >= hysteresis.max(1) {
                 Finding::Other
             } else {
@@ -133,20 +146,19 @@ impl Spot {
         }
         self.strange = 0;
         let steady = calm && self.stays >= STEADY;
-        let arrived = self.arrive(sights, &all, true, hysteresis);
+        let arrived = self.arrive(&all, true, hysteresis);
         let gone = self.miss(sights, &all, steady, hysteresis);
         self.remember(sights);
         arrived.max(gone)
     }
 
     /// Somebody new: news where it had been reported as gone, else learned if that is to be.
-    fn arrive(&mut self, sights: &Sights, all: &BTreeSet<IpAddr>, learn: bool, hysteresis: u32) -> Finding {
-        let sweep = sights.len() > 1;
-        self.arrivals.retain(|who, _| all.contains(who) || !sweep);
+    fn arrive(&mut self, all: &BTreeSet<IpAddr>, learn: bool, hysteresis: u32) -> Finding {
+        self.arrivals.retain(|who, _| all.contains(who));
         let mut finding = Finding::Same;
         for who in all {
             if !self.former.contains(who) {
-                if learn {
+                if learn && self.members.len() < MEMBERS {
                     self.members.insert(*who);
                 }
                 continue;
@@ -200,7 +212,7 @@ impl Spot {
                 self.met.values_mut().for_each(|count| *count /= 2);
             }
             self.observed += sights.len() as u32;
-            for who in sights.values().flatten() {
+            for who in sights.values().flatten().filter(|who| self.members.contains(who)) {
                 *self.met.entry(*who).or_default() += 1;
             }
         }

@@ -45,12 +45,12 @@ pub(super) enum Seen {
         /// MPLS labels with which the probe came to it.
         labels: Labels,
     },
-    /// Not probed: the router has just answered the probe to another target, and says of its own what it said then.
+    /// Not probed: the router has just been asked by the probe to another target, and says of its own what it said then.
     Shared {
         /// Its address.
         from: IpAddr,
-        /// Send to receive.
-        rtt: Duration,
+        /// Send to receive; `None` where it gave no answer.
+        rtt: Option<Duration>,
     },
     /// The target answered.
     Target {
@@ -77,10 +77,10 @@ impl Seen {
     pub(super) fn answer(self) -> Option<(IpAddr, Duration)> {
         match self {
             Self::Router { from, rtt, .. }
-            | Self::Shared { from, rtt }
+            | Self::Shared { from, rtt: Some(rtt) }
             | Self::Target { from, rtt }
             | Self::Refused { from, rtt } => Some((from, rtt)),
-            Self::Silent | Self::Skipped => None,
+            Self::Shared { rtt: None, .. } | Self::Silent | Self::Skipped => None,
         }
     }
 

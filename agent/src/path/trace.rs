@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::ops::Range;
 use std::time::Duration;
 
 use ao_common::clock;
@@ -11,7 +10,8 @@ use tokio::time::{Instant, sleep_until};
 use super::config::Config;
 use super::hop::Hop;
 use super::live::Live;
-use super::route::{Change, Hops, KINDS, Route, Sight};
+use super::route::{Change, Hops, KINDS, Route};
+use super::sight::{Sight, unproven};
 use super::strategy::{Network, Pass, Seen};
 use crate::context::Node;
 use crate::net::{self, Mode, PAUSE, Prober, TargetSpec};
@@ -123,28 +123,84 @@ impl Trace {
         crowd: usize,
     ) -> Option<Change> {
         let started = Instant::now();
-        let mut canonical = Sight::default();
+        let (mut canonical, mut newest) = (Sight::default(), Sight::default());
         for n in 0..config.queries.max(1) {
             sleep_until(started + PAUSE * n).await;
-            let seen = self.pass(config, network, 0).await;
-            self.take(&seen, config.window as usize);
-            look(&seen, config.first_hop, &mut canonical);
+            newest = self.ask(config, network, &mut canonical).await;
+        }
+        // A path that changes while it is asked: what it was before must not make what it is now look like one more way.
+        if flows > 1 && self.route.is_elsewhere(&newest) && !self.route.is_elsewhere(&canonical) {
+            canonical = newest;
         }
         let mut sights = vec![canonical];
         if flows > 1 && (self.route.suspects(&sights[0]) || self.is_time_to_sweep(config, crowd)) {
-            for flow in self.route.flows(flows) {
-                let seen = self.pass(config, network, flow).await;
-                let mut sight = Sight { flow, ..Sight::default() };
-                look(&seen, config.first_hop, &mut sight);
-                sights.push(sight);
+            self.sweep(config, network, flows, &mut sights).await;
+            // The same between the flows.
+            let strangers = |sight: &Sight| self.route.meets_strangers(sight);
+            if !strangers(&sights[0]) && sights.iter().any(strangers) {
+                let again = self.ask(config, network, &mut Sight::default()).await;
+                if self.route.is_elsewhere(&again) {
+                    sights = vec![again];
+                    self.sweep(config, network, flows, &mut sights).await;
+                }
             }
             self.flows.retain(|flow, _| sights.iter().any(|sight| sight.flow == *flow));
-            (self.swept, self.sweeps) = (Some(Instant::now()), self.sweeps + 1);
         }
         for sight in &sights {
-            self.flows.insert(sight.flow, sight.hops.iter().map(|met| met.first().copied()).collect());
+            let hops = self.whole(sight);
+            self.flows.insert(sight.flow, hops);
         }
         self.route.take(&sights, config.hysteresis)
+    }
+
+    /// A pass of each of the other flows.
+    async fn sweep(
+        &mut self,
+        config: &Config,
+        network: &mut impl Network,
+        flows: u8,
+        sights: &mut Vec<Sight>,
+    ) {
+        for flow in self.route.flows(flows) {
+            let seen = self.pass(config, network, flow).await;
+            let mut sight = Sight { flow, ..Sight::default() };
+            sight.look(&seen, config.first_hop);
+            sights.push(sight);
+        }
+        (self.swept, self.sweeps) = (Some(Instant::now()), self.sweeps + 1);
+    }
+
+    /// One more pass of the canonical flow; what it alone has shown, which is added to `round`, too.
+    async fn ask(&mut self, config: &Config, network: &mut impl Network, round: &mut Sight) -> Sight {
+        let seen = self.pass(config, network, 0).await;
+        self.take(&seen, config.window as usize);
+        round.look(&seen, config.first_hop);
+        let mut sight = Sight::default();
+        sight.look(&seen, config.first_hop);
+        sight
+    }
+
+    /// The hops of a flow: those that it met, and where nobody was asked, or an answer was lost before others that came,
+    /// who is known to be there. A flow that ends in silence ends there.
+    fn whole(&self, sight: &Sight) -> Hops {
+        let known = self.known(sight.flow);
+        let accepted: Vec<_> = self.route.sets().collect();
+        let farthest = sight.hops.iter().rposition(|met| !met.is_empty()).unwrap_or(0);
+        let there = |at: usize| {
+            (at < farthest || sight.unasked.contains(&at)).then_some(())?;
+            let who = known.get(at).copied().flatten()?;
+            accepted.get(at).is_none_or(|set| set.is_empty() || set.contains(&who)).then_some(who)
+        };
+        let mut hops: Hops = sight
+            .hops
+            .iter()
+            .enumerate()
+            .map(|(at, met)| met.first().copied().or_else(|| there(at)))
+            .collect();
+        if let Some(end) = hops.iter().position(|hop| hop.is_some() && *hop == self.address) {
+            hops.truncate(end + 1);
+        }
+        hops
     }
 
     /// Few targets are known at once; many would spend the budgets of the routers that they share, and wait for a random
@@ -209,11 +265,14 @@ impl Trace {
     }
 
     fn take(&mut self, seen: &[Seen], window: usize) {
+        let seen = self.without_echo(seen);
         for (at, seen) in seen.iter().enumerate() {
             if at >= self.hops.len() {
                 self.hops.push(Hop::default());
             }
-            self.hops[at].add(*seen, window);
+            // Where a router refuses what the target used to answer, the target has not.
+            let refused = matches!(seen, Seen::Refused { .. }) && self.length == Some(at + 1);
+            self.hops[at].add(if refused { Seen::Silent } else { *seen }, window);
         }
         let ended = matches!(seen.last(), Some(Seen::Target { .. } | Seen::Refused { .. }));
         self.end = if ended { Some(seen.len()) } else { self.length };
@@ -225,6 +284,22 @@ impl Trace {
             if let Some(hop) = self.hops.get_mut(target - 1) {
                 hop.add(Seen::Silent, window);
             }
+        }
+    }
+
+    /// Where the target's own distance was silent and it answered farther on, an answer was lost: the path is longer only
+    /// once that is accepted.
+    fn without_echo<'a>(&self, seen: &'a [Seen]) -> &'a [Seen] {
+        let Some(Seen::Target { .. }) = seen.last() else { return seen };
+        match self.length {
+            Some(length)
+                if length < seen.len()
+                    && seen[length - 1] == Seen::Silent
+                    && self.route.may_end_at(length) =>
+            {
+                &seen[..length]
+            }
+            _ => seen,
         }
     }
 
@@ -254,30 +329,6 @@ impl Trace {
             }
         }
         tracing::info!(target_host = self.spec.host, kind = change.kind, "a path has changed");
-    }
-}
-
-/// The hops just before the target that were not asked for want of budget: it may stand at each of them.
-fn unproven(seen: &[Seen], first_hop: u8) -> Range<usize> {
-    let Some((Seen::Target { .. }, before)) = seen.split_last() else { return 0..0 };
-    let asked = before.iter().rposition(|seen| *seen != Seen::Skipped).map_or(0, |at| at + 1);
-    asked.max(usize::from(first_hop.max(1)) - 1)..before.len()
-}
-
-/// Adds what a pass has shown to what its flow has shown in this round.
-fn look(seen: &[Seen], first_hop: u8, sight: &mut Sight) {
-    let left_out = unproven(seen, first_hop);
-    // Nothing is known of where the path ends.
-    let seen = if left_out.is_empty() { seen } else { &seen[..left_out.start] };
-    for (at, seen) in seen.iter().enumerate() {
-        if at >= sight.hops.len() {
-            sight.hops.push(Default::default());
-        }
-        sight.hops[at].extend(seen.met());
-    }
-    if let Some(Seen::Target { .. }) = seen.last() {
-        sight.length = Some(seen.len());
-        sight.hops.truncate(seen.len());
     }
 }
 

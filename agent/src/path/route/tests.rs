@@ -14,7 +14,7 @@ fn sight(flow: u8, text: &str) -> Sight {
         b => BTreeSet::from([IpAddr::from([10, 0, 0, b])]),
     });
     let length = text.bytes().position(|b| b.is_ascii_uppercase()).map(|at| at + 1);
-    Sight { flow, hops: hops.collect(), length }
+    Sight { flow, hops: hops.collect(), length, ..Sight::default() }
 }
 
 fn text(hops: &[Option<IpAddr>]) -> String {
@@ -232,4 +232,40 @@ fn wild() {
         *seen.entry(change.split(' ').nth(1).unwrap_or_default().to_owned()).or_insert(0) += 1;
     }
     assert!(route.sets().all(|set| set.len() <= 64), "{seen:?}");
+}
+
+/// Scenario: the target's last answer is a stranger at its distance, and nobody answers there any more; flaps to a router
+/// that was there before, far apart; ever new addresses beside a member.
+/// Guarantees: doubt ends with silence; flaps that are not in a row are none; the set has a bound.
+#[test]
+fn nothing_lasts_for_ever() {
+    let mut route = Route::default();
+    let mut feed = |rounds: &[&str]| -> Vec<_> {
+        rounds
+            .iter()
+            .filter_map(|round| route.take(&[sight(0, round)], 3).map(|change| change.kind))
+            .collect()
+    };
+    assert_eq!(feed(&["abT", "abT", "abx", "ab?", "ab?", "ab?"]), [""; 0]);
+    feed(&["ab?"]);
+    assert!(!route.suspects(&sight(0, "ab?")));
+    let mut route = Route::default();
+    let mut feed = |rounds: &[&str]| -> Vec<_> {
+        rounds
+            .iter()
+            .filter_map(|round| route.take(&[sight(0, round)], 3).map(|change| change.kind))
+            .collect()
+    };
+    assert_eq!(feed(&["abT", "acT", "acT", "acT"]), ["route"]);
+    for _ in 0..5 {
+        assert_eq!(feed(&["abT", "acT", "acT"]), [""; 0]);
+    }
+    let mut route = Route::default();
+    route.take(&[sight(0, "abT")], 3);
+    for n in 0..1000_u32 {
+        let mut both = sight(0, "abT");
+        both.hops[1].insert(IpAddr::from((0x0a01_0000 + n).to_be_bytes()));
+        assert_eq!(route.take(&[both], 3), None);
+    }
+    assert_eq!(route.sets().nth(1).map(BTreeSet::len), Some(64));
 }

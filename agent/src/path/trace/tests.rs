@@ -1,5 +1,6 @@
 //! Whole rounds on a simulated network and clock.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 
 use ao_common::units::Span;
@@ -9,7 +10,7 @@ use crate::net::Labels;
 use crate::path::strategy::Ask;
 
 /// Gives, for a round, a flow and a TTL, the number of who answers; 0 for nobody, 255 for the target, 254 where there was no
-/// budget to ask.
+/// budget to ask, 253 where router 4 refuses.
 type World<'a> = &'a dyn Fn(u64, u8, u8) -> u8;
 
 struct Simulated<'a> {
@@ -26,6 +27,7 @@ impl Network for Simulated<'_> {
         let seen = match (self.world)(self.round, ask.flow, ask.ttl) {
             0 => Seen::Silent,
             254 => Seen::Skipped,
+            253 => Seen::Refused { from: IpAddr::from([10, 0, 0, 4]), rtt },
             255 => Seen::Target { from: IpAddr::from([10, 0, 0, 255]), rtt },
             n => Seen::Router { from: IpAddr::from([10, 0, 0, n]), rtt, labels: Labels::default() },
         };
@@ -47,6 +49,7 @@ async fn run(world: World<'_>, rounds: u64, crowd: usize) -> (Vec<(u64, &'static
 async fn trace(world: World<'_>, rounds: u64, crowd: usize) -> (Vec<(u64, &'static str)>, u64, Trace) {
     let config = Config { sweep: Span::secs(15 * 60), ..Config::default() };
     let mut trace = Trace::new("target".into());
+    trace.address = Some(IpAddr::from([10, 0, 0, 255]));
     let mut network = Simulated { world, round: 0, answers: VecDeque::new(), sent: 0 };
     let (mut changes, start) = (Vec::new(), Instant::now());
     for round in 0..rounds {
@@ -141,4 +144,99 @@ async fn thrift() {
     let (_, sent) = run(&world, 150, 100).await;
     let sweeps = (sent - 150 * 3 * 5) as f64 / 35.0;
     assert!((9.0..=11.5).contains(&sweeps), "{sweeps}");
+}
+
+/// Scenario: another router takes over, after each number of the passes of a round, with sweeps and without.
+/// Guarantees: told once, as a change of route, at the third differing round.
+#[tokio::test(start_paused = true)]
+async fn a_change_within_a_round() {
+    for (when, after) in (45..60).flat_map(|when| (1..14).map(move |after| (when, after))) {
+        let (round_of, passes) = (Cell::new(0), Cell::new(0));
+        let world = |round: u64, _: u8, ttl: u8| {
+            if ttl == 1 {
+                passes.set(if round_of.replace(round) == round { passes.get() + 1 } else { 1 });
+            }
+            match ttl {
+                3 if round > when || (round == when && passes.get() > after) => 33,
+                5.. => 255,
+                ttl => ttl,
+            }
+        };
+        for crowd in [1, 100] {
+            let (changes, _, trace) = trace(&world, when + 30, crowd).await;
+            assert!(
+                matches!(changes[..], [(told, "route")] if told == when + 2 || told == when + 3),
+                "{when} {after} {crowd}: {changes:?}"
+            );
+            assert_eq!((trace.balancing(), trace.route.sets().count()), ("none", 5));
+        }
+    }
+}
+
+/// Scenario: every third packet is lost, at random, for 300 rounds: the target then answers one hop farther on.
+/// Guarantees: no change; the path is as long as it is, in each flow; what is lost is lost at the target's distance.
+#[tokio::test(start_paused = true)]
+async fn lost_answers_make_no_path_longer() {
+    for seed in 0..20 {
+        let count = Cell::new(seed << 32);
+        let world = |round: u64, flow: u8, ttl: u8| {
+            count.set(count.get() + 1);
+            match mix([round, u64::from(flow) << 8 | u64::from(ttl), count.get()]) % 3 {
+                0 => 0,
+                _ if ttl >= 5 => 255,
+                _ => ttl,
+            }
+        };
+        let (changes, _, trace) = trace(&world, 300, 1).await;
+        assert_eq!((changes, trace.length, trace.route.sets().count()), (vec![], Some(5), 5), "{seed}");
+        assert!(trace.hops[4].figures().loss > 15.0, "{:?}", trace.hops[4].figures());
+        assert!(trace.flows.values().all(|hops| hops.len() == 5), "{:?}", trace.flows);
+    }
+}
+
+/// Scenario: a router that never answers comes between the last one and the target, and goes again.
+/// Guarantees: both are told as changes of length at the third differing round.
+#[tokio::test(start_paused = true)]
+async fn a_silent_router_more_and_less() {
+    let world = |round: u64, _: u8, ttl: u8| match (ttl, round) {
+        (5, 50..100) => 0,
+        (5.., _) => 255,
+        (ttl, _) => ttl,
+    };
+    for crowd in [1, 100] {
+        let (changes, _, trace) = trace(&world, 150, crowd).await;
+        assert_eq!(changes, [(52, "length"), (102, "length")], "{crowd}");
+        assert_eq!((trace.length, trace.route.sets().count()), (Some(5), 5));
+    }
+}
+
+/// Scenario: from some round on the last router refuses what is for the target.
+/// Guarantees: that is loss of the target.
+#[tokio::test(start_paused = true)]
+async fn refused_by_the_last_router() {
+    let world = |round: u64, _: u8, ttl: u8| match (ttl, round) {
+        (5.., 50..) => 253,
+        (5.., _) => 255,
+        (ttl, _) => ttl,
+    };
+    let (_, _, before) = trace(&world, 50, 1).await;
+    let (_, _, after) = trace(&world, 80, 1).await;
+    let loss = |trace: &Trace| trace.hops.get(4).map(|hop| hop.figures().loss);
+    assert_eq!((loss(&before), loss(&after)), (Some(0.0), Some(100.0)));
+}
+
+/// Scenario: routers that are known are left out of many passes for want of budget; one of them is one of three.
+/// Guarantees: the ways of the flows are those that there are.
+#[tokio::test(start_paused = true)]
+async fn ways_have_no_holes() {
+    let world = |round: u64, flow: u8, ttl: u8| match ttl {
+        1..=3 if round > 5 && mix([round, flow.into(), ttl.into()]).is_multiple_of(2) => 254,
+        2 => 20 + flow % 3,
+        5.. => 255,
+        ttl => ttl,
+    };
+    let (changes, _, trace) = trace(&world, 100, 1).await;
+    let ways: std::collections::BTreeSet<_> = trace.flows.values().collect();
+    assert_eq!((changes, ways.len()), (vec![], 3), "{ways:?}");
+    assert!(ways.iter().all(|way| way.iter().all(Option::is_some)), "{ways:?}");
 }
