@@ -1,13 +1,13 @@
 //! The address of a target: an address as it stands, a name by the system's resolver, the default gateway by the
-//! kernel's routing table.
+//! kernel's routing tables.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::{control, sys};
 
-/// The symbolic host that stands for the default gateway; 127.0.0.1 on a machine that has none.
+/// The symbolic host that stands for the default gateway.
 pub const GATEWAY: &str = "gateway";
 
 /// `RTF_UP | RTF_GATEWAY` (linux/route.h).
@@ -35,11 +35,17 @@ pub enum ResolveError {
         /// The system's reason.
         source: io::Error,
     },
+    /// The network is down, or the default route is an interface without a gateway.
+    #[error(
+        "there is no default gateway that can be probed: no default route has one (of IPv6: one with a global address)"
+    )]
+    NoGateway,
 }
 
 /// Resolves `host`; IPv4 first where a name has both. A name with several addresses keeps `current` while it is one of
-/// them: resolvers turn the list at each answer, and the target would seem to move. `proc` is where the host's /proc
-/// is mounted.
+/// them: resolvers turn the list at each answer, and the target would seem to move. The gateway stays `current` while
+/// the routing table has none: else a network that goes down would take its target with it. `proc` is where the host's
+/// /proc is mounted.
 ///
 /// # Errors
 /// [`ResolveError`].
@@ -49,10 +55,13 @@ pub async fn resolve(host: &str, proc: &Path, current: Option<IpAddr>) -> Result
     }
     if host == GATEWAY {
         let path = proc.join("net/route");
-        return match tokio::fs::read_to_string(&path).await {
-            Ok(table) => Ok(default_gateway(&table).unwrap_or(Ipv4Addr::LOCALHOST).into()),
-            Err(source) => Err(ResolveError::Routes { path, source }),
+        let v4 = match tokio::fs::read_to_string(&path).await {
+            Ok(table) => default_gateway(&table),
+            Err(source) => return Err(ResolveError::Routes { path, source }),
         };
+        // Not there where IPv6 is switched off.
+        let table = tokio::fs::read_to_string(proc.join("net/ipv6_route")).await.unwrap_or_default();
+        return gateway_of(v4, default_gateway6(&table), current).ok_or(ResolveError::NoGateway);
     }
     let found = tokio::net::lookup_host((host, 0)).await;
     let found: Vec<IpAddr> = found
@@ -76,9 +85,14 @@ fn choose(found: &[IpAddr], current: Option<IpAddr>) -> Option<IpAddr> {
     kept.or(v4).or(found.first()).copied()
 }
 
+/// Which gateway to take: IPv4 first, and not that of IPv6 when the IPv4 route goes away.
+fn gateway_of(v4: Option<Ipv4Addr>, v6: Option<Ipv6Addr>, current: Option<IpAddr>) -> Option<IpAddr> {
+    v4.map(IpAddr::from).or(current.filter(IpAddr::is_ipv4)).or(v6.map(IpAddr::from)).or(current)
+}
+
 /// The gateway of the default route with the lowest metric, from the text of /proc/net/route (net/ipv4/fib_trie.c,
 /// `fib_route_seq_show`: addresses are hexadecimal numbers in the machine's byte order).
-pub fn default_gateway(table: &str) -> Option<Ipv4Addr> {
+fn default_gateway(table: &str) -> Option<Ipv4Addr> {
     let mut best: Option<(u32, Ipv4Addr)> = None;
     for line in table.lines().skip(1) {
         let columns: Vec<&str> = line.split_whitespace().collect();
@@ -94,6 +108,21 @@ pub fn default_gateway(table: &str) -> Option<Ipv4Addr> {
         }
     }
     best.map(|(_, gateway)| gateway)
+}
+
+/// The same of IPv6, from the text of /proc/net/ipv6_route (net/ipv6/route.c, `rt6_info_route`: all numbers are
+/// hexadecimal). A link-local one is left out: it means nothing without its interface, which a probe has no room for.
+fn default_gateway6(table: &str) -> Option<Ipv6Addr> {
+    let routes = table.lines().filter_map(|line| {
+        let columns: Vec<&str> = line.split_whitespace().collect();
+        let [dest, length, _, _, gateway, metric, _, _, flags, ..] = columns[..] else { return None };
+        let hex = |text| u32::from_str_radix(text, 16).ok();
+        let [dest, gateway] = [dest, gateway].map(|text| u128::from_str_radix(text, 16).ok());
+        let gateway = Ipv6Addr::from(gateway?);
+        let usable = hex(flags)? & UP_GATEWAY == UP_GATEWAY && !gateway.is_unicast_link_local();
+        (dest? == 0 && hex(length)? == 0 && usable).then_some((hex(metric)?, gateway))
+    });
+    routes.min_by_key(|(metric, _)| *metric).map(|(_, gateway)| gateway)
 }
 
 #[cfg(test)]
@@ -123,8 +152,49 @@ mod tests {
         assert_eq!(default_gateway(&table), Some(Ipv4Addr::new(10, 1, 0, 1)));
     }
 
-    /// Scenario: an address, a mapped address, the gateway of a machine without a default route, a missing table.
-    /// Guarantees: no resolver is asked for any of them; the missing table is named.
+    /// Scenario: a global and a link-local gateway of IPv6, a network route, and what refuses all else.
+    /// Guarantees: the global one of the default route with the least metric; else none.
+    #[test]
+    fn gateway6() {
+        let (none, zero) = ("0".repeat(32), "00000000");
+        let line = |dest: &str, length, via: &str, metric, flags| {
+            let via = format!("{:032x}", u128::from(via.parse::<Ipv6Addr>().unwrap()));
+            format!("{dest} {length} {none} 00 {via} {metric} {zero} {zero} {flags} eth0\n")
+        };
+        let other = [
+            line(&none, "00", "fe80::1", "00000001", "00000003"),
+            line(&none, "00", "::", "ffffffff", "00200200"),
+            line("20010db8000000000000000000000000", "20", "2001:db8::9", "00000001", "00000003"),
+        ];
+        assert_eq!(default_gateway6(&other.concat()), None);
+        let default = |via, metric| line(&none, "00", via, metric, "00450003");
+        let table = [&other[..], &[default("2001:db8::2", "00000400"), default("2001:db8::1", "00000064")]];
+        assert_eq!(default_gateway6(&table.concat().concat()), "2001:db8::1".parse().ok());
+    }
+
+    /// Scenario: the routes of IPv4, of IPv6 or both are there or gone, with and without an address that is known.
+    /// Guarantees: what is known stays while there is no route; IPv6 does not stand in for an IPv4 that has gone.
+    #[test]
+    fn gateway_stays() {
+        let (four, other, six) = (Ipv4Addr::new(10, 1, 0, 1), Ipv4Addr::new(10, 1, 0, 2), Ipv6Addr::from(7));
+        for (v4, v6, current, expected) in [
+            (Some(four), Some(six), None, Some(four.into())),
+            (Some(four), None, Some(other.into()), Some(four.into())),
+            (None, None, Some(other.into()), Some(other.into())),
+            (None, Some(six), Some(other.into()), Some(IpAddr::from(other))),
+            (None, Some(six), None, Some(six.into())),
+            (None, None, Some(six.into()), Some(six.into())),
+            (Some(four), Some(six), Some(six.into()), Some(four.into())),
+            (None, None, None, None),
+        ] {
+            assert_eq!(gateway_of(v4, v6, current), expected, "{v4:?} {v6:?} {current:?}");
+        }
+    }
+
+    /// Scenario: an address, a mapped address, a missing table, the gateway of a machine that has no default route, at
+    /// its start and after it has had one.
+    /// Guarantees: no resolver is asked for any of them; the missing table is named; no other address takes the place of a
+    /// gateway that is not there.
     #[tokio::test]
     async fn without_resolver() {
         let folder = tempfile::tempdir().unwrap();
@@ -134,7 +204,9 @@ mod tests {
         assert!(resolved(GATEWAY).await.unwrap_err().to_string().contains("net/route"));
         std::fs::create_dir(folder.path().join("net")).unwrap();
         std::fs::write(folder.path().join("net/route"), HEAD).unwrap();
-        assert_eq!(resolved(GATEWAY).await.unwrap(), IpAddr::from([127, 0, 0, 1]));
+        assert!(matches!(resolved(GATEWAY).await, Err(ResolveError::NoGateway)));
+        let known = Some(IpAddr::from([10, 1, 0, 1]));
+        assert_eq!(resolve(GATEWAY, folder.path(), known).await.ok(), known);
     }
 
     /// Scenario: a name with three addresses, IPv6 first, of which none, one or a vanished one is in use.
@@ -155,6 +227,7 @@ mod tests {
         #[test]
         fn never_panics(text: String) {
             default_gateway(&format!("{HEAD}{text}"));
+            default_gateway6(&text);
         }
     }
 }
