@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `config.rs` | the section `latency`, and the tree of its groups |
 //! | `fleet.rs` | all targets: which is due for what (no I/O) |
+//! | `line.rs` | those for which there is no room now (no I/O) |
 //! | `target.rs` | one target: its counts, its round, its alerts |
 //! | `probe.rs` | what is asked of a target: ICMP, TCP, UDP, DNS, HTTP |
 //! | `round.rs` | the raw round trips of a round, median and loss |
@@ -31,6 +32,7 @@ pub mod alert;
 
 mod config;
 mod fleet;
+mod line;
 
 mod probe;
 mod target;
@@ -45,9 +47,9 @@ pub use probe::{Dns, Http, Kind, Tls};
 pub use round::Round;
 
 use doubt::Witness;
-use fleet::{Due, Fleet};
+use fleet::{Due, Fleet, Room};
 
-/// Pings under way and reports unread at most; beyond it pings are put off.
+/// Pings under way and reports unread at most; beyond it pings wait.
 const WINDOW: usize = 8192;
 
 /// Lookups at once: the resolver is asked in turn, not by a thousand tasks.
@@ -118,34 +120,39 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>, alarms: Alar
                     return;
                 }
             }
-            () = fleet.wait() => for _ in 0..BATCH {
-                match fleet.due(Instant::now()) {
-                    Some(Due::Ping(probe)) => match client.try_send(probe) {
-                        Ok(true) => {}
-                        Ok(false) => fleet.put_off(probe.key, Instant::now()),
-                        Err(net::Stopped) => break 'run,
-                    },
-                    Some(Due::Ask(ask)) if asks.len() >= ASKS => fleet.put_off(ask.key, Instant::now()),
-                    Some(Due::Ask(ask)) => {
-                        asks.spawn(probe::ask(ask, Arc::clone(&trust)));
+            () = fleet.wait() => {
+                for _ in 0..BATCH {
+                    let room = Room {
+                        pings: client.has_room(),
+                        asks: asks.len() < ASKS,
+                        lookups: lookups.len() < LOOKUPS,
+                    };
+                    match fleet.due(Instant::now(), room) {
+                        Some(Due::Ping(probe)) => match client.try_send(probe) {
+                            Ok(true) => {}
+                            Ok(false) => fleet.put_off(probe.key),
+                            Err(net::Stopped) => break 'run,
+                        },
+                        Some(Due::Ask(ask)) => {
+                            asks.spawn(probe::ask(ask, Arc::clone(&trust)));
+                        }
+                        Some(Due::Resolve(id, host, current)) => {
+                            let proc = ctx.node.roots.proc.clone();
+                            lookups.spawn(async move {
+                                let began = Instant::now();
+                                (id, net::resolve(&host, &proc, current).await, began.elapsed())
+                            });
+                        }
+                        Some(Due::Export(set)) => match ctx.events.send(Event::Metrics(set)).await {
+                            Ok(()) => {}
+                            Err(_) => return,
+                        },
+                        None => continue 'run,
                     }
-                    Some(Due::Resolve(id, ..)) if lookups.len() >= LOOKUPS => {
-                        fleet.resolve_later(id, Instant::now());
-                    }
-                    Some(Due::Resolve(id, host, current)) => {
-                        let proc = ctx.node.roots.proc.clone();
-                        lookups.spawn(async move {
-                            let began = Instant::now();
-                            (id, net::resolve(&host, &proc, current).await, began.elapsed())
-                        });
-                    }
-                    Some(Due::Export(set)) => match ctx.events.send(Event::Metrics(set)).await {
-                        Ok(()) => {}
-                        Err(_) => return,
-                    },
-                    None => break,
                 }
-            },
+                // More is due, at once; but what was handed over is to be sent first.
+                tokio::task::yield_now().await;
+            }
         }
     }
     for set in fleet.last() {

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::config::{Config, Plan};
 use super::doubt::Mark;
 use super::export;
+use super::line::Line;
 use super::probe::{Ask, Failure, Kind};
 use super::target::Target;
 use crate::event::{Event, MetricSet};
@@ -28,12 +29,6 @@ const TOGETHER: Duration = Duration::from_millis(250);
 /// up to this much for each.
 const EXPORT_SOON: Duration = Duration::from_secs(5);
 const EXPORT_APART: Duration = Duration::from_millis(10);
-
-/// How long a ping is put off when the prober's queues are full.
-const PUT_OFF: Duration = Duration::from_millis(20);
-
-/// How long a lookup is put off when too many are under way.
-const LOOKUP_LATER: Duration = Duration::from_millis(250);
 
 /// A target whose name does not resolve is asked for again after this, at first contact and after each failure.
 const RETRY: Duration = Duration::from_secs(10);
@@ -54,11 +49,17 @@ pub(super) enum Due {
     Export(MetricSet),
 }
 
+/// For what of it there is room now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    pub(super) pings: bool,
+    pub(super) asks: bool,
+    pub(super) lookups: bool,
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Task {
     Ping,
-    /// A ping that was put off, besides the regular ones.
-    Again,
     Resolve,
     Export,
 }
@@ -68,11 +69,15 @@ pub(super) struct Fleet {
     config: Config,
     targets: HashMap<u64, Box<Target>>,
     agenda: Agenda<(u64, Task)>,
+    /// Those for which there was no room.
+    pings: Line,
+    asks: Line,
+    lookups: Line,
     events: Vec<Event>,
     alarms: Vec<Alarm>,
     next_id: u64,
     lookups_failed: u64,
-    /// When [`Fleet::due`] was last asked.
+    /// When [`Fleet::due`] last had no more to give.
     served: Instant,
     began: Instant,
 }
@@ -83,6 +88,9 @@ impl Fleet {
             config,
             targets: HashMap::new(),
             agenda: Agenda::default(),
+            pings: Line::default(),
+            asks: Line::default(),
+            lookups: Line::default(),
             events: Vec::new(),
             alarms: Vec::new(),
             next_id: 0,
@@ -142,35 +150,44 @@ impl Fleet {
     }
 
     pub(super) async fn wait(&self) {
-        match self.agenda.next() {
+        // For those that wait there may be room at any time; it is looked for at the next tick.
+        let lines = [&self.pings, &self.asks, &self.lookups];
+        let waiting = lines.into_iter().any(|line| !line.is_empty()).then_some(self.served);
+        match self.agenda.next().into_iter().chain(waiting).min() {
             Some(at) => sleep_until(at.max(self.served + TICK)).await,
             None => std::future::pending().await,
         }
     }
 
-    /// The next step that is due, if any.
-    pub(super) fn due(&mut self, now: Instant) -> Option<Due> {
-        self.served = now;
+    /// The next step that is due and for which there is room, if any. What there is no room for waits for its turn.
+    pub(super) fn due(&mut self, now: Instant, room: Room) -> Option<Due> {
+        if let Some(due) = self.waited(room) {
+            return Some(due);
+        }
         loop {
-            let planned = self.agenda.next()?;
-            let (id, task) = self.agenda.due(now)?;
+            let planned = self.agenda.next();
+            let (Some(planned), Some((id, task))) = (planned, self.agenda.due(now)) else {
+                self.served = now;
+                return None;
+            };
             // A target that is gone leaves its entries behind.
             let Some(target) = self.targets.get_mut(&id) else { continue };
             match task {
-                Task::Resolve => return Some(Due::Resolve(id, target.plan.host.clone(), target.address)),
+                Task::Resolve if room.lookups => return Some(look_up(target, id)),
+                Task::Resolve => {
+                    self.lookups.join(id);
+                }
                 Task::Export => {
                     let again = self.config.export.0.max(Duration::from_secs(1));
                     self.agenda.add(together(self.began, now + again), (id, Task::Export));
                     return Some(Due::Export(export::metrics(target, &self.config, now_ms())));
                 }
-                Task::Ping | Task::Again => {
-                    if matches!(task, Task::Ping) {
-                        // From the planned time on: else every delay of this process would stretch the round. Where
-                        // it was away for longer than a period, the pings of that time are left out.
-                        let period = target.plan.period();
-                        let next = planned + period;
-                        self.agenda.add(if next > now { next } else { now + period }, (id, Task::Ping));
-                    }
+                Task::Ping => {
+                    // From the planned time on: else every delay of this process would stretch the round. Where it was
+                    // away for longer than a period, the pings of that time are left out.
+                    let period = target.plan.period();
+                    let next = planned + period;
+                    self.agenda.add(if next > now { next } else { now + period }, (id, Task::Ping));
                     target.filling.late(now.saturating_duration_since(planned));
                     let Some(dest) = target.address else {
                         if target.unresolved_told {
@@ -178,23 +195,42 @@ impl Fleet {
                         }
                         continue;
                     };
-                    return Some(step(target, dest, id));
+                    let is_icmp = target.plan.probe == Kind::Icmp;
+                    if if is_icmp { room.pings } else { room.asks } {
+                        return Some(step(target, dest, id));
+                    }
+                    self.put_off(id);
                 }
             }
         }
     }
 
-    /// The prober was busy: the ping comes a little later.
-    pub(super) fn put_off(&mut self, id: u64, now: Instant) {
-        // Its regular successor is on the agenda; where that one comes soon, it will do.
-        if self.targets.get(&id).is_some_and(|target| target.plan.period() > PUT_OFF * 2) {
-            self.agenda.add(now + PUT_OFF, (id, Task::Again));
-        }
+    /// The first of those that wait for what there is room for.
+    fn waited(&mut self, room: Room) -> Option<Due> {
+        let Self { pings, asks, lookups, targets, .. } = self;
+        let first = |is_room, line: &mut Line, due: fn(&Target, u64) -> Option<Due>| {
+            // A target that is gone leaves its place behind.
+            while is_room && let Some(id) = line.next() {
+                let due = targets.get(&id).and_then(|target| due(target, id));
+                if due.is_some() {
+                    return due;
+                }
+            }
+            None
+        };
+        let ask = |target: &Target, id| Some(step(target, target.address?, id));
+        let lookup = first(room.lookups, lookups, |target, id| Some(look_up(target, id)));
+        lookup.or_else(|| first(room.pings, pings, ask)).or_else(|| first(room.asks, asks, ask))
     }
 
-    /// Too many lookups are under way.
-    pub(super) fn resolve_later(&mut self, id: u64, now: Instant) {
-        self.agenda.add(now + LOOKUP_LATER, (id, Task::Resolve));
+    /// There is no room for a ping or a question. Where the one before it still waits, it is left out and counted: a
+    /// target is never asked faster afterwards.
+    pub(super) fn put_off(&mut self, id: u64) {
+        let Some(target) = self.targets.get_mut(&id) else { return };
+        let line = if target.plan.probe == Kind::Icmp { &mut self.pings } else { &mut self.asks };
+        if !line.join(id) {
+            target.counts.send_errors += 1;
+        }
     }
 
     /// A lookup has ended. A failed one leaves the address that was known: names outlive their servers.
@@ -272,6 +308,10 @@ impl Fleet {
 fn together(began: Instant, at: Instant) -> Instant {
     let whole = (at.saturating_duration_since(began) + TOGETHER / 2).as_millis() / TOGETHER.as_millis();
     began + TOGETHER * u32::try_from(whole).unwrap_or(u32::MAX)
+}
+
+fn look_up(target: &Target, id: u64) -> Due {
+    Due::Resolve(id, target.plan.host.clone(), target.address)
 }
 
 fn step(target: &Target, dest: IpAddr, id: u64) -> Due {

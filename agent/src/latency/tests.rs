@@ -1,5 +1,6 @@
 //! The source as a whole, against this machine's loopback and by paused time.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::context::Node;
 use crate::event::MetricSet;
-use crate::net::{Mode, Outcome, Report, ResolveError};
+use crate::net::{Mode, Outcome, Report, ResolveError, TargetSpec};
 
 fn context() -> (Context, mpsc::Receiver<Event>, watch::Sender<Arc<Directives>>) {
     let (events, received) = mpsc::channel(64);
@@ -20,6 +21,8 @@ fn context() -> (Context, mpsc::Receiver<Event>, watch::Sender<Arc<Directives>>)
         Context { events, directives, node: Arc::new(Node::default()), shutdown: CancellationToken::new() };
     (ctx, received, directed)
 }
+
+const ROOM: Room = Room { pings: true, asks: true, lookups: true };
 
 /// A machine that has time.
 fn quiet(at: Instant) -> doubt::Mark {
@@ -125,7 +128,7 @@ async fn schedule() {
     while Instant::now() < start + Duration::from_secs(3600) {
         fleet.wait().await;
         let now = Instant::now();
-        match fleet.due(now) {
+        match fleet.due(now, ROOM) {
             Some(Due::Ping(probe)) => {
                 pings += 1;
                 fleet.report(&Report { key: probe.key, outcome: Outcome::Timeout, gap: None }, quiet(now));
@@ -165,7 +168,7 @@ async fn alerts() {
     while pings < 20 {
         fleet.wait().await;
         let now = Instant::now();
-        match fleet.due(now) {
+        match fleet.due(now, ROOM) {
             Some(Due::Resolve(id, host, _)) => {
                 fleet.resolved(id, Ok(host.parse().unwrap()), Duration::ZERO, now)
             }
@@ -220,7 +223,7 @@ async fn ten_thousand_targets() {
     let by_tick = std::cell::RefCell::new(std::collections::BTreeMap::<u128, u32>::new());
     let run = |fleet: &mut Fleet, now: Instant| {
         let mut pings = 0_u32;
-        while let Some(due) = fleet.due(now) {
+        while let Some(due) = fleet.due(now, ROOM) {
             match due {
                 Due::Resolve(id, host, _) => {
                     fleet.resolved(id, Ok(host.parse().unwrap()), Duration::ZERO, now)
@@ -259,6 +262,73 @@ async fn ten_thousand_targets() {
         set.exposition().lines().any(|l| l.starts_with("ao_latency_round_starved{") && l.ends_with(" 1"))
     };
     assert_eq!(fleet.last().filter(starved).count(), 10_000);
+}
+
+/// Scenario: 450 services that never answer, 100 hosts that do; 256 questions and 50 pings may be under way. Five minutes.
+/// Guarantees: all room is used, in turn; what is not asked in time is left out and counted; those that answer have all
+/// their pings, in time, and no round of theirs is starved.
+#[tokio::test(start_paused = true)]
+async fn crowded() {
+    let services = (0..450).map(|n| format!("10.0.{}.{}", n / 250, n % 250).as_str().into());
+    let icmp: Vec<TargetSpec> = (0..100).map(|n| format!("10.1.0.{n}").as_str().into()).collect();
+    let group = serde_yaml_ng::from_str::<Group>("{name: g, probe: icmp}").unwrap();
+    let config = Config {
+        probe: Kind::Tcp { port: 443 },
+        targets: services.collect(),
+        groups: vec![Group { targets: icmp, ..group }],
+        ..Config::default()
+    };
+    let mut fleet = Fleet::new(config);
+    let start = Instant::now();
+    fleet.apply(fleet.plans(&[]), start);
+    let [mut asks, mut pings] = [const { VecDeque::new() }; 2];
+    let (mut asked, mut pinged) = (0, 0);
+    let ms = Duration::from_millis;
+    while Instant::now() < start + Duration::from_secs(300) {
+        fleet.wait().await;
+        let now = Instant::now();
+        // What is under way ends: questions after two seconds, pings at once.
+        while let Some((_, key)) = asks.pop_front_if(|(at, _)| *at <= now) {
+            fleet.report(&Report { key, outcome: Outcome::Timeout, gap: None }, quiet(now));
+        }
+        while let Some((_, key)) = pings.pop_front_if(|(at, _)| *at <= now) {
+            let outcome = Outcome::Reply { rtt: ms(1), ttl: None };
+            fleet.report(&Report { key, outcome, gap: Some(Duration::ZERO) }, quiet(now));
+        }
+        // As the source does it: so many steps, then the others have their turn.
+        for _ in 0..BATCH {
+            let room = Room { pings: pings.len() < 50, asks: asks.len() < ASKS, lookups: true };
+            match fleet.due(now, room) {
+                Some(Due::Ask(ask)) => {
+                    asked += 1;
+                    asks.push_back((now + ask.timeout, ask.key));
+                }
+                Some(Due::Ping(probe)) => {
+                    pinged += 1;
+                    pings.push_back((now + ms(1), probe.key));
+                }
+                Some(Due::Resolve(id, host, _)) => {
+                    fleet.resolved(id, Ok(host.parse().unwrap()), Duration::ZERO, now);
+                }
+                Some(Due::Export(_)) => {}
+                None => break,
+            }
+        }
+    }
+    // 256 under way for two seconds and up to a tick each; 20 a minute of each host.
+    assert!((37_500..=38_400).contains(&asked), "{asked}");
+    assert!((9_900..=10_000).contains(&pinged), "{pinged}");
+    let sum = |name: &str| {
+        let sets = fleet.last().map(|set| set.exposition());
+        let lines: Vec<String> =
+            sets.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+        let of = lines.iter().filter(|line| line.starts_with(name) && line.contains("\"10."));
+        of.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>()
+    };
+    assert_eq!(sum("ao_latency_starved_rounds_total{"), 0.0);
+    // 150 a second are wanted of the services.
+    let left_out = sum("smokeping_send_errors_total{");
+    assert!((5_500.0..=7_500.0).contains(&left_out), "{left_out}");
 }
 
 /// Scenario: a tree of groups as people write it, with an aggregator that names one host more and one that is there.

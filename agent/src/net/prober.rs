@@ -119,6 +119,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// Whether there is room for a probe in the client's and the driver's queue.
+    pub fn has_room(&self) -> bool {
+        self.own.capacity() > 0 && self.requests.capacity() > 0
+    }
+
     /// Sends a probe, or gives it back (`Ok(false)`) when the client's or the driver's queue is full: then read reports
     /// and try again.
     ///
