@@ -49,8 +49,8 @@ pub use round::Round;
 use doubt::Witness;
 use fleet::{Due, Fleet, Room};
 
-/// Pings under way and reports unread at most; beyond it pings wait.
-const WINDOW: usize = 8192;
+/// Pings under way and reports unread, twice as many while nobody answers twice; beyond it pings wait.
+const WINDOW: usize = 4096;
 
 /// Lookups at once: the resolver is asked in turn, not by a thousand tasks.
 const LOOKUPS: usize = 16;

@@ -37,8 +37,8 @@ const LOOKUPS: usize = 16;
 /// The kernel begins to stamp what it receives a moment after it is asked to (net/core/dev.c, `netstamp_work`).
 const WARM: Duration = Duration::from_millis(10);
 
-/// Pings without a report read at most; beyond it they wait.
-const WINDOW: usize = 32_768;
+/// Pings without a report read, twice as many while nobody answers twice; beyond it they wait.
+const WINDOW: usize = 16_384;
 
 /// Pings until all is known or the shutdown; results go to `out`, summaries and complaints to `err`, as with fping.
 /// Gives the exit code.

@@ -157,7 +157,7 @@ pub enum Outcome {
     Timeout,
     /// It never left this machine.
     NotSent(SendError),
-    /// One more answer to a probe that has had its own. Not final, and left out when the client is far behind.
+    /// One more answer to a probe that has had its own. Not final, and left out when the client is behind.
     Duplicate,
 }
 

@@ -264,9 +264,12 @@ impl Table {
             Verdict::Duplicate(sequence) => {
                 Counted::add(&self.counted.duplicates);
                 if let Some(Owner::Done(client, key)) = self.slots.owner(sequence) {
-                    // A client that is behind misses the note, not the count above.
-                    let _behind =
-                        client.try_send(Report { key: *key, outcome: Outcome::Duplicate, gap: None });
+                    // A client that is behind misses the note, not the count above: the other half of its queue is
+                    // kept for its probes.
+                    if client.capacity() > client.max_capacity() / 2 {
+                        let note = Report { key: *key, outcome: Outcome::Duplicate, gap: None };
+                        let _gone = client.try_send(note);
+                    }
                 }
             }
             Verdict::Late => Counted::add(&self.counted.late),

@@ -103,9 +103,10 @@ impl Prober {
         self.budget.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A client that may have `capacity` probes without a report read.
+    /// A client that may have `capacity` probes without a report read. Its queue is twice as long: notes of duplicates,
+    /// of which others decide how many come, take no more than half of it, so that they never keep back a probe.
     pub fn client(&self, capacity: usize) -> Client {
-        let (own, reports) = mpsc::channel(capacity.max(1));
+        let (own, reports) = mpsc::channel(2 * capacity.max(1));
         Client { requests: self.requests.clone(), own, reports }
     }
 }
@@ -138,8 +139,8 @@ impl Client {
         }
     }
 
-    /// Sends a probe, waiting for the driver's queue. Never call it with the capacity's number of reports unread: it
-    /// would wait for itself.
+    /// Sends a probe, waiting for the driver's queue. Never call it with the capacity's number of probes under way or
+    /// unread: it would wait for itself.
     ///
     /// # Errors
     /// [`Stopped`].

@@ -189,6 +189,36 @@ async fn as_wished() {
     }
 }
 
+/// Scenario: a client that may have eight probes unread is answered a hundred times for its first one, and reads nothing.
+/// Guarantees: it can send all eight; notes of duplicates take the room that is left, all are counted.
+#[tokio::test]
+async fn duplicates_leave_room() {
+    let Some(ear) = somebody(DEST) else { return };
+    let Some(prober) = prober(Mode::Raw) else { return };
+    let mut client = prober.client(8);
+    let probe = Probe { timeout: Duration::from_secs(20), ..Probe::to(DEST.into()) };
+    client.send(probe).await.unwrap();
+    let mut reply = request(&ear).await[20..].to_vec();
+    reply[0] = 0;
+    let us = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 0);
+    for _ in 0..100 {
+        sendto(&ear, &sealed(reply.clone()), SendFlags::empty(), &us).unwrap();
+    }
+    counted(&prober, "duplicate", 100).await;
+    for _ in 1..8 {
+        timeout(Duration::from_secs(10), client.send(probe)).await.expect("there is room").unwrap();
+    }
+    let (mut replies, mut notes) = (0, 0);
+    while replies < 8 {
+        match timeout(Duration::from_secs(10), client.recv()).await.unwrap().unwrap().outcome {
+            Outcome::Reply { .. } => replies += 1,
+            Outcome::Duplicate => notes += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!((1..=8).contains(&notes), "{notes}");
+}
+
 /// Scenario: a thousand probes at once, by each kind of socket.
 /// Guarantees: each is answered; none is lost by this machine.
 #[tokio::test]
