@@ -9,7 +9,7 @@ use super::doubt::{Doubt, Mark};
 pub struct Round {
     /// Of the answered pings, shortest first.
     pub rtts: Vec<Duration>,
-    /// Pings without an answer, those that could not be sent among them.
+    /// Pings without an answer, those that could not be sent among them, but for those that found no room here.
     pub lost: u32,
     /// The prober's own state meanwhile.
     pub doubt: Doubt,

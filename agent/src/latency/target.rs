@@ -118,6 +118,10 @@ impl Target {
                 if !std::mem::replace(&mut self.unsent_told, true) {
                     tracing::warn!(target_host = self.plan.host, %error, "pings are not sent");
                 }
+                if error.is_own_limit() {
+                    // It would be a loss whoever the target is: the round goes on without.
+                    return false;
+                }
                 None
             }
             Outcome::Reply { rtt, ttl } => {
@@ -180,6 +184,7 @@ fn bucket(rtt: Duration) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::SendError;
 
     /// Scenario: every bound as text, and round trips at and just beyond it.
     /// Guarantees: the texts are the numbers that the counting uses; a bound is within its bucket.
@@ -193,8 +198,9 @@ mod tests {
         }
     }
 
-    /// Scenario: one ping of each end.
-    /// Guarantees: only answers and losses are requests; what was not sent is a send error.
+    /// Scenario: one ping of each end, and those for which this machine had no room.
+    /// Guarantees: only answers and losses are requests; what was not sent is a send error, and a loss only where that is
+    /// not of this machine's own making.
     #[test]
     fn counting() {
         let config = Config { targets: vec!["a".into()], pings: 4, ..Config::default() };
@@ -202,17 +208,23 @@ mod tests {
         let rtt = Duration::from_millis(1);
         let from = IpAddr::from([10, 0, 0, 1]);
         let now = Mark { at: tokio::time::Instant::now(), stalled_us: None, dropped: 0 };
+        let io = |code| {
+            Outcome::NotSent(SendError::Io { dest: from, source: std::io::Error::from_raw_os_error(code) })
+        };
         for outcome in [
             Outcome::Reply { rtt, ttl: Some(61) },
             Outcome::Timeout,
             Outcome::Unreachable { from, code: 1, rtt },
-            Outcome::NotSent(crate::net::SendError::NoSocket(from)),
+            Outcome::NotSent(SendError::Full(from)),
+            io(libc::ENOBUFS),
+            io(libc::EAGAIN),
+            io(libc::ENETUNREACH),
             Outcome::Duplicate,
         ] {
             target.report(&Report { key: 0, outcome, gap: None }, now, Duration::from_secs(1));
         }
         let counts = &target.counts;
-        assert_eq!((counts.requests, counts.send_errors, counts.duplicates), (3, 1, 1));
+        assert_eq!((counts.requests, counts.send_errors, counts.duplicates), (3, 4, 1));
         assert_eq!((counts.ttl, counts.buckets.iter().sum::<u64>(), counts.sum), (Some(61), 1, rtt));
         let round = target.round.unwrap();
         assert_eq!((round.rtts, round.lost), (vec![rtt], 3));

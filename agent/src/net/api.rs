@@ -178,9 +178,22 @@ pub enum SendError {
     /// UDP and TCP probes, and flows, are packets that only raw sockets send.
     #[error("cannot send a UDP or TCP probe to {0}: that needs raw sockets (net.mode raw, CAP_NET_RAW)")]
     NeedsRaw(IpAddr),
-    /// All sequence numbers are under way.
+    /// All sequence numbers are under way, or all connects that may be.
     #[error("cannot send a probe to {0}: too many probes wait for an answer")]
     Full(IpAddr),
+}
+
+impl SendError {
+    /// Whether it says something of this process alone: no more room, whoever would have been asked. Packets to
+    /// neighbours that do not answer lie in the send buffer for seconds, where the system does not grant a large one.
+    pub fn is_own_limit(&self) -> bool {
+        const LIMITS: [i32; 5] = [libc::ENOBUFS, libc::ENOMEM, libc::EAGAIN, libc::EMFILE, libc::ENFILE];
+        match self {
+            Self::Full(_) => true,
+            Self::Io { source, .. } => source.raw_os_error().is_some_and(|code| LIMITS.contains(&code)),
+            Self::NoSocket(_) | Self::NeedsRaw(_) => false,
+        }
+    }
 }
 
 /// How round trips are measured. Ordered from best to least.

@@ -322,7 +322,7 @@ fn configure(fd: &OwnedFd, kind: Kind, v6: bool, buffer: usize) -> io::Result<()
     let on = 1_i32.to_ne_bytes();
     let bytes = i32::try_from(buffer).unwrap_or(i32::MAX).to_ne_bytes();
     // With CAP_NET_ADMIN beyond net.core.rmem_max, else up to it. The send buffer, too: packets to neighbours that do
-    // not answer lie in it for seconds, and must not keep back those to the others.
+    // not answer lie in it for seconds, and keep back those to the others where it is small (SendError::is_own_limit).
     for (forced, plain) in [(libc::SO_RCVBUFFORCE, libc::SO_RCVBUF), (libc::SO_SNDBUFFORCE, libc::SO_SNDBUF)]
     {
         sys::set_option(fd.as_fd(), libc::SOL_SOCKET, forced, &bytes)
