@@ -161,7 +161,7 @@ pub(super) fn event(target: &Target, name: &str, alert: &Alert, told: Told) -> L
         "group": plan.labels.get("group"),
         "probe": plan.probe.label().unwrap_or_else(|| "icmp".to_owned()),
         "address": target.address,
-        "loss_percent": round.map(|round| round.loss() * 100.0),
+        "loss_percent": round.map(Round::loss_percent),
         "median_ms": round.and_then(Round::median).map(|rtt| rtt.as_secs_f64() * 1_000.0),
     })
     .to_string();

@@ -23,8 +23,17 @@ impl Round {
 
     /// Share of the pings that were lost, 0 to 1.
     pub fn loss(&self) -> f64 {
+        self.lost_of(1)
+    }
+
+    /// The same of a hundred: a whole number wherever it is one, as alerts compare it (0.55 * 100.0 is more than 55).
+    pub fn loss_percent(&self) -> f64 {
+        self.lost_of(100)
+    }
+
+    fn lost_of(&self, whole: u32) -> f64 {
         let all = self.rtts.len() + self.lost as usize;
-        if all == 0 { 0.0 } else { f64::from(self.lost) / all as f64 }
+        if all == 0 { 0.0 } else { f64::from(self.lost) * f64::from(whole) / all as f64 }
     }
 }
 
@@ -111,6 +120,19 @@ mod tests {
             assert!(round.rtts.is_sorted());
             assert_eq!((round.median(), round.loss()), (median.map(Duration::from_millis), loss));
             assert!(!round.doubt.starved);
+        }
+    }
+
+    /// Scenario: every number of losses in rounds of 20, 50 and 100 pings.
+    /// Guarantees: percentages are exact.
+    #[test]
+    fn percent() {
+        for (pings, each) in [(20, 5.0), (50, 2.0), (100, 1.0)] {
+            for lost in 0..=pings {
+                let rtts = vec![Duration::ZERO; (pings - lost) as usize];
+                let round = Round { rtts, lost, ..Round::default() };
+                assert_eq!(round.loss_percent(), f64::from(lost) * each, "{lost} of {pings}");
+            }
         }
     }
 

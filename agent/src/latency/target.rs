@@ -161,7 +161,7 @@ impl Target {
     /// What is to be told behind a round, by name: nothing behind one that is no evidence.
     pub(super) fn judge<'a>(&mut self, config: &'a Config) -> Vec<(&'a str, &'a Alert, Told)> {
         let Some(round) = self.round.as_ref().filter(|round| !round.doubt.starved) else { return Vec::new() };
-        self.history.push(round.loss() * 100.0, round.median().map(|median| median.as_secs_f64()));
+        self.history.push(round.loss_percent(), round.median().map(|median| median.as_secs_f64()));
         let mut told = Vec::new();
         for (name, state) in &mut self.alerts {
             let Some((name, alert)) = config.alerts.get_key_value(name) else { continue };
