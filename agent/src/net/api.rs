@@ -121,7 +121,7 @@ pub struct Report {
     /// See [`Outcome`].
     pub outcome: Outcome,
     /// How far this process was behind the kernel: from handing the probe over to its send stamp, or from the answer's
-    /// receive stamp to its being read, the longer one. `None` without stamps.
+    /// receive stamp to its being read, the longer one. `None` where one of the stamps is missing.
     pub gap: Option<Duration>,
 }
 

@@ -195,16 +195,16 @@ impl Table {
         let taken = self.slots.take().and_then(|n| if n == 0 { self.slots.take() } else { Some(n) });
         let Some(sequence) = taken else { return end(permit, SendError::Full(probe.dest)) };
         let token = crafted::token(probe.way, rand::random());
-        let attempt = |socket: &mut Socket| {
+        let mut attempt = || {
             let sent = Sent { by: Moment::now(), stamp_ns: None };
-            socket.send(&probe, sequence, token).map(|()| sent)
+            socket.send(&probe, sequence, token).map(|()| sent).inspect_err(|_| {
+                // On ping and UDP sockets an ICMP error about an earlier probe fails the next call, whatever it sends;
+                // reading the error queue clears that. And the stamps of what was sent before are in it.
+                self.drain_errors(socket, Look::Now);
+                socket.renumber();
+            })
         };
-        let sent = attempt(socket).or_else(|_| {
-            // On ping and UDP sockets an ICMP error about an earlier probe fails the next call, whatever it sends;
-            // reading the error queue clears that.
-            self.drain_errors(socket, Look::Now);
-            attempt(socket)
-        });
+        let sent = attempt().or_else(|_| attempt());
         match sent {
             Ok(sent) => {
                 let owner = Owner::Waiting(permit, probe.key);

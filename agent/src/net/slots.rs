@@ -322,7 +322,8 @@ impl<T> Slots<T> {
     }
 }
 
-/// From send to receive. The kernel's stamps do not know of our own scheduling, so they go first; but they are of the
+/// From send to receive. The kernel's stamps do not know of our own scheduling, so they go first (where it gave none for the
+/// sending, the time just before the call stands for it, and there is no gap); but they are of the
 /// wall clock, which may be set. Where it has moved by another time than the monotonic one, or a difference is below
 /// zero or above what the monotonic clock allows, they are not used.
 fn measure(sent: &Sent, received_ns: Option<i64>, now: Moment) -> Measured {
@@ -334,11 +335,12 @@ fn measure(sent: &Sent, received_ns: Option<i64>, now: Moment) -> Measured {
         .filter(|_| !stepped)
         .and_then(|received| since(sent.stamp_ns.unwrap_or(sent.by.wall_ns), received))
         .filter(|stamped| *stamped <= elapsed);
-    let behind = |received| {
-        let to_send = sent.stamp_ns.and_then(|stamp| since(sent.by.wall_ns, stamp)).unwrap_or_default();
+    // Without the send stamp nobody knows how far behind the sending was.
+    let behind = |(received, sent_ns)| {
+        let to_send = since(sent.by.wall_ns, sent_ns).unwrap_or_default();
         since(received, now.wall_ns).unwrap_or_default().max(to_send)
     };
-    let gap = stamped.and(received_ns).map(behind);
+    let gap = stamped.and(received_ns).zip(sent.stamp_ns).map(behind);
     Measured { rtt: stamped.unwrap_or(elapsed), gap, stepped }
 }
 

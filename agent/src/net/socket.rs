@@ -144,7 +144,8 @@ impl Socket {
         })
     }
 
-    /// Sends a probe.
+    /// Sends a probe. After a failure the send stamps that are there are to be read, then [`Socket::renumber`] is to be
+    /// called.
     pub(super) fn send(&mut self, probe: &Probe, sequence: u16, token: u64) -> io::Result<()> {
         let Probe { dest, ttl, tos, size, source, way, .. } = *probe;
         let Way::Echo { flow } = way else { return self.send_crafted(probe, sequence, token) };
@@ -182,21 +183,19 @@ impl Socket {
 
     fn transmit(&mut self, to: SocketAddr, sequence: u16) -> io::Result<()> {
         let (name, len) = control::put_address(to);
-        match sys::send(self.fd.as_fd(), &name[..len], &self.packet, &self.control) {
-            Ok(()) => {
-                self.sequences[self.calls as usize % STAMPS] = (self.calls, sequence);
-                self.calls = self.calls.wrapping_add(1);
-                self.sent += 1;
-                Ok(())
-            }
-            Err(error) => {
-                // Whether the kernel has counted a failed call depends on where it failed. Begin again at 0.
-                self.calls = 0;
-                self.sequences.fill((u32::MAX, 0));
-                let _unsupported = timestamps(&self.fd, false).and_then(|()| timestamps(&self.fd, true));
-                Err(error)
-            }
-        }
+        sys::send(self.fd.as_fd(), &name[..len], &self.packet, &self.control)?;
+        self.sequences[self.calls as usize % STAMPS] = (self.calls, sequence);
+        self.calls = self.calls.wrapping_add(1);
+        self.sent += 1;
+        Ok(())
+    }
+
+    /// Numbers the send calls from 0 on: whether the kernel has counted a failed one depends on where it failed. Stamps of
+    /// earlier calls that have not been read are lost.
+    pub(super) fn renumber(&mut self) {
+        self.calls = 0;
+        self.sequences.fill((u32::MAX, 0));
+        let _unsupported = timestamps(&self.fd, false).and_then(|()| timestamps(&self.fd, true));
     }
 
     /// Waits until there may be something to receive.

@@ -14,7 +14,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
-const DEST: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
+/// Whom each test pings: an address of its own, since raw sockets hear everybody's packets.
+const HOSTILE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 9);
+const WISHED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 10);
+const DOUBLED: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 11);
+const FAILING: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 12);
 
 /// A raw socket of somebody else: `None`, and a word, where this machine allows none.
 fn somebody(address: Ipv4Addr) -> Option<OwnedFd> {
@@ -32,13 +36,13 @@ fn somebody(address: Ipv4Addr) -> Option<OwnedFd> {
     }
 }
 
-/// The next echo request to [`DEST`], with its IP header.
-async fn request(ear: &OwnedFd) -> Vec<u8> {
+/// The next echo request to an address, with its IP header.
+async fn request(ear: &OwnedFd, dest: Ipv4Addr) -> Vec<u8> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
         let mut packet = [0; 4096];
         match recvfrom(ear, &mut packet, RecvFlags::empty()) {
-            Ok((len, _, _)) if packet[20] == 8 && packet[16..20] == DEST.octets() => {
+            Ok((len, _, _)) if packet[20] == 8 && packet[16..20] == dest.octets() => {
                 return packet[..len].to_vec();
             }
             Ok(_) => {}
@@ -89,12 +93,12 @@ async fn counted(prober: &Prober, name: &str, expected: u64) {
 /// Guarantees: one answer; the same ones are duplicates, all else is foreign, and none becomes a figure.
 #[tokio::test]
 async fn hostile() {
-    let (Some(ear), Some(other)) = (somebody(DEST), somebody(Ipv4Addr::new(127, 0, 0, 8))) else { return };
+    let (Some(ear), Some(other)) = (somebody(HOSTILE), somebody(Ipv4Addr::new(127, 0, 0, 8))) else { return };
     let Some(prober) = prober(Mode::Raw) else { return };
     let mut client = prober.client(16);
-    let probe = Probe { key: 5, timeout: Duration::from_secs(20), ..Probe::to(DEST.into()) };
+    let probe = Probe { key: 5, timeout: Duration::from_secs(20), ..Probe::to(HOSTILE.into()) };
     client.send(probe).await.unwrap();
-    let asked = request(&ear).await;
+    let asked = request(&ear, HOSTILE).await;
     let report = client.recv().await.unwrap();
     assert!(matches!(report.outcome, Outcome::Reply { ttl: Some(64), .. }) && report.key == 5, "{report:?}");
 
@@ -151,16 +155,16 @@ async fn hostile() {
 /// Guarantees: the packets have them; a source that this machine has not, or of the other family, is told and never sent.
 #[tokio::test]
 async fn as_wished() {
-    let Some(ear) = somebody(DEST) else { return };
+    let Some(ear) = somebody(WISHED) else { return };
     for mode in [Mode::Raw, Mode::Ping] {
         let Some(prober) = prober(mode) else { continue };
         let mut client = prober.client(4);
         let source = Ipv4Addr::new(127, 0, 0, 77);
         for (size, tos, ttl) in [(10, 0, 64), (56, 0xb8, 7), (1400, 0x20, 255), (9000, 0, 64)] {
             let probe =
-                Probe { size, tos, ttl: Some(ttl), source: Some(source.into()), ..Probe::to(DEST.into()) };
+                Probe { size, tos, ttl: Some(ttl), source: Some(source.into()), ..Probe::to(WISHED.into()) };
             client.send(probe).await.unwrap();
-            let asked = request(&ear).await;
+            let asked = request(&ear, WISHED).await;
             let length = u16::from_be_bytes([asked[2], asked[3]]);
             assert_eq!((asked[1], asked[8], length), (tos, ttl, size + 28), "{mode}");
             assert_eq!(asked[12..16], source.octets(), "{mode}");
@@ -168,7 +172,7 @@ async fn as_wished() {
             assert!(matches!(report.outcome, Outcome::Reply { .. }), "{mode} {report:?}");
         }
         for (source, word) in [("192.0.2.1", "192.0.2"), ("::1", "family")] {
-            let probe = Probe { source: Some(source.parse().unwrap()), ..Probe::to(DEST.into()) };
+            let probe = Probe { source: Some(source.parse().unwrap()), ..Probe::to(WISHED.into()) };
             client.send(probe).await.unwrap();
             match client.recv().await.unwrap().outcome {
                 Outcome::NotSent(why) => {
@@ -180,7 +184,7 @@ async fn as_wished() {
         // And goes on: the kernel's count of send calls was begun again. A machine under load may have no stamp for one.
         let mut stamped = 0;
         for _ in 0..5 {
-            client.send(Probe::to(DEST.into())).await.unwrap();
+            client.send(Probe::to(WISHED.into())).await.unwrap();
             let report = client.recv().await.unwrap();
             assert!(matches!(report.outcome, Outcome::Reply { .. }), "{mode} {report:?}");
             stamped += u32::from(report.gap.is_some());
@@ -189,16 +193,49 @@ async fn as_wished() {
     }
 }
 
+/// Scenario: thirty pings handed over at once, one from an address that is not ours between any two others.
+/// Guarantees: those that fail say so; the others have both stamps.
+#[tokio::test]
+async fn failures_between() {
+    for mode in [Mode::Raw, Mode::Ping] {
+        let Some(prober) = prober(mode) else { continue };
+        let mut client = prober.client(30);
+        // The kernel begins to stamp a moment after it is asked to.
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut warm = false;
+        while !warm {
+            assert!(Instant::now() < deadline, "{mode}: no stamps");
+            client.send(Probe::to(FAILING.into())).await.unwrap();
+            warm = client.recv().await.unwrap().gap.is_some();
+        }
+        for key in 0..30 {
+            let source = (key % 2 == 1).then(|| "192.0.2.1".parse().unwrap());
+            assert!(client.try_send(Probe { key, source, ..Probe::to(FAILING.into()) }).unwrap());
+        }
+        let mut stamped = 0;
+        for _ in 0..30 {
+            let report = client.recv().await.unwrap();
+            match report.outcome {
+                Outcome::Reply { .. } if report.key % 2 == 0 => stamped += u32::from(report.gap.is_some()),
+                Outcome::NotSent(_) if report.key % 2 == 1 => {}
+                other => panic!("{mode} {}: {other:?}", report.key),
+            }
+        }
+        // A machine under load may have no stamp for one.
+        assert!(stamped >= 12, "{mode} {stamped}");
+    }
+}
+
 /// Scenario: a client that may have eight probes unread is answered a hundred times for its first one, and reads nothing.
 /// Guarantees: it can send all eight; notes of duplicates take the room that is left, all are counted.
 #[tokio::test]
 async fn duplicates_leave_room() {
-    let Some(ear) = somebody(DEST) else { return };
+    let Some(ear) = somebody(DOUBLED) else { return };
     let Some(prober) = prober(Mode::Raw) else { return };
     let mut client = prober.client(8);
-    let probe = Probe { timeout: Duration::from_secs(20), ..Probe::to(DEST.into()) };
+    let probe = Probe { timeout: Duration::from_secs(20), ..Probe::to(DOUBLED.into()) };
     client.send(probe).await.unwrap();
-    let mut reply = request(&ear).await[20..].to_vec();
+    let mut reply = request(&ear, DOUBLED).await[20..].to_vec();
     reply[0] = 0;
     let us = SocketAddr::new(IpAddr::from([127, 0, 0, 1]), 0);
     for _ in 0..100 {

@@ -175,7 +175,7 @@ fn stepped_clock() {
 }
 
 /// Scenario: a probe that was handed over 2 ms before it left, or an answer that was read 4 ms after it had come.
-/// Guarantees: the round trip knows of neither; the gap is the longer one.
+/// Guarantees: the round trip knows of neither; the gap is the longer one, and unknown where a stamp is missing.
 #[test]
 fn behind() {
     let start = Instant::now();
@@ -184,6 +184,8 @@ fn behind() {
     assert_eq!(measure(&sent, Some(WALL + 3_000_000), after(start, 7)), expected(ms(4)));
     assert_eq!(measure(&sent, Some(WALL + 3_000_000), after(start, 4)), expected(ms(2)));
     assert_eq!(measure(&sent, None, after(start, 4)).gap, None);
+    let unstamped = Measured { rtt: ms(3), gap: None, stepped: false };
+    assert_eq!(measure(&sent_at(start), Some(WALL + 3_000_000), after(start, 7)), unstamped);
 }
 
 /// Scenario: more probes than there are sequence numbers.
