@@ -15,7 +15,7 @@ use super::line::Line;
 use super::probe::{Ask, Failure, Kind};
 use super::target::Target;
 use crate::event::{Event, MetricSet};
-use crate::net::{Agenda, GATEWAY, Probe, Report, ResolveError, TICK};
+use crate::net::{self, Agenda, GATEWAY, Probe, Report, ResolveError, TICK};
 use crate::trouble::{Alarm, Trouble};
 
 /// What a lookup gave.
@@ -125,10 +125,15 @@ impl Fleet {
             self.next_id += 1;
             let id = self.next_id;
             // A random phase, so that neither the pings nor the exports of many targets (and nodes) fall together.
-            // The lookup goes first; the first export does not wait for the first round: a board that does looks broken.
+            // The lookup goes first, where there is one; the first export does not wait for the first round: a board that
+            // does looks broken.
             let start = now + plan.period().mul_f64(rand::random());
-            self.targets.insert(id, Box::new(Target::new(plan, &self.config)));
-            self.agenda.add(now, (id, Task::Resolve));
+            let mut target = Target::new(plan, &self.config);
+            target.address = net::literal(&target.plan.host);
+            if target.address.is_none() {
+                self.agenda.add(now, (id, Task::Resolve));
+            }
+            self.targets.insert(id, Box::new(target));
             self.agenda.add(start, (id, Task::Ping));
             let export = start + soon + spread.mul_f64(rand::random());
             self.agenda.add(together(self.began, export), (id, Task::Export));
@@ -173,7 +178,10 @@ impl Fleet {
             // A target that is gone leaves its entries behind.
             let Some(target) = self.targets.get_mut(&id) else { continue };
             match task {
-                Task::Resolve if room.lookups => return Some(look_up(target, id)),
+                // The gateway is no name: it does not wait for those that resolvers do not answer.
+                Task::Resolve if room.lookups || target.plan.host == GATEWAY => {
+                    return Some(look_up(target, id));
+                }
                 Task::Resolve => {
                     self.lookups.join(id);
                 }

@@ -264,17 +264,19 @@ async fn ten_thousand_targets() {
     assert_eq!(fleet.last().filter(starved).count(), 10_000);
 }
 
-/// Scenario: 450 services that never answer, 100 hosts that do; 256 questions and 50 pings may be under way. Five minutes.
-/// Guarantees: all room is used, in turn; what is not asked in time is left out and counted; those that answer have all
-/// their pings, in time, and no round of theirs is starved.
+/// Scenario: 450 services that never answer, 100 hosts that do, 500 names that nobody can look up; 256 questions, 16
+/// lookups and 50 pings may be under way. Five minutes.
+/// Guarantees: addresses and the gateway wait for no name; all room is used, in turn; what is not asked in time is left out
+/// and counted; those that answer have all their pings, in time, and no round of theirs is starved.
 #[tokio::test(start_paused = true)]
 async fn crowded() {
     let services = (0..450).map(|n| format!("10.0.{}.{}", n / 250, n % 250).as_str().into());
+    let names = (0..500).map(|n| format!("t{n}").as_str().into()).chain([net::GATEWAY.into()]);
     let icmp: Vec<TargetSpec> = (0..100).map(|n| format!("10.1.0.{n}").as_str().into()).collect();
     let group = serde_yaml_ng::from_str::<Group>("{name: g, probe: icmp}").unwrap();
     let config = Config {
         probe: Kind::Tcp { port: 443 },
-        targets: services.collect(),
+        targets: services.chain(names).collect(),
         groups: vec![Group { targets: icmp, ..group }],
         ..Config::default()
     };
@@ -282,14 +284,18 @@ async fn crowded() {
     let start = Instant::now();
     fleet.apply(fleet.plans(&[]), start);
     let [mut asks, mut pings] = [const { VecDeque::new() }; 2];
+    let (mut lookups, mut gateway) = (VecDeque::<(Instant, u64, String)>::new(), None);
     let (mut asked, mut pinged) = (0, 0);
     let ms = Duration::from_millis;
     while Instant::now() < start + Duration::from_secs(300) {
         fleet.wait().await;
         let now = Instant::now();
-        // What is under way ends: questions after two seconds, pings at once.
+        // What is under way ends: questions after two seconds, lookups after five, pings at once.
         while let Some((_, key)) = asks.pop_front_if(|(at, _)| *at <= now) {
             fleet.report(&Report { key, outcome: Outcome::Timeout, gap: None }, quiet(now));
+        }
+        while let Some((_, id, host)) = lookups.pop_front_if(|(at, ..)| *at <= now) {
+            fleet.resolved(id, Err(ResolveError::Empty(host)), Duration::ZERO, now);
         }
         while let Some((_, key)) = pings.pop_front_if(|(at, _)| *at <= now) {
             let outcome = Outcome::Reply { rtt: ms(1), ttl: None };
@@ -297,7 +303,8 @@ async fn crowded() {
         }
         // As the source does it: so many steps, then the others have their turn.
         for _ in 0..BATCH {
-            let room = Room { pings: pings.len() < 50, asks: asks.len() < ASKS, lookups: true };
+            let room =
+                Room { pings: pings.len() < 50, asks: asks.len() < ASKS, lookups: lookups.len() < LOOKUPS };
             match fleet.due(now, room) {
                 Some(Due::Ask(ask)) => {
                     asked += 1;
@@ -307,14 +314,20 @@ async fn crowded() {
                     pinged += 1;
                     pings.push_back((now + ms(1), probe.key));
                 }
+                Some(Due::Resolve(id, host, _)) if host == net::GATEWAY => {
+                    gateway.get_or_insert(now);
+                    fleet.resolved(id, Ok(IpAddr::from([10, 2, 0, 1])), Duration::ZERO, now);
+                }
                 Some(Due::Resolve(id, host, _)) => {
-                    fleet.resolved(id, Ok(host.parse().unwrap()), Duration::ZERO, now);
+                    assert!(host.starts_with('t') && lookups.len() < LOOKUPS, "{host}");
+                    lookups.push_back((now + Duration::from_secs(5), id, host));
                 }
                 Some(Due::Export(_)) => {}
                 None => break,
             }
         }
     }
+    assert!(gateway.unwrap() < start + Duration::from_millis(100));
     // 256 under way for two seconds and up to a tick each; 20 a minute of each host.
     assert!((37_500..=38_400).contains(&asked), "{asked}");
     assert!((9_900..=10_000).contains(&pinged), "{pinged}");

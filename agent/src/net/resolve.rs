@@ -50,8 +50,8 @@ pub enum ResolveError {
 /// # Errors
 /// [`ResolveError`].
 pub async fn resolve(host: &str, proc: &Path, current: Option<IpAddr>) -> Result<IpAddr, ResolveError> {
-    if let Ok(address) = host.parse::<IpAddr>() {
-        return Ok(address.to_canonical());
+    if let Some(address) = literal(host) {
+        return Ok(address);
     }
     if host == GATEWAY {
         let path = proc.join("net/route");
@@ -69,6 +69,11 @@ pub async fn resolve(host: &str, proc: &Path, current: Option<IpAddr>) -> Result
         .map(|address| address.ip().to_canonical())
         .collect();
     choose(&found, current).ok_or_else(|| ResolveError::Empty(host.to_owned()))
+}
+
+/// The address that a host is written as, which needs no resolver.
+pub fn literal(host: &str) -> Option<IpAddr> {
+    host.parse::<IpAddr>().ok().map(|address| address.to_canonical())
 }
 
 /// The name of an address by the system's resolver; blocks for as long as that takes.
