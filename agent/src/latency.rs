@@ -71,7 +71,7 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>, alarms: Alar
     let mut witness = Witness::new(&ctx.node.roots.proc);
     let mut ticks = tokio::time::interval(config.export.0.max(Duration::from_secs(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let dropped = || prober.counted().overflow.load(Ordering::Relaxed);
+    let dropped = || prober.counted().dropped();
     let mut fleet = Fleet::new(config);
     let wanted = fleet.plans(&directives.borrow_and_update().latency);
     fleet.apply(wanted, Instant::now());

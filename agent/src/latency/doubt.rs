@@ -21,7 +21,7 @@ pub struct Doubt {
     /// Share of the round in which some task of this machine waited for a processor; `None` where the kernel does not
     /// tell (Documentation/accounting/psi.rst).
     pub pressure: Option<f64>,
-    /// Answers dropped because the socket was full, to whomever they were.
+    /// Packets that the target's socket dropped, full or because they were damaged, to whomever they were.
     pub dropped: u64,
     /// The prober had not what it needed: the round is no evidence.
     pub starved: bool,
@@ -33,13 +33,27 @@ pub(super) struct Mark {
     pub(super) at: Instant,
     /// Microseconds since the boot in which some task waited for a processor.
     pub(super) stalled_us: Option<u64>,
-    /// See [`Doubt::dropped`], since the start.
-    pub(super) dropped: u64,
+    /// See [`Doubt::dropped`], since the start: of IPv4 and of IPv6.
+    pub(super) dropped: [u64; 2],
+}
+
+/// How a round has gone.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Course {
+    /// See [`Doubt::gap`].
+    pub(super) gap: Duration,
+    /// Its pings were timed by the kernel.
+    pub(super) is_stamped: bool,
+    /// Some of them had no answer.
+    pub(super) is_lossy: bool,
+    /// They went by IPv6.
+    pub(super) is_v6: bool,
 }
 
 impl Doubt {
-    /// Between two moments. `stamped`: the pings were timed by the kernel. `limit`: a longer gap is too long.
-    pub(super) fn between(begin: &Mark, end: &Mark, gap: Duration, stamped: bool, limit: Duration) -> Self {
+    /// Between two moments. `limit`: a longer gap is too long.
+    pub(super) fn between(begin: &Mark, end: &Mark, course: Course, limit: Duration) -> Self {
+        let Course { gap, is_stamped, is_lossy, is_v6 } = course;
         let took = end.at.saturating_duration_since(begin.at).as_micros() as f64;
         let pressure = match (begin.stalled_us, end.stalled_us) {
             (Some(before), Some(after)) if took > 0.0 => {
@@ -47,9 +61,12 @@ impl Doubt {
             }
             _ => None,
         };
-        let dropped = end.dropped.saturating_sub(begin.dropped);
-        let pressed = !stamped && pressure.is_some_and(|share| share >= PRESSED);
-        Self { gap, pressure, dropped, starved: dropped > 0 || gap >= limit || pressed }
+        let [before, after] = [begin, end].map(|mark| mark.dropped[usize::from(is_v6)]);
+        let dropped = after.saturating_sub(before);
+        // Where all were answered, none of those that were dropped was ours.
+        let deaf = dropped > 0 && is_lossy;
+        let pressed = !is_stamped && pressure.is_some_and(|share| share >= PRESSED);
+        Self { gap, pressure, dropped, starved: deaf || gap >= limit || pressed }
     }
 }
 
@@ -67,7 +84,7 @@ impl Witness {
     }
 
     /// Now; the pressure is up to a second old.
-    pub(super) fn look(&mut self, dropped: u64) -> Mark {
+    pub(super) fn look(&mut self, dropped: [u64; 2]) -> Mark {
         let at = Instant::now();
         let old = self.read.is_none_or(|(read, _)| at.duration_since(read) >= READ);
         if old {
@@ -88,30 +105,37 @@ fn stalled(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// Scenario: rounds of ten seconds with short and long gaps, drops, pressure, with and without the kernel's stamps.
-    /// Guarantees: a prober that was late, lost answers, or was timed by itself on a busy machine was starved.
+    /// Scenario: rounds of ten seconds with short and long gaps, pressure, with and without the kernel's stamps, with drops of
+    /// either address family, with and without losses.
+    /// Guarantees: a prober that was late, may have lost answers, or was timed by itself on a busy machine was starved.
     #[test]
     fn judged() {
         let now = Instant::now();
         let limit = Duration::from_millis(100);
-        let begin = Mark { at: now, stalled_us: Some(1_000_000), dropped: 7 };
-        for (gap_ms, dropped, stalled_s, stamped, starved) in [
-            (1, 7, 0, true, false),
-            (99, 7, 9, true, false),
-            (100, 7, 0, true, true),
-            (1, 8, 0, true, true),
-            (1, 7, 2, false, false),
-            (1, 7, 3, false, true),
+        let begin = Mark { at: now, stalled_us: Some(1_000_000), dropped: [7, 70] };
+        let calm = Course { gap: Duration::from_millis(1), is_stamped: true, is_lossy: true, is_v6: false };
+        let gap = |ms| Course { gap: Duration::from_millis(ms), ..calm };
+        let (whole, v6) = (Course { is_lossy: false, ..calm }, Course { is_v6: true, ..calm });
+        let unstamped = Course { is_stamped: false, ..calm };
+        for (course, dropped, stalled_s, starved, told) in [
+            (calm, [7, 70], 0, false, 0),
+            (gap(99), [7, 70], 9, false, 0),
+            (gap(100), [7, 70], 0, true, 0),
+            (calm, [8, 70], 0, true, 1),
+            (whole, [8, 70], 0, false, 1),
+            (calm, [7, 75], 0, false, 0),
+            (v6, [8, 75], 0, true, 5),
+            (unstamped, [7, 70], 2, false, 0),
+            (unstamped, [7, 70], 3, true, 0),
         ] {
             let at = now + Duration::from_secs(10);
             let end = Mark { at, stalled_us: Some(1_000_000 + stalled_s * 1_000_000), dropped };
-            let doubt = Doubt::between(&begin, &end, Duration::from_millis(gap_ms), stamped, limit);
-            assert_eq!(doubt.starved, starved, "{doubt:?}");
+            let doubt = Doubt::between(&begin, &end, course, limit);
+            assert_eq!((doubt.starved, doubt.dropped), (starved, told), "{course:?} {doubt:?}");
             assert_eq!(doubt.pressure, Some(stalled_s as f64 / 10.0));
-            assert_eq!(doubt.dropped, dropped - 7);
         }
         let blind = Mark { stalled_us: None, ..begin };
-        assert_eq!(Doubt::between(&blind, &begin, Duration::ZERO, true, limit).pressure, None);
+        assert_eq!(Doubt::between(&blind, &begin, calm, limit).pressure, None);
     }
 
     /// Scenario: the kernel's file, one without the line, none.

@@ -121,7 +121,7 @@ fn doubt(set: &mut MetricSet, labels: &SharedLabels, doubt: &Doubt) {
     );
     put(
         "ao_latency_round_dropped",
-        "Answers that were dropped for want of room in the newest round, to whichever target",
+        "Packets that the prober's sockets dropped in the newest round, for want of room or as damaged, to whichever target",
         doubt.dropped as f64,
     );
     put(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::doubt::{Doubt, Mark};
+use super::doubt::{Course, Doubt, Mark};
 
 /// A finished round.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,6 +54,8 @@ pub(super) struct End {
     pub(super) rtt: Option<Duration>,
     /// See [`crate::net::Report::gap`].
     pub(super) gap: Option<Duration>,
+    /// It went by IPv6.
+    pub(super) is_v6: bool,
 }
 
 impl Filling {
@@ -81,7 +83,9 @@ impl Filling {
         self.begin = Some(now);
         let mut rtts = done.rtts;
         rtts.sort_unstable();
-        let doubt = Doubt::between(&begin, &now, done.gap, !done.unstamped, limit);
+        let course =
+            Course { gap: done.gap, is_stamped: !done.unstamped, is_lossy: done.lost > 0, is_v6: end.is_v6 };
+        let doubt = Doubt::between(&begin, &now, course, limit);
         Some(Round { rtts, lost: done.lost, doubt })
     }
 }
@@ -95,7 +99,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_millis(100);
 
     fn mark(dropped: u64) -> Mark {
-        Mark { at: Instant::now(), stalled_us: None, dropped }
+        Mark { at: Instant::now(), stalled_us: None, dropped: [dropped, 0] }
     }
 
     /// Scenario: rounds of answers (milliseconds) and losses.
@@ -113,7 +117,8 @@ mod tests {
             let mut done = None;
             for ping in pings {
                 assert_eq!(done, None);
-                let end = End { rtt: ping.map(Duration::from_millis), gap: Some(Duration::ZERO) };
+                let end =
+                    End { rtt: ping.map(Duration::from_millis), gap: Some(Duration::ZERO), is_v6: false };
                 done = filling.add(end, pings.len() as u32, mark(0), LIMIT);
             }
             let round = done.unwrap();
@@ -137,24 +142,25 @@ mod tests {
     }
 
     /// Scenario: a round with a ping that was sent late, one with an answer that was read late, one in which the socket
-    /// dropped answers, and a good one behind each.
+    /// dropped an answer of its, and a good one behind each; in one of these the socket dropped what was not its own.
     /// Guarantees: only the bad ones are starved.
     #[test]
     fn starved() {
         let ms = Duration::from_millis;
         let mut filling = Filling::default();
         let mut dropped = 0;
-        for (late, gap, lost_answers, starved) in [
-            (0, 1, 0, false),
-            (150, 1, 0, true),
-            (0, 1, 0, false),
-            (0, 150, 0, true),
-            (0, 1, 0, false),
-            (0, 1, 3, true),
-            (0, 1, 0, false),
+        for (late, gap, lost_answers, lost, starved) in [
+            (0, 1, 0, false, false),
+            (150, 1, 0, false, true),
+            (0, 1, 0, true, false),
+            (0, 150, 0, false, true),
+            (0, 1, 3, false, false),
+            (0, 1, 3, true, true),
+            (0, 1, 0, false, false),
         ] {
-            let end = |gap| End { rtt: Some(ms(1)), gap: Some(gap) };
-            assert_eq!(filling.add(end(ms(0)), 2, mark(dropped), LIMIT), None);
+            let end = |gap| End { rtt: Some(ms(1)), gap: Some(gap), is_v6: false };
+            let first = End { rtt: Some(ms(1)).filter(|_| !lost), ..end(ms(0)) };
+            assert_eq!(filling.add(first, 2, mark(dropped), LIMIT), None);
             filling.late(ms(late));
             dropped += lost_answers;
             let round = filling.add(end(ms(gap)), 2, mark(dropped), LIMIT).unwrap();
@@ -169,7 +175,7 @@ mod tests {
         let mut filling = Filling::default();
         let mut rounds = Vec::new();
         for (n, pings) in [2, 2, 5, 5, 5, 5, 5, 3, 3, 3, 1, 1].into_iter().enumerate() {
-            let end = End { rtt: Some(Duration::from_millis(n as u64)), gap: None };
+            let end = End { rtt: Some(Duration::from_millis(n as u64)), gap: None, is_v6: false };
             rounds.extend(filling.add(end, pings, mark(0), LIMIT));
         }
         assert_eq!(rounds.iter().map(|round| round.rtts.len()).collect::<Vec<_>>(), [2, 5, 3, 1, 1]);

@@ -137,7 +137,8 @@ impl Target {
                 None
             }
         };
-        let end = End { rtt, gap: report.gap };
+        let is_v6 = self.address.is_some_and(|address| address.is_ipv6());
+        let end = End { rtt, gap: report.gap, is_v6 };
         let Some(round) = self.filling.add(end, self.plan.pings, now, starved) else { return false };
         self.counts.starved += u64::from(round.doubt.starved);
         self.round = Some(round);
@@ -207,7 +208,7 @@ mod tests {
         let mut target = Target::new(config.plans(&[]).remove(0), &config);
         let rtt = Duration::from_millis(1);
         let from = IpAddr::from([10, 0, 0, 1]);
-        let now = Mark { at: tokio::time::Instant::now(), stalled_us: None, dropped: 0 };
+        let now = Mark { at: tokio::time::Instant::now(), stalled_us: None, dropped: [0, 0] };
         let io = |code| {
             Outcome::NotSent(SendError::Io { dest: from, source: std::io::Error::from_raw_os_error(code) })
         };

@@ -26,7 +26,7 @@ const ROOM: Room = Room { pings: true, asks: true, lookups: true };
 
 /// A machine that has time.
 fn quiet(at: Instant) -> doubt::Mark {
-    doubt::Mark { at, stalled_us: Some(0), dropped: 0 }
+    doubt::Mark { at, stalled_us: Some(0), dropped: [0, 0] }
 }
 
 fn value(set: &MetricSet, series: &str) -> Option<f64> {
@@ -180,7 +180,7 @@ async fn alerts() {
                 let outcome = if lost { Outcome::Timeout } else { Outcome::Reply { rtt, ttl: None } };
                 let dropped = if round < 6 { 0 } else { pings };
                 let report = Report { key: probe.key, outcome, gap: Some(Duration::ZERO) };
-                fleet.report(&report, doubt::Mark { dropped, ..quiet(now) });
+                fleet.report(&report, doubt::Mark { dropped: [dropped, 0], ..quiet(now) });
                 if !first {
                     rounds.push(round);
                 }

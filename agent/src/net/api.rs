@@ -240,8 +240,9 @@ pub struct Counted {
     pub foreign: AtomicU64,
     /// Failed receive calls.
     pub receive_errors: AtomicU64,
-    /// Packets that the kernel dropped because the receive buffer was full.
-    pub overflow: AtomicU64,
+    /// Packets that sockets of IPv4 and of IPv6 dropped because the receive buffer was full. The kernel counts ICMPv6 with
+    /// a wrong checksum among them, whoever sent it (net/ipv6/raw.c, `rawv6_rcv`).
+    pub overflow: [AtomicU64; 2],
     /// Answers during whose way the wall clock was set: timed by the monotonic clock instead of the kernel's stamps.
     pub clock_steps: AtomicU64,
 }
@@ -250,14 +251,18 @@ impl Counted {
     /// (name, value) of each, for metrics.
     pub fn snapshot(&self) -> [(&'static str, u64); 6] {
         [
-            ("late", &self.late),
-            ("duplicate", &self.duplicates),
-            ("foreign", &self.foreign),
-            ("receive_error", &self.receive_errors),
-            ("overflow", &self.overflow),
-            ("clock_step", &self.clock_steps),
+            ("late", self.late.load(Ordering::Relaxed)),
+            ("duplicate", self.duplicates.load(Ordering::Relaxed)),
+            ("foreign", self.foreign.load(Ordering::Relaxed)),
+            ("receive_error", self.receive_errors.load(Ordering::Relaxed)),
+            ("overflow", self.dropped().iter().sum()),
+            ("clock_step", self.clock_steps.load(Ordering::Relaxed)),
         ]
-        .map(|(name, counter)| (name, counter.load(Ordering::Relaxed)))
+    }
+
+    /// [`Counted::overflow`] so far.
+    pub fn dropped(&self) -> [u64; 2] {
+        self.overflow.each_ref().map(|counter| counter.load(Ordering::Relaxed))
     }
 
     pub(super) fn add(counter: &AtomicU64) {

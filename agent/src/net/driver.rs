@@ -233,7 +233,7 @@ impl Table {
             read += 1;
             match socket.receive(queue, look) {
                 Ok(Some((received, overflow))) => {
-                    self.counted.overflow.fetch_add(overflow, Ordering::Relaxed);
+                    self.counted.overflow[usize::from(socket.is_v6())].fetch_add(overflow, Ordering::Relaxed);
                     match received {
                         Received::Stamp { sequence, stamp_ns } => self.slots.stamp(sequence, stamp_ns),
                         Received::Foreign => Counted::add(&self.counted.foreign),

@@ -209,6 +209,11 @@ impl Socket {
         std::mem::take(&mut self.sent)
     }
 
+    /// Whether it is one of IPv6.
+    pub(super) fn is_v6(&self) -> bool {
+        self.v6
+    }
+
     /// Whether answers come by the error queue, too.
     pub(super) fn answers_by_errors(&self) -> bool {
         matches!(self.kind, Kind::Ping | Kind::Udp)
