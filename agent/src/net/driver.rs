@@ -1,6 +1,5 @@
 //! The one task behind a [`Prober`](super::Prober): sends what clients ask for, reads what comes, times out the rest.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,7 +13,7 @@ use super::api::{Counted, Mode, Outcome, Probe, Report, SendError, Way};
 use super::crafted;
 use super::slots::{Incoming, Moment, Sent, Slots, Verdict};
 use super::socket::{Kind, Look, Queue, Received, Socket};
-use super::tcp;
+use super::tcp::{self, Ports};
 
 /// Requests taken before the sockets are looked at again.
 const BATCH: usize = 64;
@@ -24,9 +23,6 @@ const FAILURES: u32 = 64;
 
 /// TCP connects under way at most; each holds a file descriptor.
 const CONNECTS: usize = 256;
-
-/// Destinations whose answering TCP port is remembered.
-const REMEMBERED: usize = 4096;
 
 /// A probe and the place in its client's queue that is kept for its end.
 pub(super) struct Request {
@@ -289,15 +285,14 @@ impl Table {
 /// Round trips by TCP, where ICMP is denied.
 #[derive(Default)]
 struct Connects {
-    running: JoinSet<(IpAddr, usize, bool)>,
-    /// Which of the ports to try next, by destination.
-    port: HashMap<IpAddr, usize>,
+    running: JoinSet<(IpAddr, usize, Option<bool>)>,
+    ports: Ports,
 }
 
 impl Connects {
     fn start(&mut self, request: Request, ports: &Arc<[u16]>) {
         let Request { probe, permit } = request;
-        let index = self.port.get(&probe.dest).copied().unwrap_or(0);
+        let index = self.ports.next(probe.dest);
         let port = (!ports.is_empty()).then(|| ports[index % ports.len()]);
         let (Some(port), true) = (port, self.running.len() < CONNECTS) else {
             let outcome = Outcome::NotSent(SendError::Full(probe.dest));
@@ -307,21 +302,19 @@ impl Connects {
         self.running.spawn(async move {
             let outcome =
                 tcp::round_trip(SocketAddr::new(probe.dest, port), probe.source, probe.timeout).await;
-            let silent = matches!(outcome, Outcome::Timeout | Outcome::Unreachable { .. });
+            let answered = match outcome {
+                Outcome::Reply { .. } => Some(true),
+                Outcome::Timeout | Outcome::Unreachable { .. } => Some(false),
+                _ => None,
+            };
             permit.send(Report { key: probe.key, outcome, gap: None });
-            (probe.dest, index, silent)
+            (probe.dest, index, answered)
         });
     }
 
-    /// A port that a firewall keeps silent says nothing about the host: the next probe takes the next one.
-    fn done(&mut self, done: Result<(IpAddr, usize, bool), tokio::task::JoinError>) {
-        let Ok((dest, index, silent)) = done else { return };
-        if self.port.len() >= REMEMBERED {
-            self.port.clear();
-        }
-        let current = self.port.entry(dest).or_insert(index);
-        if silent && *current == index {
-            *current = index.wrapping_add(1);
+    fn done(&mut self, done: Result<(IpAddr, usize, Option<bool>), tokio::task::JoinError>) {
+        if let Ok((dest, index, Some(answered))) = done {
+            self.ports.tried(dest, index, answered);
         }
     }
 }
