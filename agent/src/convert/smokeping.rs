@@ -299,7 +299,16 @@ fn probe(class: &str, values: &BTreeMap<String, String>) -> Result<Value, String
     };
     let one = |kind: &str, of: Vec<(&str, Value)>| mapping(vec![(kind, mapping(of))]);
     match class {
-        "FPing" | "FPing6" | "FPingContinuous" | "RemoteFPing" => Ok("icmp".into()),
+        "RemoteFPing" => Err(
+            "it pings from another host: icmp from this one stands in its place; for the other's, run an \
+                              agent there"
+                .to_owned(),
+        ),
+        "FPing" | "FPing6" | "FPingContinuous" if class == "FPing6" || get("protocol") == Some("6") => {
+            Err("icmp takes the IPv4 address of a host that has both: give hosts by their IPv6 addresses"
+                .to_owned())
+        }
+        "FPing" | "FPingContinuous" => Ok("icmp".into()),
         "TCPPing" | "SSH" | "AnotherSSH" | "OpenSSHEOSPing" => {
             Ok(one("tcp", vec![("port", port(if class == "TCPPing" { 80 } else { 22 })?.into())]))
         }

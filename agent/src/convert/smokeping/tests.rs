@@ -238,6 +238,33 @@ proptest! {
     }
 }
 
+/// Scenario: probes that ping by IPv6 alone, by class and by protocol, or from another host; and plain ones.
+/// Guarantees: the target is kept; that it is another graph now is said, once for all that inherit it.
+#[test]
+fn not_the_same_ping() {
+    for (class, more, words) in [
+        ("FPing6", "", "IPv6 addresses"),
+        ("FPing", "protocol = 6", "IPv6 addresses"),
+        ("RemoteFPing", "rhost = far.example", "run an agent there"),
+        ("FPing", "protocol = 4", ""),
+        ("FPingContinuous", "", ""),
+    ] {
+        let text = format!(
+            "*** Probes ***\n+ {class}\n{more}\n*** Targets ***\nprobe = {class}\n+ A\nhost = a.example\n+ B\nhost = b.example\n"
+        );
+        let made = convert(&text, &none).unwrap();
+        let config: Config = serde_yaml_ng::from_str(&made.text).unwrap();
+        config.latency.check().unwrap();
+        assert_eq!(made.missing, usize::from(!words.is_empty()), "{}", made.text);
+        assert!(made.text.contains(words) && made.text.contains("probe: icmp"), "{}", made.text);
+        assert!(
+            made.text.contains("host: a.example") && made.text.contains("host: b.example"),
+            "{}",
+            made.text
+        );
+    }
+}
+
 /// Scenario: Curl probes with TLS, checked and unchecked, with and without a port, and one that asks for another host.
 /// Guarantees: they become HTTP probes with TLS; the last one is named as missing.
 #[test]
