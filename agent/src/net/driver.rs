@@ -18,6 +18,13 @@ use super::tcp::{self, Ports};
 /// Requests taken before the sockets are looked at again.
 const BATCH: usize = 64;
 
+/// Packets read from a queue before the others have their turn: what comes faster than it is read must not keep this task
+/// from sending, timing out and ending.
+const PACKETS: usize = 4096;
+
+/// The same before probes are timed out: all that the receive buffer holds by default.
+const BUFFER: usize = 32_768;
+
 /// Failed receive calls in a row of reading after which a socket is left alone for the moment.
 const FAILURES: u32 = 64;
 
@@ -57,13 +64,13 @@ impl Driver {
         let mut shutdown = std::pin::pin!(shutdown.cancelled());
         loop {
             let deadline = table.slots.next();
+            // In no order: a socket that always has more comes before nobody else each time.
             tokio::select! {
-                biased;
                 () = &mut shutdown => return,
-                Some(socket) = readable(self.v4.as_ref()) => table.drain(socket, Look::Ready),
-                Some(socket) = readable(self.v6.as_ref()) => table.drain(socket, Look::Ready),
-                Some(socket) = readable(self.crafting.heard[0].as_ref()) => table.drain(socket, Look::Ready),
-                Some(socket) = readable(self.crafting.heard[1].as_ref()) => table.drain(socket, Look::Ready),
+                Some(socket) = readable(self.v4.as_ref()) => table.drain(socket, Look::Ready, PACKETS),
+                Some(socket) = readable(self.v6.as_ref()) => table.drain(socket, Look::Ready, PACKETS),
+                Some(socket) = readable(self.crafting.heard[0].as_ref()) => table.drain(socket, Look::Ready, PACKETS),
+                Some(socket) = readable(self.crafting.heard[1].as_ref()) => table.drain(socket, Look::Ready, PACKETS),
                 () = until(deadline) => self.expire(&mut table),
                 Some(done) = connects.running.join_next() => connects.done(done),
                 request = self.requests.recv() => {
@@ -111,7 +118,7 @@ impl Driver {
             return;
         }
         for socket in [&self.v4, &self.v6].into_iter().chain(&self.crafting.heard).flatten() {
-            table.drain(socket, Look::Now);
+            table.drain(socket, Look::Now, BUFFER);
         }
         for sequence in due {
             if table.slots.time_out(sequence) {
@@ -210,16 +217,16 @@ impl Table {
         }
     }
 
-    /// Reads all that has come.
-    fn drain(&mut self, socket: &Socket, look: Look) {
+    /// Reads what has come, up to `most` of each queue.
+    fn drain(&mut self, socket: &Socket, look: Look, most: usize) {
         if look == Look::Now || socket.answers_by_errors() {
-            self.drain_errors(socket, look);
+            self.drain_queue(socket, Queue::Errors, look, most);
         }
-        self.drain_queue(socket, Queue::Data, look, usize::MAX);
+        self.drain_queue(socket, Queue::Data, look, most);
     }
 
     fn drain_errors(&mut self, socket: &Socket, look: Look) {
-        self.drain_queue(socket, Queue::Errors, look, usize::MAX);
+        self.drain_queue(socket, Queue::Errors, look, PACKETS);
     }
 
     /// Reads up to `most` of what has come.
