@@ -23,7 +23,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
-use crate::net::{self, Outcome, Report};
+use crate::net::{self, Outcome, Report, SendError};
 
 pub use crate::net::Dns;
 pub use http::Http;
@@ -161,10 +161,21 @@ pub(super) async fn ask(ask: Ask, trust: Arc<Trust>) -> (Report, Option<Failure>
         Ok(outcome @ Outcome::Unreachable { .. }) => {
             (outcome, Some(Failure::Connection(io::ErrorKind::HostUnreachable.into())))
         }
+        Ok(Outcome::NotSent(error)) => {
+            let failure = refused(&error);
+            (Outcome::NotSent(error), failure)
+        }
         Ok(outcome) => (outcome, None),
         Err(failure) => (Outcome::Timeout, Some(failure)),
     };
     (Report { key, outcome, gap: None }, failure)
+}
+
+/// Why the system made no connection, where that is no lack of room here.
+fn refused(error: &SendError) -> Option<Failure> {
+    let SendError::Io { source, .. } = error else { return None };
+    let code = source.raw_os_error().filter(|_| !error.is_own_limit())?;
+    Some(Failure::Connection(io::Error::from_raw_os_error(code)))
 }
 
 #[cfg(test)]

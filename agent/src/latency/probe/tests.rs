@@ -328,6 +328,16 @@ async fn tcp() {
     assert!(answered(Kind::Tcp { port }).await);
 }
 
+/// Scenario: a connection that the system itself refuses, since the address to send from is not ours.
+/// Guarantees: it was not sent, and that is counted as a failure to connect.
+#[tokio::test]
+async fn tcp_refused_here() {
+    let about = Ask { source: Some(IpAddr::from([192, 0, 2, 254])), ..about(Kind::Tcp { port: 9 }) };
+    let (report, failure) = ask(about, Arc::default()).await;
+    assert!(matches!(report.outcome, Outcome::NotSent(_)), "{report:?}");
+    assert_eq!(failure.unwrap().reason(), "connection");
+}
+
 /// Scenario: names too long to be asked for.
 /// Guarantees: the configuration is refused.
 #[test]
