@@ -56,7 +56,7 @@ pub use dns::Dns;
 #[cfg(test)]
 pub(crate) use dns::code as dns_code;
 pub use prober::{Client, Config, OpenError, Prober, Stopped};
-pub use resolve::{GATEWAY, ResolveError, literal, name_of, resolve};
+pub use resolve::{GATEWAY, ResolveError, literal, name_of, resolve, unscoped};
 pub use target::TargetSpec;
 pub use tcp::{connect, round_trip as connect_round_trip};
 pub use thread::Thread;

@@ -95,12 +95,17 @@ async fn lookup(args: &Args, name: &str) -> Result<IpAddr, String> {
         let why = || "Address family for hostname not supported".to_owned();
         return Some(address).filter(wanted).ok_or_else(why);
     }
-    let found =
-        tokio::net::lookup_host((name, 0)).await.map_err(|_| "Name or service not known".to_owned())?;
-    let mut found: Vec<IpAddr> = found.map(|address| address.ip().to_canonical()).filter(wanted).collect();
+    let unknown = || "Name or service not known".to_owned();
+    let found: Vec<_> = tokio::net::lookup_host((name, 0)).await.map_err(|_| unknown())?.collect();
+    let mut usable: Vec<IpAddr> = found.iter().filter_map(net::unscoped).filter(wanted).collect();
     // The system's order, but IPv4 where a name has both, as everywhere in this program.
-    found.sort_by_key(IpAddr::is_ipv6);
-    found.first().copied().ok_or_else(|| "Name or service not known".to_owned())
+    usable.sort_by_key(IpAddr::is_ipv6);
+    usable.first().copied().ok_or_else(|| {
+        match found.iter().any(|address| net::unscoped(address).is_none()) {
+            true => "Addresses that hold on one interface alone are not supported".to_owned(),
+            false => unknown(),
+        }
+    })
 }
 
 struct Run<O, E> {

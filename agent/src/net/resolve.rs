@@ -27,6 +27,9 @@ pub enum ResolveError {
     /// The name exists without an address.
     #[error("cannot resolve {0}: the name has no address")]
     Empty(String),
+    /// Link-local, by an interface: probes have room for the address alone.
+    #[error("cannot probe {0}: an address that holds on one interface alone is not supported")]
+    Scoped(String),
     /// The routing table.
     #[error("cannot find the default gateway: reading {path} failed: {source}")]
     Routes {
@@ -64,16 +67,24 @@ pub async fn resolve(host: &str, proc: &Path, current: Option<IpAddr>) -> Result
         return gateway_of(v4, default_gateway6(&table), current).ok_or(ResolveError::NoGateway);
     }
     let found = tokio::net::lookup_host((host, 0)).await;
-    let found: Vec<IpAddr> = found
-        .map_err(|source| ResolveError::Lookup { host: host.to_owned(), source })?
-        .map(|address| address.ip().to_canonical())
-        .collect();
-    choose(&found, current).ok_or_else(|| ResolveError::Empty(host.to_owned()))
+    let found: Vec<SocketAddr> =
+        found.map_err(|source| ResolveError::Lookup { host: host.to_owned(), source })?.collect();
+    let usable: Vec<IpAddr> = found.iter().filter_map(unscoped).collect();
+    choose(&usable, current).ok_or_else(|| match found.is_empty() {
+        true => ResolveError::Empty(host.to_owned()),
+        false => ResolveError::Scoped(host.to_owned()),
+    })
 }
 
 /// The address that a host is written as, which needs no resolver.
 pub fn literal(host: &str) -> Option<IpAddr> {
     host.parse::<IpAddr>().ok().map(|address| address.to_canonical())
+}
+
+/// The address, where it holds without an interface.
+pub fn unscoped(address: &SocketAddr) -> Option<IpAddr> {
+    let is_scoped = matches!(address, SocketAddr::V6(six) if six.scope_id() != 0);
+    (!is_scoped).then(|| address.ip().to_canonical())
 }
 
 /// The name of an address by the system's resolver; blocks for as long as that takes.
@@ -212,6 +223,14 @@ mod tests {
         assert!(matches!(resolved(GATEWAY).await, Err(ResolveError::NoGateway)));
         let known = Some(IpAddr::from([10, 1, 0, 1]));
         assert_eq!(resolve(GATEWAY, folder.path(), known).await.ok(), known);
+    }
+
+    /// Scenario: a link-local address with its interface, the first of this machine.
+    /// Guarantees: it is refused in words: without the interface it would be another one's.
+    #[tokio::test]
+    async fn scoped() {
+        let error = resolve("fe80::1%lo", Path::new("/proc"), None).await.unwrap_err();
+        assert!(error.to_string().contains("fe80::1%lo: an address that holds on one interface"), "{error}");
     }
 
     /// Scenario: a name with three addresses, IPv6 first, of which none, one or a vanished one is in use.
