@@ -103,7 +103,7 @@ async fn get_mesh(State(state): State<ApiState>, params: Params) -> Answer<mesh:
 
 async fn get_topology(State(state): State<ApiState>, params: Params) -> Answer<topology::Topology> {
     let params = params.only(&["node"])?;
-    Ok(Json(topology::of(&paths::all(&state.store, params.text("node"), now_ms()))))
+    Ok(Json(topology::answer(state.store, params.text("node").to_owned(), now_ms()).await))
 }
 
 async fn get_traces(State(state): State<ApiState>, params: Params) -> Answer<traces::Traces> {

@@ -70,7 +70,7 @@ pub async fn get(State(state): State<ApiState>, params: Params) -> Answer<Poll> 
         "latency" => View::Latency(latency::of(&state.store, node, now, minutes)),
         "path" => View::Path(paths::of(&state.store, node, now, minutes)),
         "mesh" => View::Mesh(mesh::of(&state.store, node, now, minutes)),
-        "map" => View::Map(topology::of(&paths::all(&state.store, node, now))),
+        "map" => View::Map(topology::answer(state.store.clone(), node.to_owned(), now).await),
         "traces" => View::Traces(traces::of(&state.store, &params)?),
         "ledger" => View::Ledger(ledger::of(&state, node)),
         other => {

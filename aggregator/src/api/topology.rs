@@ -17,7 +17,8 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::grid::round;
-use super::paths::{Hop, Path, Paths};
+use super::paths::{self, Hop, Path, Paths};
+use crate::sink::embedded::Store;
 use alias::Aliases;
 
 /// mtr's name for a router that never answered.
@@ -96,8 +97,15 @@ pub struct Edge {
 /// What one path says of a link: how much the round trip grows, the loss that begins there, the flows.
 type Step = (Option<f64>, f64, u32);
 
+/// The graph of all paths, made where it is in nobody's way: thousands of paths take a good part of a second.
+pub async fn answer(store: Store, node: String, now_ms: i64) -> Topology {
+    let graph = tokio::task::spawn_blocking(move || of(&paths::all(&store, &node, now_ms)));
+    // It fails only where the runtime ends.
+    graph.await.unwrap_or_default()
+}
+
 /// Builds the graph.
-pub fn of(found: &Paths) -> Topology {
+fn of(found: &Paths) -> Topology {
     let paths = &found.paths;
     let aliases = Aliases::of(paths);
     let names = names(paths);

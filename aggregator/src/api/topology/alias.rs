@@ -7,7 +7,8 @@
 //! names, since it would be a loop.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 
 use super::super::paths::Path;
 
@@ -100,10 +101,10 @@ fn pairs(way: &Way) -> Vec<(IpAddr, IpAddr)> {
 }
 
 /// The one other address on the smallest link that has any.
-fn other_end(of: IpAddr, all: &BTreeSet<IpAddr>) -> Option<IpAddr> {
+pub(super) fn other_end(of: IpAddr, all: &BTreeSet<IpAddr>) -> Option<IpAddr> {
     let prefixes: &[u8] = if of.is_ipv4() { &PREFIXES_V4 } else { &PREFIXES_V6 };
     for prefix in prefixes {
-        let mut others = all.iter().filter(|other| **other != of && same_subnet(of, **other, *prefix));
+        let mut others = all.range(subnet(of, *prefix)).filter(|other| **other != of);
         match (others.next(), others.next()) {
             (None, _) => {}
             (Some(other), None) => return Some(*other),
@@ -113,10 +114,18 @@ fn other_end(of: IpAddr, all: &BTreeSet<IpAddr>) -> Option<IpAddr> {
     None
 }
 
-fn same_subnet(a: IpAddr, b: IpAddr, prefix: u8) -> bool {
-    match (a, b) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()) >> (32 - u32::from(prefix)) == 0,
-        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()) >> (128 - u32::from(prefix)) == 0,
-        _ => false,
+/// The first and the last address of a subnet.
+fn subnet(of: IpAddr, prefix: u8) -> RangeInclusive<IpAddr> {
+    match of {
+        IpAddr::V4(of) => {
+            let hosts = u32::MAX >> prefix;
+            let [first, last] = [of.to_bits() & !hosts, of.to_bits() | hosts].map(Ipv4Addr::from_bits);
+            first.into()..=last.into()
+        }
+        IpAddr::V6(of) => {
+            let hosts = u128::MAX >> prefix;
+            let [first, last] = [of.to_bits() & !hosts, of.to_bits() | hosts].map(Ipv6Addr::from_bits);
+            first.into()..=last.into()
+        }
     }
 }

@@ -279,3 +279,26 @@ fn too_many() {
     assert_eq!(topology.paths_left_out, 7);
     assert!(topology.links_left_out > 2 * 50 * 49, "{}", topology.links_left_out);
 }
+
+/// Scenario: links of all sizes, at the ends of the address space too; a subnet of three.
+/// Guarantees: the other end of a link is the one other address of the smallest subnet that has any.
+#[test]
+fn other_ends() {
+    let known =
+        ["0.0.0.0", "0.0.0.1", "10.0.0.4", "10.0.0.6", "10.0.1.8", "10.0.1.15", "10.0.2.1", "10.0.2.9"];
+    let more = ["10.0.2.200", "255.255.255.255", "::", "2001:db8::4", "2001:db8::ff", "ffff:ffff::1"];
+    let all: BTreeSet<IpAddr> = known.iter().chain(&more).map(|known| known.parse().unwrap()).collect();
+    for (of, other) in [
+        ("0.0.0.0", Some("0.0.0.1")),
+        ("10.0.0.6", Some("10.0.0.4")),
+        ("10.0.1.8", Some("10.0.1.15")),
+        ("10.0.2.1", None),
+        ("255.255.255.255", None),
+        ("::", None),
+        ("2001:db8::4", Some("2001:db8::ff")),
+        ("ffff:ffff::1", None),
+    ] {
+        let found = alias::other_end(of.parse().unwrap(), &all).map(|found| found.to_string());
+        assert_eq!(found.as_deref(), other, "{of}");
+    }
+}

@@ -2,58 +2,63 @@
 // one looks at stays where it is.
 
 const ROUNDS = 300;
+/// A large graph gets fewer rounds, so that the page never stands still for long.
+const LEAST = 20;
+const PAIRS = 4e7;
 const REPEL = 0.012;
 const LENGTH = 0.13;
 
 /// Gives a Map of id to [x, y], both from 0 to 1; `known` is that of the last call.
 export function layout(vertices, edges, known) {
-  const places = new Map();
+  const count = vertices.length;
+  const [xs, ys] = [new Float64Array(count), new Float64Array(count)];
   vertices.forEach((id, nth) => {
     // New ones begin on a spiral: the same graph always looks the same.
     const angle = nth * 2.4;
-    const far = 0.1 + 0.35 * Math.sqrt((nth + 1) / vertices.length);
-    places.set(id, known.get(id) || [0.5 + far * Math.cos(angle), 0.5 + far * Math.sin(angle)]);
+    const far = 0.1 + 0.35 * Math.sqrt((nth + 1) / count);
+    [xs[nth], ys[nth]] = known.get(id) || [0.5 + far * Math.cos(angle), 0.5 + far * Math.sin(angle)];
   });
-  const isNew = vertices.some((id) => !known.has(id)) || vertices.length !== known.size;
-  for (let round = 0; isNew && round < ROUNDS; round += 1) step(places, edges, 0.05 * (1 - round / ROUNDS));
-  return isNew ? fit(places) : places;
+  const isNew = vertices.some((id) => !known.has(id)) || count !== known.size;
+  if (!isNew) return known;
+  const numbers = new Map(vertices.map((id, nth) => [id, nth]));
+  const links = edges.map((ends) => ends.map((id) => numbers.get(id)));
+  const rounds = Math.max(LEAST, Math.min(ROUNDS, Math.floor(PAIRS / (count * count))));
+  for (let round = 0; round < rounds; round += 1) step(xs, ys, links, 0.05 * (1 - round / rounds));
+  return fit(new Map(vertices.map((id, nth) => [id, [xs[nth], ys[nth]]])));
 }
 
-function step(places, edges, most) {
-  const ids = [...places.keys()];
-  const force = new Map(ids.map((id) => [id, [0, 0]]));
-  const push = (id, x, y) => {
-    const sum = force.get(id);
-    sum[0] += x;
-    sum[1] += y;
+/// Without a thing made for each pair: there are a million of them in a large graph. Two at one place are pushed apart all
+/// the same.
+function step(xs, ys, links, most) {
+  const count = xs.length;
+  const [pushX, pushY] = [new Float64Array(count), new Float64Array(count)];
+  const push = (a, b, dx, dy, by) => {
+    pushX[a] += dx * by;
+    pushY[a] += dy * by;
+    pushX[b] -= dx * by;
+    pushY[b] -= dy * by;
   };
-  for (let a = 0; a < ids.length; a += 1) {
+  const repel = REPEL / Math.max(4, count);
+  for (let a = 0; a < count; a += 1) {
     for (let b = 0; b < a; b += 1) {
-      const [dx, dy, d] = between(places.get(ids[a]), places.get(ids[b]));
-      const by = REPEL / (d * d) / Math.max(4, ids.length);
-      push(ids[a], dx * by, dy * by);
-      push(ids[b], -dx * by, -dy * by);
+      const dx = xs[a] - xs[b] || 0.001;
+      const dy = ys[a] - ys[b] || 0.001;
+      const d = Math.sqrt(dx * dx + dy * dy);
+      push(a, b, dx, dy, repel / Math.max(d * d, 0.0001) / d);
     }
   }
-  for (const [from, to] of edges) {
-    const [dx, dy, d] = between(places.get(from), places.get(to));
-    const by = (d - LENGTH) * 0.4;
-    push(from, -dx * by, -dy * by);
-    push(to, dx * by, dy * by);
+  for (const [a, b] of links) {
+    const dx = xs[a] - xs[b] || 0.001;
+    const dy = ys[a] - ys[b] || 0.001;
+    const d = Math.sqrt(dx * dx + dy * dy);
+    push(a, b, dx, dy, ((LENGTH - Math.max(d, 0.01)) * 0.4) / d);
   }
-  for (const [id, [x, y]] of force) {
-    const size = Math.hypot(x, y) || 1;
+  for (let nth = 0; nth < count; nth += 1) {
+    const size = Math.sqrt(pushX[nth] * pushX[nth] + pushY[nth] * pushY[nth]) || 1;
     const by = Math.min(size, most) / size;
-    const place = places.get(id);
-    places.set(id, [place[0] + x * by, place[1] + y * by]);
+    xs[nth] += pushX[nth] * by;
+    ys[nth] += pushY[nth] * by;
   }
-}
-
-/// Direction and distance; two at one place are pushed apart all the same.
-function between([ax, ay], [bx, by]) {
-  const [dx, dy] = [ax - bx || 0.001, ay - by || 0.001];
-  const d = Math.hypot(dx, dy);
-  return [dx / d, dy / d, Math.max(d, 0.01)];
 }
 
 /// Uses all of the room.
