@@ -8,6 +8,7 @@
 //! | `fly.rs` | one recording |
 //! | `limits.rs` | how many in an hour (no I/O) |
 //! | `counters.rs` | what the kernel counted at this end |
+//! | `background.rs` | what it counts at all times |
 //! | `look.rs` | the same, and the path back, from the other end |
 //! | `walk.rs` | a quick walk to the peer |
 //! | `usual.rs` | the same when all is well, to compare with |
@@ -15,6 +16,7 @@
 //! | `blame.rs`, `verdict.rs` | who it was, by the evidence (no I/O) |
 //! | `bundle.rs` | all of it as a trace and an event |
 
+mod background;
 mod counters;
 mod walk;
 

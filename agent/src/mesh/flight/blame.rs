@@ -9,7 +9,7 @@ mod begins;
 
 use std::net::IpAddr;
 
-use super::counters::Counters;
+use super::counters::{Counters, Drops};
 use super::names::{self, Asked};
 use super::usual;
 use super::verdict::{Blame, Verdict};
@@ -219,18 +219,24 @@ fn either(here: Vec<String>, there: Option<Vec<String>>) -> Option<Blame> {
     Some(blame(verdict, None, here.into_iter().chain(there)))
 }
 
-/// What a host has dropped by its own counters, where that is half of what was lost or more.
+/// What a host has dropped by its own counters, where that is more than usual by half of what was lost or more. The mesh's
+/// own socket drops nothing when all is well.
 fn drops(counters: &Counters, lost: u32) -> Vec<String> {
     let mut found = Vec::new();
-    for (count, what) in [
-        (counters.nic_errors, "errors of its interfaces"),
-        (counters.nic_drops, "packets that its interfaces dropped"),
-        (counters.softnet_drops, "packets that its CPUs' receive queues had no room for"),
-        (counters.conntrack_drops, "packets that its connection tracking dropped"),
-        (counters.echo_overflows, "packets that the echo's own socket had no room for"),
+    let Drops { nic_errors, nic_drops, softnet_drops, conntrack_drops } = counters.unusual;
+    for (count, unusual, what) in [
+        (counters.nic_errors, nic_errors, "errors of its interfaces"),
+        (counters.nic_drops, nic_drops, "packets that its interfaces dropped"),
+        (counters.softnet_drops, softnet_drops, "packets that its CPUs' receive queues had no room for"),
+        (counters.conntrack_drops, conntrack_drops, "packets that its connection tracking dropped"),
+        (
+            counters.echo_overflows,
+            counters.echo_overflows,
+            "packets that the echo's own socket had no room for",
+        ),
     ] {
-        if count.saturating_mul(2) >= lost.into() {
-            found.push(format!("{count} {what}"));
+        if unusual.saturating_mul(2) >= lost.into() {
+            found.push(format!("{count} {what}, {unusual} more than usual"));
         }
     }
     found

@@ -12,8 +12,7 @@ use crate::mesh::tcp;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Counters {
-    /// Errors of all interfaces but the loopback, and drops of the one towards the other end (/proc/net/dev): others drop
-    /// for reasons of their own.
+    /// Errors and drops of the interface towards the other end (/proc/net/dev): others have reasons of their own.
     pub(crate) nic_errors: u64,
     pub(crate) nic_drops: u64,
     /// Packets that a CPU's receive queue had no room for (/proc/net/softnet_stat).
@@ -36,19 +35,55 @@ pub(crate) struct Counters {
     pub(crate) cpu_pressure: f64,
     pub(crate) memory_pressure: f64,
     pub(crate) io_pressure: f64,
+    /// What of the above is more than usual.
+    pub(crate) unusual: Drops,
+}
+
+/// What a host is blamed for. An interface also counts as dropped what nobody here speaks (net/core/dev.c,
+/// `__netif_receive_skb_core`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Drops {
+    pub(crate) nic_errors: u64,
+    pub(crate) nic_drops: u64,
+    pub(crate) softnet_drops: u64,
+    pub(crate) conntrack_drops: u64,
+}
+
+/// The texts of the files that say so.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    dev: String,
+    softnet: String,
+    conntrack: String,
+}
+
+impl Files {
+    /// Reads them; one that this kernel does not have is empty. Blocking.
+    pub(super) fn read() -> Self {
+        Self {
+            dev: text("net/dev"),
+            softnet: text("net/softnet_stat"),
+            conntrack: text("net/stat/nf_conntrack"),
+        }
+    }
+}
+
+/// A file of our own namespace, from which we measure.
+fn text(path: &str) -> String {
+    std::fs::read_to_string(Path::new("/proc/self").join(path)).unwrap_or_default()
+}
+
+/// The interface of the main table's route to an address, where there is one. Blocking.
+pub(super) fn interface_towards(to: IpAddr) -> Option<String> {
+    interface(&text("net/route"), &text("net/ipv6_route"), to)
 }
 
 impl Counters {
-    /// Reads them; what this kernel does not have stays 0. Blocking, milliseconds. The network's are those of our own
-    /// namespace, from which we measure. `port` is that of our own end's socket, `towards` the other end.
-    pub(crate) fn read(proc: &Path, port: u16, towards: IpAddr) -> Self {
-        let text =
-            |path: &str| std::fs::read_to_string(Path::new("/proc/self").join(path)).unwrap_or_default();
-        let mut counters = Self::default();
-        let towards_it = interface(&text("net/route"), &text("net/ipv6_route"), towards);
-        counters.interfaces(&text("net/dev"), towards_it.as_deref());
-        counters.softnet_drops = hex_columns(&text("net/softnet_stat"), &[1]);
-        counters.conntrack(&text("net/stat/nf_conntrack"));
+    /// Reads them; what this kernel does not have stays 0. Blocking, milliseconds. `port` is that of our own end's socket,
+    /// `towards` the other end, `interface` the one towards it.
+    pub(super) fn read(proc: &Path, port: u16, towards: IpAddr, interface: Option<&str>) -> Self {
+        let mut counters = Self::of_files(&Files::read(), interface);
         counters.sockets(&text("net/snmp"));
         counters.echo_overflows = overflows(&text("net/udp"), port) + overflows(&text("net/udp6"), port);
         let pressure = |of: &str| {
@@ -65,8 +100,23 @@ impl Counters {
         counters
     }
 
+    /// Those of the files alone.
+    pub(super) fn of_files(files: &Files, interface: Option<&str>) -> Self {
+        let mut counters = Self::default();
+        counters.interfaces(&files.dev, interface);
+        counters.softnet_drops = hex_columns(&files.softnet, &[1]);
+        counters.conntrack(&files.conntrack);
+        counters
+    }
+
+    /// Those that a host is blamed for.
+    pub(super) fn drops(&self) -> Drops {
+        let Self { nic_errors, nic_drops, softnet_drops, conntrack_drops, .. } = *self;
+        Drops { nic_errors, nic_drops, softnet_drops, conntrack_drops }
+    }
+
     /// What has happened since `before`; what is of now stays.
-    pub(crate) fn since(&self, before: &Self) -> Self {
+    pub(super) fn since(&self, before: &Self) -> Self {
         Self {
             nic_errors: self.nic_errors.saturating_sub(before.nic_errors),
             nic_drops: self.nic_drops.saturating_sub(before.nic_drops),
@@ -85,15 +135,13 @@ impl Counters {
     pub(super) fn interfaces(&mut self, text: &str, towards: Option<&str>) {
         for line in text.lines() {
             let Some((name, figures)) = line.rsplit_once(':') else { continue };
-            if name.trim() == "lo" {
+            if name.trim() == "lo" || towards.is_some_and(|towards| towards != name.trim()) {
                 continue;
             }
             let figures: Vec<u64> = figures.split_ascii_whitespace().map_while(|f| f.parse().ok()).collect();
             let sum = |columns: [usize; 2]| columns.iter().filter_map(|at| figures.get(*at)).sum::<u64>();
             self.nic_errors = self.nic_errors.saturating_add(sum([2, 10]));
-            if towards.is_none_or(|towards| towards == name.trim()) {
-                self.nic_drops = self.nic_drops.saturating_add(sum([3, 11]));
-            }
+            self.nic_drops = self.nic_drops.saturating_add(sum([3, 11]));
         }
     }
 
@@ -208,7 +256,7 @@ mod tests {
     fn as_kernels_write() {
         let mut counters = Counters::default();
         counters.interfaces(DEV, Some("eth0"));
-        counters.interfaces("veth9: 0 0 0 90 0 0 0 0 0 0 0 90 0 0 0 0\n", Some("eth0"));
+        counters.interfaces("veth9: 0 0 80 90 0 0 0 0 0 0 80 90 0 0 0 0\n", Some("eth0"));
         counters.conntrack(CONNTRACK);
         counters.sockets(SNMP);
         let pressure = "some avg10=12.50 avg60=0.00 avg300=0.00 total=1\nfull avg10=99.00 avg60=0.00 avg300=0.00 total=0\n";
@@ -228,7 +276,7 @@ mod tests {
         };
         assert_eq!(read, right);
         assert_eq!(right.since(&right), Counters { cpu_pressure: 12.5, ..Counters::default() });
-        let _here = Counters::read(Path::new("/proc"), 4418, IpAddr::from([127, 0, 0, 1]));
+        let _here = Counters::read(Path::new("/proc"), 4418, IpAddr::from([127, 0, 0, 1]), None);
     }
 
     /// Scenario: tables with a default route, a network and a host in it, of both families; none that leads there.

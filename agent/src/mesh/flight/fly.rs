@@ -8,13 +8,12 @@ use std::time::Duration;
 use ao_common::clock;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
+use super::background::Reading;
 use super::blame::{self, Echoes, Seen};
 use super::bundle::Record;
-use super::counters::Counters;
 use super::look::{self, LOOK, Look, OtherEnd, Stage};
 use super::names;
 use super::subject::{Base, Evidence, Flight, Flown, Peered};
-use crate::context::Node;
 use crate::mesh::baseline::Passage;
 use crate::mesh::flows::Answer;
 use crate::mesh::packet;
@@ -32,7 +31,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Looks for as long as a hundred echoes or a walk take.
 ///
 /// # Errors
-/// Where no socket can be had.
+/// Where no socket can be had, and where the agent ends.
 pub(super) async fn fly(base: Base, mut flight: Flight) -> io::Result<Flown> {
     let incident: u128 = rand::random::<u128>().max(1);
     let began_ns = clock::now_ns();
@@ -40,7 +39,7 @@ pub(super) async fn fly(base: Base, mut flight: Flight) -> io::Result<Flown> {
     let towards = flight.question.as_ref().and_then(|question| Some(question.server?.ip()));
     let towards = towards.or(flight.address).unwrap_or(any);
     let port = flight.peered.as_ref().map_or(0, |peered| peered.socket.local().port());
-    let before = read(&base.node, port, towards).await;
+    let before = read(&base, port, towards).await?;
     let seen = match (&flight.question, &mut flight.peered, flight.address) {
         (Some(question), ..) => {
             let names = Some(names::ask(&base.prober, question).await);
@@ -50,7 +49,7 @@ pub(super) async fn fly(base: Base, mut flight: Flight) -> io::Result<Flown> {
         (None, None, Some(address)) => from_here(&base, address).await,
         (None, None, None) => Evidence::default(),
     };
-    let here = read(&base.node, port, towards).await.since(&before);
+    let here = read(&base, port, towards).await?.since(&before);
     let blame = blame::judge(&Seen {
         here: &here,
         there: seen.there.counters.as_ref(),
@@ -118,10 +117,10 @@ async fn is_closed(to: SocketAddr) -> bool {
     asking.await.is_err_and(|error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-async fn read(node: &Node, port: u16, towards: IpAddr) -> Counters {
-    let proc = node.roots.proc.clone();
+async fn read(base: &Base, port: u16, towards: IpAddr) -> io::Result<Reading> {
+    let (proc, background) = (base.node.roots.proc.clone(), base.usual.background().clone());
     // It fails only where the runtime ends.
-    tokio::task::spawn_blocking(move || Counters::read(&proc, port, towards)).await.unwrap_or_default()
+    Ok(tokio::task::spawn_blocking(move || Reading::read(&background, &proc, port, towards)).await?)
 }
 
 /// Asks the other end, until it answers.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::background::Reading;
 use super::counters::Counters;
 use super::usual::Usual;
 use super::walk::{Hop, Walk, Walks};
@@ -123,7 +124,7 @@ pub(crate) struct Looks {
 
 struct Begun {
     at: Instant,
-    before: Counters,
+    before: Reading,
     walk: Walk,
 }
 
@@ -156,8 +157,8 @@ impl Looks {
         arrival @ Arrival { from, .. }: Arrival,
         own: Option<IpAddr>,
     ) {
-        let (proc, port) = (self.proc.clone(), self.port);
-        let reading = tokio::task::spawn_blocking(move || Counters::read(&proc, port, from.ip()));
+        let (proc, port, background) = (self.proc.clone(), self.port, self.usual.background().clone());
+        let reading = tokio::task::spawn_blocking(move || Reading::read(&background, &proc, port, from.ip()));
         // It fails only where the runtime ends.
         let Ok(now) = reading.await else { return };
         let told = match look.stage {
@@ -171,7 +172,7 @@ impl Looks {
         let _lost = socket.reply(&arrival, &told.write(look.token));
     }
 
-    fn begin(&self, incident: u128, own: Option<IpAddr>, from: SocketAddr, before: Counters) {
+    fn begin(&self, incident: u128, own: Option<IpAddr>, from: SocketAddr, before: Reading) {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         begun.retain(|_, look| look.at.elapsed() < FORGET);
         if begun.len() < MOST && !begun.contains_key(&incident) {
@@ -181,7 +182,7 @@ impl Looks {
     }
 
     /// May be asked twice: an answer can be lost.
-    fn end(&self, incident: u128, from: IpAddr, now: &Counters) -> OtherEnd {
+    fn end(&self, incident: u128, from: IpAddr, now: &Reading) -> OtherEnd {
         let mut told = OtherEnd { heard: Some(self.count(from, mark(incident))), ..OtherEnd::default() };
         let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(Begun { before, walk, .. }) = begun.get(&incident) {

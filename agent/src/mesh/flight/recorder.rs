@@ -50,6 +50,8 @@ pub(crate) struct Recorder {
     under_way: Vec<(What, mpsc::Sender<Answer>)>,
     /// At most one.
     walks: JoinSet<(IpAddr, Vec<Hop>)>,
+    /// Keeps what is usual, and ends with this.
+    _background: JoinSet<()>,
     /// By verdict, since the start.
     counts: BTreeMap<&'static str, u64>,
     ready: Vec<Event>,
@@ -57,8 +59,11 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(config: &Config, base: Base) -> Self {
+        let mut background = JoinSet::new();
+        background.spawn(base.usual.background().clone().keep());
         Self {
             base,
+            _background: background,
             limits: Limits::new(config.recordings_per_way, config.recordings_per_node),
             flights: JoinSet::new(),
             under_way: Vec::new(),

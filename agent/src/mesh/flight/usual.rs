@@ -1,5 +1,5 @@
-//! The way to each peer when all is well: a walk now and then, one at a time, so that a delay can be told from what has
-//! always been there.
+//! What is so when all is well: the way to each peer, by a walk now and then, one at a time, so that a delay can be told
+//! from what has always been there; and what the host drops.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::background::Background;
 use super::walk::{Hop, Steps};
 use crate::net::Prober;
 
@@ -21,11 +22,19 @@ type Known = HashMap<IpAddr, (Instant, Vec<Hop>)>;
 
 /// What is known. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Usual(Arc<Mutex<Known>>);
+pub(crate) struct Usual {
+    known: Arc<Mutex<Known>>,
+    background: Background,
+}
 
 impl Usual {
+    /// What the host drops at all times.
+    pub(super) fn background(&self) -> &Background {
+        &self.background
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The hops to a peer.

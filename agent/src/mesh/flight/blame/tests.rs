@@ -17,6 +17,7 @@ const FINE: Counters = Counters {
     cpu_pressure: 0.0,
     memory_pressure: 0.0,
     io_pressure: 0.0,
+    unusual: Drops { nic_errors: 0, nic_drops: 0, softnet_drops: 0, conntrack_drops: 0 },
 };
 
 /// Hops by (last part of the address or 0 for none, answers of fifteen, best round trip).
@@ -97,16 +98,23 @@ fn each(cases: &[(&str, Case, Verdict, Option<u8>)]) {
     }
 }
 
-/// Scenario: drops and want of CPU at either end, at both, in the peer's agent, while packets are lost and while none is.
+/// Scenario: drops and want of CPU at either end, drops that are usual there, at both, in the peer's agent, while packets are lost and while none is.
 /// Guarantees: the host that has evidence against it is blamed where packets are lost; with evidence against both, nobody.
 #[test]
 fn hosts() {
-    let drops = Counters { softnet_drops: 60, ..FINE };
+    let drops = Counters { softnet_drops: 60, unusual: Drops { softnet_drops: 60, ..FINE.unusual }, ..FINE };
+    let as_ever = Counters { nic_drops: 60, conntrack_drops: 60, ..FINE };
     let busy = Counters { cpu_pressure: 80.0, ..FINE };
     let lossy = Case { heard: Some(100), came: 70, ..ALL };
     each(&[
         ("drops here", Case { here: drops, ..lossy }, Verdict::SenderHost, None),
         ("drops there", Case { there: Some(drops), ..lossy }, Verdict::ReceiverHost, None),
+        (
+            "drops as ever, and a hop loses",
+            Case { here: as_ever, there: Some(as_ever), heard: Some(60), came: 60, forward: LOSSY, ..ALL },
+            Verdict::Hop,
+            Some(2),
+        ),
         (
             "drops there, and stalled here",
             Case { late_us: 900_000, there: Some(drops), ..lossy },
