@@ -53,6 +53,7 @@ pub(super) struct Seen<'a> {
     pub(super) here: &'a Counters,
     /// Where the peer could be asked.
     pub(super) there: Option<&'a Counters>,
+    pub(super) peer: IpAddr,
     /// The walk there and, from the other end, back.
     pub(super) forward: &'a [Hop],
     pub(super) backward: &'a [Hop],
@@ -105,17 +106,19 @@ fn silent(seen: &Seen<'_>) -> Blame {
         return blame(Verdict::ReceiverHost, None, [evidence.to_owned()]);
     }
     let Begins::At(place) = begins::loss(seen.forward, 1.0) else {
-        let reached = seen.forward.last().is_some_and(|hop| hop.got > 0);
+        let reached = seen.forward.last().is_some_and(|hop| hop.got > 0 && hop.address == Some(seen.peer));
         let pings = if reached { "probes come through to the end" } else { "no hop shows where it ends" };
         return unknown([format!("no echo comes back; {pings}")]);
     };
     let (from, after) = behind(seen.forward, place);
     let evidence = format!("nothing answers from hop {} on, behind {from}", place + 1);
-    match seen.usual.len().checked_sub(place + 1) {
+    // Peers may answer no pings at any time, and their silence is no news.
+    let used_to_be = seen.usual.get(place..).unwrap_or_default();
+    match used_to_be.iter().rposition(|hop| hop.got > 0) {
         // When all was well, this was the target: it, or the link to it.
-        Some(0) => blame(Verdict::ReceiverHost, None, [evidence]),
+        Some(0) if used_to_be[0].address == Some(seen.peer) => blame(Verdict::ReceiverHost, None, [evidence]),
         Some(_) => blame(Verdict::Hop, seen.forward[place].address.or(after), [evidence]),
-        None => unknown([evidence, "nobody knows what used to be there".to_owned()]),
+        None => unknown([evidence, "nobody is known to have answered there before".to_owned()]),
     }
 }
 

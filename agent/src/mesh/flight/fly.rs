@@ -53,6 +53,7 @@ pub(super) async fn fly(base: Base, mut flight: Flight) -> io::Result<Flown> {
     let blame = blame::judge(&Seen {
         here: &here,
         there: seen.there.counters.as_ref(),
+        peer: towards,
         forward: &seen.forward,
         backward: &seen.there.hops,
         usual: &base.usual.hops(towards),

@@ -76,6 +76,7 @@ fn verdict(case: &Case) -> (Verdict, Option<u8>) {
     let seen = Seen {
         here: &case.here,
         there: case.there.as_ref(),
+        peer: IpAddr::from([10, 0, 0, 9]),
         forward: &forward,
         backward: &backward,
         usual: &usual,
@@ -193,9 +194,9 @@ fn loss_on_the_way() {
     ]);
 }
 
-/// Scenario: nothing comes back: the agent is away, or kept from answering; the host is, or the way behind the second router, which used to go on or
-/// of which nothing is known.
-/// Guarantees: the host where the way used to end there, the hop where it used to go on, else unknown.
+/// Scenario: nothing comes back: the agent is away, or kept from answering; the host is, or the way behind the second router,
+/// which used to go on or of which nothing is known; of a host that never answers pings.
+/// Guarantees: the host where the way used to end with it, the hop where it used to go on, else unknown.
 #[test]
 fn nothing_comes_back() {
     let away = Case { there: None, heard: None, came: 0, backward: &[], ..ALL };
@@ -206,6 +207,18 @@ fn nothing_comes_back() {
         ("a filter", Case { forward: CLEAN, ..away }, Verdict::Unknown, None),
         ("the host", Case { forward: cut, ..away }, Verdict::ReceiverHost, None),
         ("the way", Case { forward: cut, usual: longer, ..away }, Verdict::Hop, Some(2)),
+        (
+            "the host or the way, of a host that answers no pings",
+            Case { forward: cut, usual: cut, ..away },
+            Verdict::Unknown,
+            None,
+        ),
+        (
+            "the way, of such a host",
+            Case { forward: &[(1, 15, 100), (0, 0, 0)], usual: cut, ..away },
+            Verdict::Hop,
+            Some(1),
+        ),
         ("who knows", Case { forward: cut, usual: &[], ..away }, Verdict::Unknown, None),
     ]);
 }
