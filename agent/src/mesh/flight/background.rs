@@ -50,7 +50,7 @@ impl Background {
 
 /// The counters at one time, and what was usual then.
 pub(super) struct Reading {
-    at: Instant,
+    pub(super) at: Instant,
     counters: Counters,
     /// In that time.
     usual: (Drops, Duration),

@@ -30,6 +30,11 @@ const ONE_WAY: u32 = 4;
 /// A change of a direction's delay that counts.
 const SLOWER_NS: i64 = 500_000;
 
+/// A direction, and the host at its end.
+type Way = (&'static str, Verdict);
+const THERE: Way = ("there", Verdict::ReceiverHost);
+const BACK: Way = ("back", Verdict::SenderHost);
+
 /// Echoes while the trouble lasted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Echoes {
@@ -132,7 +137,7 @@ fn lossy(seen: &Seen<'_>, lost: u32) -> Result<Blame, Vec<String>> {
         return match begins::loss(seen.forward, total) {
             // Several hops share it: not the way back of one of them.
             Begins::At(place) if place + 1 < seen.forward.len() => {
-                Ok(at_hop(seen.forward, place, "there or back", vec![evidence]))
+                Ok(at_hop(seen.forward, place, ("there or back", Verdict::ReceiverHost), vec![evidence]))
             }
             _ => Err(vec![evidence, "no hop before the end shows it".to_owned()]),
         };
@@ -148,10 +153,10 @@ fn lossy(seen: &Seen<'_>, lost: u32) -> Result<Blame, Vec<String>> {
         _ => (share(there, asked), share(back, heard)),
     };
     if forward && let Begins::At(place) = begins::loss(seen.forward, forward_share) {
-        return Ok(at_hop(seen.forward, place, "there", evidence));
+        return Ok(at_hop(seen.forward, place, THERE, evidence));
     }
     if backward && let Begins::At(place) = begins::loss(seen.backward, backward_share) {
-        return Ok(at_hop(seen.backward, place, "back", evidence));
+        return Ok(at_hop(seen.backward, place, BACK, evidence));
     }
     Err([evidence, vec!["neither end nor any hop shows where".to_owned()]].concat())
 }
@@ -173,8 +178,8 @@ fn slow(seen: &Seen<'_>) -> Blame {
     )];
     let usual_us = usual::round_trips(seen.usual, seen.forward);
     let ways = [
-        (forward_ns, seen.forward, &usual_us[..], "there"),
-        (backward_ns, seen.backward, seen.usual_back_us, "back"),
+        (forward_ns, seen.forward, &usual_us[..], THERE),
+        (backward_ns, seen.backward, seen.usual_back_us, BACK),
     ];
     for (extra_ns, hops, usual_us, way) in ways {
         if extra_ns >= SLOWER_NS
@@ -191,7 +196,9 @@ fn slow(seen: &Seen<'_>) -> Blame {
     busy().unwrap_or_else(why)
 }
 
-fn at_hop(hops: &[Hop], place: usize, way: &str, mut evidence: Vec<String>) -> Blame {
+/// Where it begins on a way. At its last place that is the host there, or the link to it; between two neighbours nothing
+/// tells which of them.
+fn at_hop(hops: &[Hop], place: usize, (way, host): Way, mut evidence: Vec<String>) -> Blame {
     let (from, after) = behind(hops, place);
     let hop = &hops[place];
     evidence.push(format!(
@@ -201,7 +208,16 @@ fn at_hop(hops: &[Hop], place: usize, way: &str, mut evidence: Vec<String>) -> B
         hop.sent,
         hop.best_us
     ));
-    blame(Verdict::Hop, hop.address.or(after), evidence)
+    match (place + 1 == hops.len(), hop.address) {
+        (false, address) => blame(Verdict::Hop, address.or(after), evidence),
+        // A router that answers there says that it goes no further.
+        (true, Some(router)) if hop.got == 0 => blame(Verdict::Hop, Some(router), evidence),
+        (true, Some(_)) if place > 0 => blame(host, None, evidence),
+        (true, Some(_)) => unknown(
+            evidence.into_iter().chain(["the two hosts are neighbours, and neither shows it".to_owned()]),
+        ),
+        (true, None) => unknown(evidence.into_iter().chain(["nobody answers there".to_owned()])),
+    }
 }
 
 /// Whom a hop is behind, in words and as an address.

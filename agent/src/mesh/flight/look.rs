@@ -26,10 +26,14 @@ pub(crate) const LOOK: usize = 1200;
 const HEAD: usize = 16;
 const QUESTION: &[u8; 8] = b"AOE1\x03\0\0\0";
 const ANSWER: &[u8; 8] = b"AOE1\x04\0\0\0";
-/// Looks that a node takes part in at a time.
-const MOST: usize = 16;
+/// Looks that a node takes part in at a time: all nodes of a mesh may look at a bad one. Of these so many walk, too: all
+/// first hops back are the same, and each router gives but one answer a second.
+const MOST: usize = 256;
+const WALKS: usize = 16;
 /// A look that was begun and never ended is forgotten.
 const FORGET: Duration = Duration::from_secs(60);
+/// For so long it may be asked again how one ended, if the answer is lost.
+const ENDED: Duration = Duration::from_secs(10);
 /// Askers whose marked questions are counted.
 const ASKERS: usize = 4096;
 
@@ -123,9 +127,10 @@ pub(crate) struct Looks {
 }
 
 struct Begun {
-    at: Instant,
     before: Reading,
-    walk: Walk,
+    /// Where there is room for it.
+    walk: Option<Walk>,
+    until: Instant,
 }
 
 impl Looks {
@@ -174,19 +179,23 @@ impl Looks {
 
     fn begin(&self, incident: u128, own: Option<IpAddr>, from: SocketAddr, before: Reading) {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        begun.retain(|_, look| look.at.elapsed() < FORGET);
+        let now = before.at;
+        begun.retain(|_, look| look.until > now);
         if begun.len() < MOST && !begun.contains_key(&incident) {
-            let walk = self.walks.begin(&self.prober, own, from.ip());
-            begun.insert(incident, Begun { at: Instant::now(), before, walk });
+            let walking = begun.values().filter(|look| look.walk.is_some()).count();
+            let walk = (walking < WALKS).then(|| self.walks.begin(&self.prober, own, from.ip()));
+            begun.insert(incident, Begun { before, walk, until: now + FORGET });
         }
     }
 
     /// May be asked twice: an answer can be lost.
     fn end(&self, incident: u128, from: IpAddr, now: &Reading) -> OtherEnd {
         let mut told = OtherEnd { heard: Some(self.count(from, mark(incident))), ..OtherEnd::default() };
-        let begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(Begun { before, walk, .. }) = begun.get(&incident) {
-            (told.counters, told.hops) = (Some(now.since(before)), walk.hops());
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(Begun { before, walk, until }) = begun.get_mut(&incident) {
+            *until = (*until).min(now.at + ENDED);
+            told.counters = Some(now.since(before));
+            told.hops = walk.as_ref().map(Walk::hops).unwrap_or_default();
             told.usual_us = self.usual.round_trips(from, &told.hops);
         }
         told
@@ -201,8 +210,39 @@ impl Looks {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::net;
+
+    /// Scenario: forty-nine askers look at one node at once; they end, and others begin.
+    /// Guarantees: all are told its counters, and as many as may walk a way back; an end may be asked again, for a while.
+    #[tokio::test]
+    async fn a_bad_node_of_a_mesh() {
+        let prober = Prober::start(&net::Config::default(), CancellationToken::new()).unwrap();
+        let looks = Looks::new(prober, "/proc".into(), 4418, Default::default());
+        let asker = |nth: u128| SocketAddr::from(([127, 0, 1, nth as u8], 4418));
+        let began = Instant::now();
+        let read = |nth, seconds| {
+            let mut reading = Reading::read(&Default::default(), "/proc".as_ref(), 4418, asker(nth).ip());
+            reading.at = began + Duration::from_secs(seconds);
+            reading
+        };
+        let begin = |nth, seconds| looks.begin(nth, None, asker(nth), read(nth, seconds));
+        let told = |nth, seconds| looks.end(nth, asker(nth).ip(), &read(nth, seconds)).counters.is_some();
+        let known = || looks.begun.lock().unwrap().len();
+        let walking = || looks.begun.lock().unwrap().values().filter(|look| look.walk.is_some()).count();
+        (0..49).for_each(|nth| begin(nth, 0));
+        assert_eq!((0..49).filter(|nth| told(*nth, 20)).count(), 49);
+        assert_eq!(walking(), WALKS);
+        assert!(told(3, 21), "asked again");
+        (100..149).for_each(|nth| begin(nth, 31));
+        assert!(!told(3, 31), "it is over");
+        assert_eq!((known(), walking()), (49, WALKS));
+        assert!(told(100, 60), "it was not ended before");
+        begin(150, 95);
+        assert_eq!(known(), 1);
+    }
 
     proptest! {
         /// Scenario: any question and any answer, of walks longer than fit.

@@ -162,9 +162,10 @@ fn hosts() {
     ]);
 }
 
-/// Scenario: loss there, back, both ways, by a thrifty router, by none of the hops, with nobody to tell the direction.
-/// Guarantees: the first hop of the right direction from which on it persists; what shows on the way back alone is not
-/// blamed on a hop there; else unknown.
+/// Scenario: loss there, back, both ways, by a thrifty router, at the last place of a way, between neighbours, by none of the
+/// hops, with nobody to tell the direction.
+/// Guarantees: the first hop of the right direction from which on it persists, and a host where that is the last; what shows
+/// on the way back alone is not blamed on a hop there; else unknown.
 #[test]
 fn loss_on_the_way() {
     let there = Case { heard: Some(60), came: 60, forward: LOSSY, ..ALL };
@@ -182,6 +183,26 @@ fn loss_on_the_way() {
         ),
         ("back", Case { backward: &[(7, 8, 100), (1, 9, 200), (8, 8, 300)], ..back }, Verdict::Hop, Some(7)),
         ("back, not seen there", back, Verdict::Unknown, None),
+        (
+            "there, at the peer",
+            Case { forward: &[(1, 15, 100), (2, 15, 200), (9, 9, 300)], ..there },
+            Verdict::ReceiverHost,
+            None,
+        ),
+        (
+            "back, at our own host",
+            Case { backward: &[(7, 15, 100), (1, 15, 200), (8, 8, 300)], ..back },
+            Verdict::SenderHost,
+            None,
+        ),
+        ("there, to a neighbour", Case { forward: &[(9, 9, 300)], ..there }, Verdict::Unknown, None),
+        ("back, from a neighbour", Case { backward: &[(8, 8, 300)], ..back }, Verdict::Unknown, None),
+        (
+            "there, where nobody answers",
+            Case { forward: &[(1, 15, 100), (0, 0, 0)], heard: Some(0), came: 0, ..there },
+            Verdict::Unknown,
+            None,
+        ),
         ("no hop", Case { forward: CLEAN, ..there }, Verdict::Unknown, None),
         ("no hops", Case { forward: &[], backward: &[], ..there }, Verdict::Unknown, None),
         ("nobody tells", Case { heard: None, there: None, ..there }, Verdict::Hop, Some(2)),
