@@ -63,7 +63,7 @@ impl Hop {
 }
 
 /// The hops so far, for whoever cannot wait for the end. Where the target is not reached, one silent hop behind the last
-/// that answers stands for it.
+/// that answers stands for it, unless a router says that it goes no further.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Steps(Arc<Mutex<Vec<Hop>>>);
 
@@ -79,7 +79,7 @@ impl Steps {
         let to = |dest| Probe { source, timeout: TIMEOUT, ..Probe::to(dest) };
         let mut client = prober.client(2 * usize::from(MOST_HOPS));
         let mut hops = vec![Hop::default(); MOST_HOPS.into()];
-        let mut length = hops.len();
+        let (mut length, mut reached) = (hops.len(), hops.len());
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let end = Instant::now() + TURN * rounds;
@@ -91,16 +91,19 @@ impl Steps {
             let Some(mut under_way) = ask(prober, &client, (dest, &to), &mut hops[..length]).await else {
                 return;
             };
+            // Where routers say in this round that it goes no further.
+            let mut ends = hops.len();
             while under_way > 0 {
                 let Some(report) = client.recv().await else { return };
                 under_way -= u32::from(!matches!(report.outcome, Outcome::Duplicate));
-                if let Some(reached) = take(prober, dest, &mut hops, &report) {
-                    length = length.min(reached);
+                match take(prober, dest, &mut hops, &report) {
+                    Some(End::Target(at)) => reached = reached.min(at),
+                    Some(End::Router(at)) => ends = ends.min(at),
+                    None => {}
                 }
             }
-            let answering = hops[..length].iter().rposition(|hop| hop.got > 0).map_or(0, |at| at + 1);
-            length = length.min(answering + 1);
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = hops[..length].to_vec();
+            length = length_of(&hops[..reached]);
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = hops[..length.min(ends)].to_vec();
         }
     }
 }
@@ -181,8 +184,23 @@ async fn ask(
     Some(under_way)
 }
 
-/// Takes a report; the path's length, where it goes no further.
-fn take(prober: &Prober, dest: IpAddr, hops: &mut [Hop], report: &Report) -> Option<usize> {
+/// How far a way is known to go, up to its target where that is reached: one that does not answer now, or was not asked, may
+/// answer in the next round.
+fn length_of(hops: &[Hop]) -> usize {
+    let answering = hops.iter().rposition(|hop| hop.got > 0).map_or(0, |at| at + 1);
+    (answering + 1).min(hops.len())
+}
+
+/// The number of the last hop, by who says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Target(usize),
+    /// It knows no way on.
+    Router(usize),
+}
+
+/// Takes a report; the path's end, where it goes no further.
+fn take(prober: &Prober, dest: IpAddr, hops: &mut [Hop], report: &Report) -> Option<End> {
     let ttl = (report.key & 0xff) as u8;
     let place = usize::from(ttl).checked_sub(1)?;
     let hop = hops.get_mut(place)?;
@@ -206,7 +224,7 @@ fn take(prober: &Prober, dest: IpAddr, hops: &mut [Hop], report: &Report) -> Opt
         Outcome::Unreachable { from, rtt, .. } => {
             prober.budget().answered((dest, ttl), from, rtt, Instant::now());
             hop.address = Some(from);
-            return Some(place + 1);
+            return Some(End::Router(place + 1));
         }
         Outcome::Duplicate | Outcome::Timeout => return None,
         // It says nothing of the way.
@@ -219,5 +237,26 @@ fn take(prober: &Prober, dest: IpAddr, hops: &mut [Hop], report: &Report) -> Opt
     hop.best_us = if hop.got == 0 { micros } else { hop.best_us.min(micros) };
     hop.address = Some(address);
     hop.got += 1;
-    (address == dest).then_some(place + 1)
+    (address == dest).then_some(End::Target(place + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: a way of four, by who has answered so far: none, since the first router was asked too often; the first; the
+    /// second after all; the third; the target, known to be there.
+    /// Guarantees: it grows with each that answers, with a silent hop behind the last, and none behind the target.
+    #[test]
+    fn grows_again() {
+        let mut hops = vec![Hop::default(); MOST_HOPS.into()];
+        assert_eq!(length_of(&hops), 1);
+        for (place, length) in [(0, 2), (1, 3), (2, 4)] {
+            hops[place].got = 1;
+            assert_eq!(length_of(&hops), length);
+        }
+        assert_eq!(length_of(&hops[..4]), 4);
+        hops[3].got = 1;
+        assert_eq!(length_of(&hops[..4]), 4);
+    }
 }
