@@ -6,10 +6,13 @@ use std::time::Duration;
 use ao_common::units::Span;
 use serde::Deserialize;
 
+use super::sweep::TRIES;
 use crate::context::Reach;
 
 /// Echoes to a peer in one round.
 const MOST_ECHOES: u128 = 3600;
+/// Echoes and questions of a sweep to a peer in a second: it answers 200 (echo.rs, `RATE`), of which a recording takes 50.
+const MOST_A_SECOND: f64 = 140.0;
 
 /// How this node takes part in the mesh; whom it measures the aggregator says.
 #[derive(Clone, Debug, Deserialize)]
@@ -90,6 +93,14 @@ impl Config {
         if self.round.0.as_nanos() / self.interval.0.as_nanos() > MOST_ECHOES {
             return Err(format!("mesh.round must be at most {MOST_ECHOES} times mesh.interval"));
         }
+        let of_sweep = f64::from(u32::from(self.ports) * TRIES) / self.round.0.as_secs_f64();
+        let a_second = self.interval.0.as_secs_f64().recip() + of_sweep;
+        if a_second > MOST_A_SECOND {
+            return Err(format!(
+                "mesh.interval, mesh.ports and mesh.round ask a peer {a_second:.0} times a second ({TRIES} times from each port \
+                 in a round); it answers at most {MOST_A_SECOND}"
+            ));
+        }
         Ok(())
     }
 
@@ -102,5 +113,27 @@ impl Config {
             synchronised: self.clocks_synchronised,
         };
         self.enabled.then(reach)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: the default; as fast as echoes may be; the most ports, in a minute and in a second.
+    /// Guarantees: a peer is asked no more often than it answers.
+    #[test]
+    fn no_faster_than_it_answers() {
+        for (interval_ms, ports, round_ms, is_right) in [
+            (1000, 16, 60_000, true),
+            (10, 16, 10_000, true),
+            (10, 64, 2000, false),
+            (1000, 64, 60_000, true),
+            (1000, 64, 1000, false),
+        ] {
+            let [interval, round] = [interval_ms, round_ms].map(|ms| Span(Duration::from_millis(ms)));
+            let config = Config { interval, round, timeout: interval, ports, ..Config::default() };
+            assert_eq!(config.check().is_ok(), is_right, "{interval_ms} {ports} {round_ms}");
+        }
     }
 }

@@ -19,9 +19,11 @@ use crate::mesh::flows::Answer;
 use crate::mesh::packet;
 use crate::net::{Datagram, connect_udp};
 
-/// Echoes, five times as fast as usual.
+/// Echoes, five times as fast as usual; but no faster than the other end answers beside all else (echo.rs, `RATE`), and no
+/// slower than a walk takes.
 const ECHOES: u32 = 100;
 const FASTER: u32 = 5;
+const EVERY: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(200)];
 /// An answer that takes longer is a loss.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How often the other end is asked for what it has: half of all packets may be lost.
@@ -84,7 +86,7 @@ async fn from_both_ends(base: &Base, peered: &mut Peered, incident: u128) -> io:
     let (_begun, forward, mut echoes) = tokio::join!(
         ask(&socket, to, incident, Stage::Begin),
         walk.end(),
-        echo(peered, base.interval / FASTER, look::mark(incident)),
+        echo(peered, every(base.interval), look::mark(incident)),
     );
     let there = ask(&socket, to, incident, Stage::End).await.unwrap_or_default();
     echoes.heard = there.heard;
@@ -92,11 +94,17 @@ async fn from_both_ends(base: &Base, peered: &mut Peered, incident: u128) -> io:
     Ok(Evidence { forward, echoes, there, names: None })
 }
 
+/// The time between two, where so much lies between the usual ones.
+fn every(interval: Duration) -> Duration {
+    let [least, most] = EVERY;
+    (interval / FASTER).clamp(least, most)
+}
+
 /// Nobody looks from the other end.
 async fn from_here(base: &Base, address: IpAddr) -> Evidence {
     let walk = base.walks.begin(&base.prober, None, address);
     let (pings, forward) =
-        tokio::join!(names::ping(&base.prober, address, ECHOES, base.interval / FASTER), walk.end(),);
+        tokio::join!(names::ping(&base.prober, address, ECHOES, every(base.interval)), walk.end(),);
     let echoes = Echoes { asked: pings.sent, came: pings.got, ..Echoes::default() };
     Evidence { forward, echoes, ..Evidence::default() }
 }
@@ -153,7 +161,7 @@ async fn ask(socket: &Datagram, to: SocketAddr, incident: u128, stage: Stage) ->
 
 /// Asked and answered, on the flow of the cell's echoes.
 async fn echo(peered: &mut Peered, every: Duration, mark: u8) -> Echoes {
-    let mut ticks = interval(every.max(Duration::from_millis(1)));
+    let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut waiting: HashMap<u64, i64> = HashMap::new();
     let mut echoes = Echoes::default();
@@ -192,4 +200,18 @@ async fn echo(peered: &mut Peered, every: Duration, mark: u8) -> Echoes {
         echoes.change = peered.baseline.compare(passage);
     }
     echoes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Scenario: intervals from a hundredth of a second to a minute.
+    /// Guarantees: five times as fast, between what the other end answers and what a walk takes.
+    #[test]
+    fn how_fast() {
+        for (usual, right) in [(10, 20), (100, 20), (200, 40), (1000, 200), (60_000, 200)] {
+            assert_eq!(every(Duration::from_millis(usual)), Duration::from_millis(right), "{usual}");
+        }
+    }
 }
