@@ -83,6 +83,9 @@ pub(super) fn judge(seen: &Seen<'_>) -> Blame {
     if let Some(asked) = seen.names {
         return either(starved(seen.here), None).unwrap_or_else(|| names::judge(asked));
     }
+    if seen.echoes.asked == 0 {
+        return unknown(["nothing could be sent while it was looked at".to_owned()]);
+    }
     let lost = seen.echoes.asked.saturating_sub(seen.echoes.came);
     if lost < LOST {
         return slow(seen);

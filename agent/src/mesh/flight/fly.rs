@@ -24,8 +24,8 @@ use crate::net::{Datagram, connect_udp};
 const ECHOES: u32 = 100;
 const FASTER: u32 = 5;
 const EVERY: [Duration; 2] = [Duration::from_millis(20), Duration::from_millis(200)];
-/// An answer that takes longer is a loss.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// An answer that takes longer is a loss; the way round the world and through a satellite or two takes less.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// How often the other end is asked for what it has: half of all packets may be lost.
 const ASK: u32 = 12;
 const ASK_AGAIN: Duration = Duration::from_millis(500);
@@ -103,8 +103,10 @@ fn every(interval: Duration) -> Duration {
 /// Nobody looks from the other end.
 async fn from_here(base: &Base, address: IpAddr) -> Evidence {
     let walk = base.walks.begin(&base.prober, None, address);
-    let (pings, forward) =
-        tokio::join!(names::ping(&base.prober, address, ECHOES, every(base.interval)), walk.end(),);
+    let (pings, forward) = tokio::join!(
+        names::ping(&base.prober, address, ECHOES, (every(base.interval), PATIENCE)),
+        walk.end(),
+    );
     let echoes = Echoes { asked: pings.sent, came: pings.got, ..Echoes::default() };
     Evidence { forward, echoes, ..Evidence::default() }
 }

@@ -96,7 +96,7 @@ pub(super) async fn ask(prober: &Arc<Prober>, question: &Question) -> Asked {
     }
     let target = async {
         match question.address {
-            Some(address) => Some((address, ping(prober, address, ROUNDS, EVERY).await)),
+            Some(address) => Some((address, ping(prober, address, ROUNDS, (EVERY, EVERY)).await)),
             None => None,
         }
     };
@@ -129,22 +129,28 @@ async fn server(prober: &Prober, address: SocketAddr, name: String) -> Server {
         }
         took
     };
-    let (took, pings) = tokio::join!(asking, ping(prober, address.ip(), ROUNDS, EVERY));
+    let (took, pings) = tokio::join!(asking, ping(prober, address.ip(), ROUNDS, (EVERY, EVERY)));
     (server.took_us, server.pings) = (median(took), pings);
     server
 }
 
-/// Pings an address.
-pub(super) async fn ping(prober: &Prober, dest: IpAddr, count: u32, every: Duration) -> Pings {
+/// Pings an address, so often, and waits so long for each answer. What does not leave is not sent, and not lost.
+pub(super) async fn ping(
+    prober: &Prober,
+    dest: IpAddr,
+    count: u32,
+    (every, patience): (Duration, Duration),
+) -> Pings {
     let mut client = prober.client(count as usize);
-    let mut ticks = interval(every.max(Duration::from_millis(1)));
-    let (mut pings, mut took, mut ended) = (Pings::default(), Vec::new(), 0);
+    let mut ticks = interval(every);
+    let (mut pings, mut took, mut asked, mut ended) = (Pings::default(), Vec::new(), 0, 0);
     while ended < count {
         tokio::select! {
-            _ = ticks.tick(), if pings.sent < count => {
-                if client.send(Probe { timeout: EVERY, ..Probe::to(dest) }).await.is_err() {
+            _ = ticks.tick(), if asked < count => {
+                if client.send(Probe { timeout: patience, ..Probe::to(dest) }).await.is_err() {
                     break;
                 }
+                asked += 1;
                 pings.sent += 1;
             }
             Some(report) = client.recv() => match report.outcome {
@@ -153,6 +159,7 @@ pub(super) async fn ping(prober: &Prober, dest: IpAddr, count: u32, every: Durat
                     (ended, pings.got) = (ended + 1, pings.got + 1);
                     took.push(micros(rtt));
                 }
+                Outcome::NotSent(_) => (ended, pings.sent) = (ended + 1, pings.sent.saturating_sub(1)),
                 _ => ended += 1,
             },
         }
