@@ -17,7 +17,7 @@ use super::subject::{Base, Evidence, Flight, Flown, Peered};
 use crate::mesh::baseline::Passage;
 use crate::mesh::flows::Answer;
 use crate::mesh::packet;
-use crate::net::{Datagram, connect_udp};
+use crate::net::{Datagram, Outcome, Probe, Prober, Way};
 
 /// Echoes, five times as fast as usual; but no faster than the other end answers beside all else (echo.rs, `RATE`), and no
 /// slower than a walk takes.
@@ -90,7 +90,7 @@ async fn from_both_ends(base: &Base, peered: &mut Peered, incident: u128) -> io:
     );
     let there = ask(&socket, to, incident, Stage::End).await.unwrap_or_default();
     echoes.heard = there.heard;
-    echoes.closed = echoes.came == 0 && is_closed(to).await;
+    echoes.closed = echoes.came == 0 && is_closed(&base.prober, to).await;
     Ok(Evidence { forward, echoes, there, names: None })
 }
 
@@ -111,21 +111,22 @@ async fn from_here(base: &Base, address: IpAddr) -> Evidence {
     Evidence { forward, echoes, ..Evidence::default() }
 }
 
-/// Whether the host says that nobody listens there.
-async fn is_closed(to: SocketAddr) -> bool {
-    let asking = async {
-        let socket = connect_udp(to, None).await?;
-        let mut question = Vec::new();
-        packet::question(rand::random(), 0, packet::LEN, &mut question);
-        for _ in 0..ASK {
-            socket.send(&question).await?;
-            if let Ok(came) = timeout(ASK_AGAIN, socket.recv(&mut [0; packet::LEN])).await {
-                return came.map(|_| ());
-            }
+/// Whether the host itself says that nobody listens there: a firewall on the way may refuse, too, and the errors of sockets do
+/// not say who did. Where the prober is not raw, nobody can tell.
+async fn is_closed(prober: &Prober, to: SocketAddr) -> bool {
+    let mut client = prober.client(1);
+    let way = Way::Udp { flow: 0, port: to.port() };
+    for _ in 0..ASK {
+        if client.send(Probe { way, timeout: ASK_AGAIN, ..Probe::to(to.ip()) }).await.is_err() {
+            return false;
         }
-        Ok(())
-    };
-    asking.await.is_err_and(|error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused)
+        match client.recv().await.map(|report| report.outcome) {
+            Some(Outcome::Reply { .. }) => return true,
+            Some(Outcome::Timeout | Outcome::Duplicate) => {}
+            Some(_) | None => return false,
+        }
+    }
+    false
 }
 
 async fn read(base: &Base, port: u16, towards: IpAddr) -> io::Result<Reading> {
@@ -206,7 +207,19 @@ async fn echo(peered: &mut Peered, every: Duration, mark: u8) -> Echoes {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::net::{self, Mode};
+
+    /// Scenario: a port of this host that nobody listens at, where raw sockets are allowed.
+    /// Guarantees: it is found closed.
+    #[tokio::test]
+    async fn nobody_listens() {
+        let prober = Prober::start(&net::Config::default(), CancellationToken::new()).unwrap();
+        let gone = Datagram::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap().local();
+        assert_eq!(is_closed(&prober, gone).await, prober.mode() == Mode::Raw);
+    }
 
     /// Scenario: intervals from a hundredth of a second to a minute.
     /// Guarantees: five times as fast, between what the other end answers and what a walk takes.

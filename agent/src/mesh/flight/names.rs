@@ -190,8 +190,10 @@ pub(super) fn judge(asked: &Asked) -> Blame {
         if *answered + 1 >= *asked && !slow {
             continue;
         }
-        // A host that says that nobody listens is there, even where it answers no ping.
-        let reached = pings.are_clean() || *closed + 1 >= *asked;
+        // A host that says that nobody listens is there, even where it answers no ping. A stub on this host is always
+        // reached, and passes on what it hears from servers that may not be.
+        let is_stub = address.ip().is_loopback();
+        let reached = pings.are_clean() && !is_stub || *closed + 1 >= *asked;
         unreached |= !reached;
         evidence.push(format!(
             "name server {address} answers {answered} of {asked} questions ({failed} with a failure, {closed} refused by its \
@@ -201,6 +203,9 @@ pub(super) fn judge(asked: &Asked) -> Blame {
             pings.sent,
             pings.took_us / 1000
         ));
+        if is_stub && !reached {
+            evidence.push("it is on this host, and may have got no answers itself".to_owned());
+        }
         if reached && guilty.is_none() {
             guilty = Some(address.ip());
         }
@@ -233,7 +238,13 @@ mod tests {
         Server { address, asked: 8, answered, failed, closed, took_us, pings }
     }
 
-    /// Scenario: servers that answer, fail, are slow, silent, closed, far away; the way to them or to the target is bad; one
+    /// On this host, as systemd-resolved.
+    fn stub(answered: u32, failed: u32, closed: u32) -> Server {
+        let address = SocketAddr::from(([127, 0, 0, 53], PORT));
+        Server { address, ..one(answered, failed, closed, 0, CLEAN) }
+    }
+
+    /// Scenario: servers that answer, fail, are slow, silent, closed, far away, stubs of this host; the way to them or to the target is bad; one
     /// of two is silent.
     /// Guarantees: the name service is blamed where it fails and everything else is clean, and only there.
     #[test]
@@ -257,6 +268,9 @@ mod tests {
                 CLEAN,
                 Verdict::NameService,
             ),
+            ("a stub hears nothing", vec![stub(0, 8, 0)], CLEAN, Verdict::Unknown),
+            ("a stub is silent", vec![stub(0, 0, 0)], CLEAN, Verdict::Unknown),
+            ("a stub is gone", vec![stub(0, 0, 8)], CLEAN, Verdict::NameService),
             ("nobody is asked", vec![], CLEAN, Verdict::Unknown),
         ];
         for (case, servers, target, verdict) in cases {
