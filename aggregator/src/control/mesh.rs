@@ -32,7 +32,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { enabled: true, full: 50, peers: 10, zone_pairs: true, paths: 10, forget: Span::secs(3600) }
+        Self { enabled: true, full: 50, peers: 10, zone_pairs: true, paths: 50, forget: Span::secs(3600) }
     }
 }
 
