@@ -140,7 +140,7 @@ pub async fn run(
                 grid.expire(clock::boot_ns());
                 recorder.look_around(&grid);
             }
-            _ = exports.tick() => {
+            _ = exports.tick(), if recorder.has_counted() || grid.is_busy() => {
                 if recorder.has_counted() {
                     recorder.export();
                 }
