@@ -221,8 +221,7 @@ mod tests {
 
     /// Scenario: a router has answered; two ask it, then many more within the second, and again a minute later.
     /// Guarantees: whoever would have to wait longer than for its turn is given the answer, or that there was none, while
-    /// it is fresh; a router
-    /// that answers where another one was expected has spent its budget, too.
+    /// it is fresh; a router that answers where another one was expected has spent its budget, too.
     #[test]
     fn shared() {
         let now = Instant::now();
