@@ -161,7 +161,8 @@ async fn another_aggregator_within_five_seconds() {
                     back = Some(Instant::now());
                 }
             }
-            while rig.opened.ledger.figures("logs")["in flight"] > 0 {
+            // What a busy disk has not stored yet is not in flight either.
+            while rig.opened.ledger.figures("logs")["delivered"] < rig.appended.len() as u64 {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })
