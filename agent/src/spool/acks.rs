@@ -97,6 +97,17 @@ impl Acks {
         self.queues[queue].lock().end
     }
 
+    /// A connection begins: see [`Book::connected`](crate::spool::ledger::Book::connected).
+    pub(crate) fn connected(&self, queue: usize, has: impl Fn(u64, u64) -> bool) {
+        let tally = self.ledger.book(queue).connected(has);
+        self.queues[queue].add(None, tally);
+    }
+
+    /// A frame is about to be sent; false where it was shed since it was read from the log.
+    pub(crate) fn send(&self, queue: usize, frame: &Frame) -> bool {
+        self.ledger.book(queue).send(frame)
+    }
+
     /// Frames, in the order of the log, are done, and with them everything before `end`.
     pub(crate) fn done(&self, queue: usize, frames: &[Frame], end: Position) {
         let tally = self.ledger.book(queue).settle(frames);

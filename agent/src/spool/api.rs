@@ -82,6 +82,11 @@ impl Frame {
             fate: Fate::default(),
         }
     }
+
+    /// In its queue's log: epoch and sequence.
+    pub(crate) fn place(&self) -> Option<(u64, u64)> {
+        Some((self.epoch, self.sequence))
+    }
 }
 
 fn left_out(dropped: &DroppedCount) -> (String, Count) {

@@ -38,6 +38,8 @@ pub(crate) struct Settled {
     pub(crate) unread: Count,
     /// Sent again; part of what is delivered.
     pub(crate) resent: Count,
+    /// Shed while it was under way, and answered all the same: the log counts it as shed, which it was not.
+    pub(crate) rescued: Count,
 }
 
 impl std::ops::AddAssign for Settled {
@@ -47,6 +49,7 @@ impl std::ops::AddAssign for Settled {
         self.damaged += more.damaged;
         self.unread += more.unread;
         self.resent += more.resent;
+        self.rescued += more.rescued;
     }
 }
 
@@ -186,8 +189,8 @@ fn read(file: &File, slot: usize) -> io::Result<Option<Stored>> {
     Ok(Stored::decode(stored).ok())
 }
 
-fn numbers(s: &Settled) -> [u64; 10] {
-    let counts = [s.delivered, s.refused, s.damaged, s.unread, s.resent];
+fn numbers(s: &Settled) -> [u64; 12] {
+    let counts = [s.delivered, s.refused, s.damaged, s.unread, s.resent, s.rescued];
     std::array::from_fn(|n| if n % 2 == 0 { counts[n / 2].records } else { counts[n / 2].bytes })
 }
 
@@ -196,7 +199,14 @@ fn settled(numbers: &[u64]) -> Settled {
         records: numbers.get(2 * n).copied().unwrap_or(0),
         bytes: numbers.get(2 * n + 1).copied().unwrap_or(0),
     };
-    Settled { delivered: count(0), refused: count(1), damaged: count(2), unread: count(3), resent: count(4) }
+    Settled {
+        delivered: count(0),
+        refused: count(1),
+        damaged: count(2),
+        unread: count(3),
+        resent: count(4),
+        rescued: count(5),
+    }
 }
 
 #[cfg(test)]
@@ -209,7 +219,7 @@ mod tests {
 
     fn delivered(records: u64) -> Tally {
         let count = Count { records, bytes: 10 * records };
-        Tally::from([("logs".to_owned(), Settled { delivered: count, resent: count, ..<_>::default() })])
+        Tally::from([("logs".to_owned(), Settled { delivered: count, rescued: count, ..<_>::default() })])
     }
 
     /// Scenario: counts are kept; the process dies before the cursor has moved; another time a slot is torn.

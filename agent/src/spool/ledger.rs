@@ -32,6 +32,11 @@ pub(crate) struct Book {
     newest: Option<(u64, u64)>,
     settled_to: Option<(u64, u64)>,
     shed_to: Option<(u64, u64)>,
+    /// Up to which they are under way, or were, on the connection that there is.
+    sent_to: Option<(u64, u64)>,
+    /// Frames that were shed while they were under way, oldest first. The log counts them as shed, but an answer that
+    /// comes yet says what became of them; until then they count as in flight.
+    adrift: VecDeque<Frame>,
     /// A spool of a build that kept no counts of what was delivered: the first balance tells.
     pub(crate) adopting: bool,
 }
@@ -44,13 +49,6 @@ pub(crate) struct Logged {
     pub(crate) shed: Count,
     /// By reason.
     pub(crate) left_out: BTreeMap<String, Count>,
-}
-
-impl Logged {
-    /// Neither shed nor left out.
-    fn kept(&self) -> Count {
-        self.left_out.values().fold(self.read - self.shed, |rest, count| rest - *count)
-    }
 }
 
 impl Ledger {
@@ -86,7 +84,8 @@ impl Ledger {
             for (source, logged) in &book.logged {
                 let line = lines.entry((class, source.clone())).or_default();
                 line.read += logged.read;
-                line.shed += logged.shed;
+                let adrift = book.adrift.iter().filter(|frame| frame.source == *source);
+                line.shed += adrift.fold(book.shed_of(source), |rest, frame| rest - frame.count);
                 for (reason, count) in &logged.left_out {
                     *line.left_out.entry(reason.clone()).or_default() += *count;
                 }
@@ -149,24 +148,55 @@ impl Book {
 
     /// A frame was shed. One that was acknowledged before its cursor could move counts as delivered.
     pub(crate) fn shed(&mut self, frame: &Frame) {
-        let place = Some((frame.epoch, frame.sequence));
+        let place = frame.place();
         if self.order(place) <= self.order(self.settled_to) {
             return;
         }
         self.shed_to = place;
         self.logged.entry(frame.source.clone()).or_default().shed += frame.count;
+        if self.order(place) <= self.order(self.sent_to) {
+            self.adrift.push_back(frame.clone());
+        }
+    }
+
+    /// A frame that was read from the log is about to be sent. False where it was shed meanwhile: it was counted as lost,
+    /// and must not arrive.
+    pub(crate) fn send(&mut self, frame: &Frame) -> bool {
+        let place = frame.place();
+        let is_there = self.order(place) > self.order(self.shed_to);
+        if is_there {
+            self.sent_to = place;
+        }
+        is_there
+    }
+
+    /// A connection begins, and with it nothing is under way. What is adrift is lost, but for what the aggregator `has`,
+    /// by epoch and sequence. Returned is what is to be kept with the cursor.
+    pub(crate) fn connected(&mut self, has: impl Fn(u64, u64) -> bool) -> Tally {
+        self.sent_to = None;
+        let mut arrived = Vec::from(self.adrift.clone());
+        arrived.retain(|frame| has(frame.epoch, frame.sequence));
+        let tally = self.settle(&arrived);
+        self.adrift.clear();
+        tally
     }
 
     /// Frames will not be sent again. Returned is what is to be kept with the cursor.
     pub(crate) fn settle(&mut self, frames: &[Frame]) -> Tally {
         let mut tally = Tally::new();
         for frame in frames {
-            let place = Some((frame.epoch, frame.sequence));
-            if self.order(place) <= self.order(self.shed_to) {
-                continue;
+            let place = frame.place();
+            let was_shed = self.order(place) <= self.order(self.shed_to);
+            if was_shed {
+                // The first ones, since answers come in the order of sending.
+                let Some(at) = self.adrift.iter().position(|adrift| adrift.place() == place) else { continue };
+                self.adrift.remove(at);
             }
             self.settled_to = place;
             let settled = tally.entry(frame.source.clone()).or_default();
+            if was_shed {
+                settled.rescued += frame.count;
+            }
             match frame.fate {
                 Fate::Delivered => settled.delivered += frame.count,
                 Fate::Refused => settled.refused += frame.count,
@@ -185,7 +215,8 @@ impl Book {
         }
         for (source, logged) in &self.logged {
             let settled = self.settled.get(source).copied().unwrap_or_default();
-            let rest = logged.kept() - settled.delivered - settled.refused - settled.damaged;
+            let kept = logged.left_out.values().fold(logged.read - self.shed_of(source), |rest, out| rest - *out);
+            let rest = kept - settled.delivered - settled.refused - settled.damaged;
             if rest != Count::default() {
                 let settled = tally.entry(source.clone()).or_default();
                 *(if self.adopting { &mut settled.delivered } else { &mut settled.damaged }) = rest;
@@ -205,6 +236,12 @@ impl Book {
         for (source, more) in tally {
             *self.settled.entry(source.clone()).or_default() += *more;
         }
+    }
+
+    /// What was shed of a source and was not answered all the same.
+    fn shed_of(&self, source: &str) -> Count {
+        let logged = self.logged.get(source).map_or_else(Count::default, |logged| logged.shed);
+        logged - self.settled.get(source).map_or_else(Count::default, |settled| settled.rescued)
     }
 
     /// Frames are ordered as in the log.
@@ -270,6 +307,37 @@ mod tests {
         let wanted = [("shed", 3), ("refused", 2), ("damaged", 4), ("debug", 5)];
         assert_eq!(records, wanted);
         assert_eq!((line.read.records, line.settled.delivered.bytes), (26, 1_200));
+    }
+
+    /// Scenario: three frames that are under way are shed with what they lie in, and a fourth that is about to be sent; the
+    /// first is acknowledged. The connection ends; the next aggregator has the second.
+    /// Guarantees: these two are delivered, the others are shed, in flight until that is known; the fourth is not sent.
+    #[test]
+    fn shed_while_under_way() {
+        let ledger = Ledger::default();
+        let step = |work: &mut dyn FnMut(&mut Book)| {
+            work(&mut ledger.book(0));
+            let line = line(&ledger);
+            (line.in_flight().records, line.settled.delivered.records, line.shed.records)
+        };
+        for n in 1..=6 {
+            step(&mut |book| book.read(&frame(n, Fate::Delivered)));
+        }
+        for n in 1..=3 {
+            step(&mut |book| assert!(book.send(&frame(n, Fate::Delivered))));
+        }
+        assert_eq!(step(&mut |book| (1..=4).for_each(|n| book.shed(&frame(n, Fate::Delivered)))), (17, 0, 4));
+        assert_eq!(step(&mut |book| assert!(!book.send(&frame(4, Fate::Delivered)))), (17, 0, 4));
+        assert_eq!(step(&mut |book| assert!(book.send(&frame(5, Fate::Delivered)))), (17, 0, 4));
+        assert_eq!(step(&mut |book| _ = book.settle(&[frame(1, Fate::Delivered)])), (16, 1, 4));
+        let mut kept = Tally::new();
+        assert_eq!(step(&mut |book| kept = book.connected(|epoch, n| epoch == 7 && n == 2)), (11, 3, 7));
+        assert_eq!((kept["logs"].delivered.records, kept["logs"].rescued.records), (2, 2));
+        assert_eq!(step(&mut |book| _ = book.settle(&[frame(3, Fate::Delivered)])), (11, 3, 7));
+        assert_eq!(step(&mut |book| _ = book.settle(&[frame(5, Fate::Delivered)])), (6, 8, 7));
+        let newest = ledger.book(0).newest();
+        assert_eq!(step(&mut |book| _ = book.settle(&[frame(6, Fate::Refused)])), (0, 8, 7));
+        assert_eq!(step(&mut |book| assert!(book.balance(newest).is_empty())), (0, 8, 7));
     }
 
     /// Scenario: the log is read to its end while a frame is appended.

@@ -45,6 +45,12 @@ impl Shared {
         self.flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether the aggregator had a frame when it greeted.
+    pub(crate) fn has(&self, epoch: u64, sequence: u64) -> bool {
+        let ranges = self.have.get(&epoch);
+        ranges.is_some_and(|ranges| ranges.iter().any(|r| (r.first..=r.last).contains(&sequence)))
+    }
+
     /// The aggregator has a frame, and with it those before. Returns the queue and what is done.
     pub(crate) fn acked(&self, epoch: u64, sequence: u64) -> Option<(usize, Done)> {
         let mut flight = self.flight();
@@ -86,6 +92,7 @@ impl Shared {
 /// # Errors
 /// Where the spool cannot be read.
 pub(crate) async fn run(shared: Arc<Shared>, queue: usize) -> Result<(), JournalError> {
+    shared.acks.connected(queue, |epoch, sequence| shared.has(epoch, sequence));
     let mut durable = shared.journal.durable(queue);
     let mut reader = shared.journal.reader(queue, shared.acks.position(queue));
     let feeder = Feeder::new(&shared, queue);
@@ -147,8 +154,11 @@ impl<'a> Feeder<'a> {
             return true;
         };
         let header = opened.header;
-        let ranges = shared.have.get(&header.epoch);
-        let known = ranges.is_some_and(|r| r.iter().any(|r| (r.first..=r.last).contains(&header.sequence)));
+        let frame = Frame::of(&header);
+        if !shared.acks.send(self.queue, &frame) {
+            return true;
+        }
+        let known = shared.has(header.epoch, header.sequence);
         let bytes = if known { 0 } else { record.frame.len().clamp(1, shared.window_bytes) };
         if bytes > 0 {
             // Never closed: the error cannot come.
@@ -158,7 +168,6 @@ impl<'a> Feeder<'a> {
             shared.gate.enter(self.lane, bytes).await;
         }
         let keyframe_id = header.keyframe;
-        let frame = Frame::of(&header);
         if !known && shared.sent_before.note(self.queue, record.end) {
             self.resent.inc();
             shared.acks.resent(self.queue, &frame);

@@ -2,6 +2,7 @@
 
 mod drain;
 mod fake;
+mod shed;
 
 use std::collections::BTreeMap;
 
