@@ -68,12 +68,13 @@ pub async fn run(config: Config, ctx: Context, registry: SharedRegistry) -> Resu
     let interval = config.interval.0;
     let containers = Containers::new(config, ctx.node.roots.clone());
     containers.register(&registry);
+    let skipped = crate::rounds::skipped(&registry, NAME);
     let directives = ctx.directives.clone();
     let round = move |containers: &mut Containers, at_ms| {
         let known: Arc<Directives> = Arc::clone(&directives.borrow());
         containers.round(&known, at_ms)
     };
-    crate::rounds::run(containers, interval, &ctx, round).await
+    crate::rounds::run(containers, interval, &ctx, skipped, round).await
 }
 
 #[cfg(test)]

@@ -12,9 +12,12 @@ mod crew;
 mod said;
 
 use std::hash::{BuildHasher as _, BuildHasherDefault, DefaultHasher};
-use std::time::Duration;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
+use ao_common::admin::SharedRegistry;
 use ao_common::clock::now_ms;
+use prometheus_client::metrics::counter::Counter;
 use tokio::task;
 
 use crate::context::Context;
@@ -26,7 +29,8 @@ pub(crate) use crew::Crew;
 pub(crate) use said::Said;
 
 /// Does `round` in every interval, on a blocking thread, and hands on the sets that it gives, until shutdown. `round` is
-/// given what it remembers and the time that its samples bear, in milliseconds since 1970.
+/// given what it remembers and the time that its samples bear, in milliseconds since 1970. A round that was due while
+/// the one before was not done yet, or waited for somebody to take its sets, is left out and counted.
 ///
 /// # Errors
 /// Only where a thread could not be used.
@@ -34,6 +38,7 @@ pub(crate) async fn run<S, F>(
     mut state: S,
     interval: Duration,
     ctx: &Context,
+    skipped: Counter,
     mut round: F,
 ) -> Result<(), task::JoinError>
 where
@@ -42,10 +47,13 @@ where
 {
     let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
     let phase = phase(&ctx.node.name, interval);
+    let mut last = None;
     loop {
         let before = now_ms();
         let due = next_tick(before, interval, phase);
         let wait = Duration::from_millis(due.abs_diff(before));
+        let next = Due { at_ms: due, at: Instant::now() + wait };
+        skipped.inc_by(last.replace(next).map_or(0, |last| next.behind(last, interval)));
         if ctx.shutdown.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
             return Ok(());
         }
@@ -63,6 +71,34 @@ where
                 return Ok(());
             }
         }
+    }
+}
+
+/// The count of rounds that were left out, among the agent's own figures.
+pub(crate) fn skipped(registry: &SharedRegistry, source: &str) -> Counter {
+    let skipped = Counter::default();
+    let text = "Rounds that were left out, since the one before or who takes its samples was too slow";
+    let mut registry = registry.lock().unwrap_or_else(PoisonError::into_inner);
+    registry.register(format!("ao_{source}_skipped_rounds"), text, skipped.clone());
+    skipped
+}
+
+/// When a round is due, by both clocks.
+#[derive(Clone, Copy)]
+struct Due {
+    at_ms: i64,
+    at: Instant,
+}
+
+impl Due {
+    /// Rounds that were due since another one. A clock that was set has left out none.
+    fn behind(self, last: Self, interval_ms: i64) -> u64 {
+        let interval_ms = interval_ms.max(1);
+        let by_clock = (self.at_ms - last.at_ms) / interval_ms;
+        let elapsed = self.at.saturating_duration_since(last.at).as_millis();
+        let elapsed =
+            i64::try_from(elapsed).unwrap_or(i64::MAX).saturating_add(interval_ms / 2) / interval_ms;
+        u64::try_from(by_clock.min(elapsed) - 1).unwrap_or(0)
     }
 }
 
@@ -97,6 +133,20 @@ mod tests {
         assert_eq!(stamp(15_100, 15_000, 15_000), 15_000);
         assert_eq!(stamp(14_990, 15_000, 15_000), 15_000);
         assert_eq!(stamp(16_000, 15_000, 15_000), 16_000);
+    }
+
+    /// Scenario: rounds in turn; one late enough for two more to be due; the clock set ahead and back between two.
+    /// Guarantees: what was left out is counted, and a clock that is set is not.
+    #[test]
+    fn left_out() {
+        let begin = Instant::now();
+        let due = |at_ms, elapsed_ms| Due { at_ms, at: begin + Duration::from_millis(elapsed_ms) };
+        let first = due(30_000, 0);
+        assert_eq!(due(45_000, 15_001).behind(first, 15_000), 0);
+        assert_eq!(due(75_000, 44_999).behind(first, 15_000), 2);
+        assert_eq!(due(3_645_000, 15_000).behind(first, 15_000), 0);
+        assert_eq!(due(3_660_000, 30_000).behind(first, 15_000), 1);
+        assert_eq!(due(15_000, 60_000).behind(first, 15_000), 0);
     }
 
     proptest! {

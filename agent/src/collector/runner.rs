@@ -55,9 +55,10 @@ pub(super) async fn run(
     registry: SharedRegistry,
 ) -> Result<(), RunError> {
     collectors.failures.register(&registry);
+    let skipped = rounds::skipped(&registry, SOURCE);
     let roots = Arc::new(ctx.node.roots.clone());
     let round = move |collectors: &mut Collectors, at_ms| vec![collectors.round(&roots, at_ms)];
-    Ok(rounds::run(collectors, interval, &ctx, round).await?)
+    Ok(rounds::run(collectors, interval, &ctx, skipped, round).await?)
 }
 
 /// The collectors with what they remember from round to round.
