@@ -159,6 +159,7 @@ impl Identity {
         let store = Arc::clone(&self.store);
         let key =
             tokio::task::spawn_blocking(move || store.key()).await.map_err(|_| IdentityError::Stopped)??;
+        let asked = Instant::now();
         let answer = enroll::call(endpoint, address, &self.id, &key, proof).await;
         let answer = match answer {
             Ok(answer) => answer,
@@ -170,7 +171,7 @@ impl Identity {
             }
         };
         let (store, id) = (Arc::clone(&self.store), self.id.clone());
-        let keep = tokio::task::spawn_blocking(move || store.keep(&id, key, &answer));
+        let keep = tokio::task::spawn_blocking(move || store.keep(&id, key, &answer, asked));
         let held = keep.await.map_err(|_| IdentityError::Stopped)??;
         info!(node = %self.id, lasts = ?held.until.duration_since(Instant::now()), "a new certificate");
         self.health.ready();

@@ -109,8 +109,15 @@ impl Store {
         Ok(Held { key_pem, chain, authorities, renew_at, until: now + left })
     }
 
-    /// Checks that the answer is for this node and key, and keeps it.
-    pub(crate) fn keep(&self, id: &NodeId, key_pem: String, answer: &Answer) -> Result<Held, IdentityError> {
+    /// Checks that the answer is for this node and key, and keeps it. Its life began when it was `asked` for at the
+    /// earliest: a disk that takes its time must not make it seem longer.
+    pub(crate) fn keep(
+        &self,
+        id: &NodeId,
+        key_pem: String,
+        answer: &Answer,
+        asked: Instant,
+    ) -> Result<Held, IdentityError> {
         let wrong = |what| IdentityError::Answer { address: answer.address.clone(), what };
         let read =
             ours(id, &key_pem, &answer.chain).map_err(|_| wrong("a certificate that is not this node's"))?;
@@ -123,13 +130,12 @@ impl Store {
             |name, list| files::write_private(&self.folder.join(name), files::to_pem(list).as_bytes());
         write("authorities.crt", &answer.authorities)?;
         write("node.crt", &answer.chain)?;
-        let now = Instant::now();
         Ok(Held {
             key_pem,
             chain: answer.chain.clone(),
             authorities: answer.authorities.clone(),
-            renew_at: now + renewal(read.lifetime()),
-            until: now + read.lifetime(),
+            renew_at: asked + renewal(read.lifetime()),
+            until: asked + read.lifetime(),
         })
     }
 

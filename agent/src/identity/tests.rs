@@ -49,7 +49,10 @@ fn what_is_kept_comes_back() {
     assert!(store.load(&id("host-1")).is_none());
     let key = store.key().unwrap();
     assert_eq!(store.key().unwrap(), key);
-    store.keep(&id("host-1"), key.clone(), &answer(&ca, &key, "host-1", hour)).unwrap();
+    let asked = Instant::now();
+    let keep = |answer: &Answer| store.keep(&id("host-1"), key.clone(), answer, asked);
+    let kept = keep(&answer(&ca, &key, "host-1", hour)).unwrap();
+    assert_eq!(kept.until, asked + hour, "however long it took to store");
     let held = store.load(&id("host-1")).unwrap();
     let left = held.until.duration_since(Instant::now());
     assert!(left <= hour && left > hour - Duration::from_secs(10), "{left:?}");
@@ -66,9 +69,9 @@ fn what_is_kept_comes_back() {
         Answer { chain: vec![vec![0; 9].into()], ..answer(&ca, &key, "host-1", hour) },
         Answer { chain: Vec::new(), ..answer(&ca, &key, "host-1", hour) },
     ] {
-        assert!(matches!(store.keep(&id("host-1"), key.clone(), &bad), Err(IdentityError::Answer { .. })));
+        assert!(matches!(keep(&bad), Err(IdentityError::Answer { .. })));
     }
-    store.keep(&id("host-1"), key.clone(), &answer(&ca, &key, "host-1", Duration::ZERO)).unwrap();
+    keep(&answer(&ca, &key, "host-1", Duration::ZERO)).unwrap();
     assert!(store.load(&id("host-1")).is_none_or(|held| held.until <= Instant::now()));
     store.forget_key().unwrap();
     assert!(store.load(&id("host-1")).is_none());
