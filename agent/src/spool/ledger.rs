@@ -189,7 +189,9 @@ impl Book {
             let was_shed = self.order(place) <= self.order(self.shed_to);
             if was_shed {
                 // The first ones, since answers come in the order of sending.
-                let Some(at) = self.adrift.iter().position(|adrift| adrift.place() == place) else { continue };
+                let Some(at) = self.adrift.iter().position(|adrift| adrift.place() == place) else {
+                    continue;
+                };
                 self.adrift.remove(at);
             }
             self.settled_to = place;
@@ -215,7 +217,8 @@ impl Book {
         }
         for (source, logged) in &self.logged {
             let settled = self.settled.get(source).copied().unwrap_or_default();
-            let kept = logged.left_out.values().fold(logged.read - self.shed_of(source), |rest, out| rest - *out);
+            let kept =
+                logged.left_out.values().fold(logged.read - self.shed_of(source), |rest, out| rest - *out);
             let rest = kept - settled.delivered - settled.refused - settled.damaged;
             if rest != Count::default() {
                 let settled = tally.entry(source.clone()).or_default();
