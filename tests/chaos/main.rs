@@ -155,7 +155,7 @@ async fn run(
     let load = Load::default();
     let begin = Instant::now();
     let began_s = now_s();
-    let _clock = load::counter::start(&folder.join("proc"), begin);
+    let clock = load::counter::start(&folder.join("proc"), begin);
     let mut world = World::start(folder, can_mount).await;
     if let Some(why) = &world.no_disks {
         println!("SKIP chaos with full disks: {why}");
@@ -173,7 +173,8 @@ async fn run(
     let seconds = |at: Instant| began_s + (at - begin).as_secs_f64();
     let frozen =
         happened.iter().filter(|one| (one.fault.target, one.fault.manner) == (Target::Agent, Manner::Freeze));
-    let frozen: Vec<(f64, f64)> = frozen.map(|one| (seconds(one.from), seconds(one.to))).collect();
+    let frozen: Vec<(f64, f64)> =
+        frozen.map(|one| (seconds(one.from), seconds(one.to))).chain(clock.stalls()).collect();
     let signals = drain(&mut world, &load, (began_s, &frozen), &ids).await;
     let drained = ended.elapsed();
     let (mut signals, gap_s) = signals;
@@ -270,8 +271,8 @@ async fn wait_until(world: &mut World, at: Instant) {
     }
 }
 
-/// Waits until everything is there, or time is up; what is then missing is lost. Told when the counter began and when the
-/// agent was frozen.
+/// Waits until everything is there, or time is up; what is then missing is lost. Told when the counter began, and when it or
+/// the agent was frozen.
 async fn drain(
     world: &mut World,
     load: &Load,

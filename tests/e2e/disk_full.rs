@@ -53,7 +53,8 @@ async fn what_is_shed_is_counted_to_the_byte() {
     let loki = Loki::start().await;
     stack
         .start_agent(
-            "collectors: {interval: 1s}\nspool: {budget: 2MiB, segment: 256KiB}\nbatch: {bytes: 64KiB}",
+            "collectors: {interval: 1s}\nspool: {budget: 2MiB, segment: 256KiB}\nbatch: {bytes: 64KiB}\n\
+             latency: {targets: []}\npath: {targets: []}",
         )
         .await;
     let written = Program::start(&stack).write(0..LINES);
@@ -129,7 +130,8 @@ async fn hours_without_an_aggregator() {
     let mut stack = Stack::new();
     let loki = Loki::start().await;
     let sizes = format!("spool: {{budget: {BUDGET}B, segment: {SEGMENT}B}}\nbatch: {{bytes: 64KiB}}");
-    stack.start_agent(&format!("collectors: {{interval: 1s}}\n{sizes}")).await;
+    let sources = "collectors: {interval: 1s}\nlatency: {targets: []}\npath: {targets: []}";
+    stack.start_agent(&format!("{sources}\n{sizes}")).await;
     let (admin, pid) = (stack.admin, stack.agent().id());
     let of = async |what: &str, source: &str| {
         let name = format!("ao_ledger_{what}_records_total");

@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant, SystemTime};
 
 use ao_common::tls::authority::Authority;
 use ao_common::tls::bootstrap::Bootstrap;
@@ -283,43 +284,56 @@ async fn a_new_authority_is_met_by_a_new_enrolment() {
     counted(&stack, "ao_ingest_frames_total", "", 1.0).await;
 }
 
-/// Scenario: certificates last six seconds while numbered lines flow for four lives of them.
+/// Scenario: certificates last twelve seconds while numbered lines flow, until three were renewed.
 /// Guarantees: every line arrives once; connections change only when a certificate does; none ever expires.
 #[tokio::test(flavor = "multi_thread")]
 async fn renewal_without_a_break() {
-    const LINES: u64 = 4_800;
+    /// Enrolments, of which the first was by the bootstrap file; and the least time between two.
+    const ENROLMENTS: f64 = 4.0;
+    const APART_S: f64 = 0.6 * 12.0;
     let mut stack = Stack::new();
     let loki = Loki::start().await;
     let sinks = format!("{{loki: {{url: \"{}/loki/api/v1/push\"}}}}", loki.url);
-    stack.start_aggregator(&sinks, "identity: {lifetime: 6s, server_lifetime: 6s, reload: 1s}").await;
+    stack.start_aggregator(&sinks, "identity: {lifetime: 12s, server_lifetime: 12s, reload: 1s}").await;
+    let begin = Instant::now();
     stack.start_agent("").await;
     connected(&stack).await;
     let folder = container(&stack.pods(), "shop", "web-1", "uid-1", "app");
+    let (ends, ended) = std::sync::mpsc::sync_channel::<()>(0);
     let writing = tokio::task::spawn_blocking(move || {
         let mut file = CriFile::create(&folder.join("0.log"));
-        let (_nobody, pause) = std::sync::mpsc::sync_channel::<()>(0);
-        for block in 0..LINES / 20 {
-            file.number("line", block * 20..(block + 1) * 20);
-            // Spreads the lines over some 24 seconds; nobody sends, so this only waits.
-            let _timeout = pause.recv_timeout(Duration::from_millis(100));
+        let mut written = 0;
+        while let Err(RecvTimeoutError::Timeout) = ended.recv_timeout(Duration::from_millis(100)) {
+            file.number("line", written..written + 20);
+            written += 20;
         }
+        written
     });
-    writing.await.unwrap();
+    let enrolments = eventually("three renewals", LONG, async || {
+        let enrolments = stack.aggregator_metric("ao_identity_enrolments_total", "").await?;
+        if enrolments >= ENROLMENTS { Ok(enrolments) } else { Err(format!("{enrolments} enrolments")) }
+    })
+    .await;
+    assert!(enrolments <= begin.elapsed().as_secs_f64() / APART_S + 2.0, "{enrolments} enrolments");
+    drop(ends);
+    let written = writing.await.unwrap();
     let lines = eventually("every line", LONG, async || {
         let lines = loki.lines(r#"pod="web-1""#);
-        if lines.len() as u64 >= LINES { Ok(lines) } else { Err(format!("{} lines", lines.len())) }
+        if lines.len() as u64 >= written { Ok(lines) } else { Err(format!("{} lines", lines.len())) }
     })
     .await;
     let mut found = numbers(lines.iter().map(|line| line.text.as_str()));
     found.sort_unstable();
-    assert_eq!(found, (0..LINES).collect::<Vec<_>>());
-    let enrolments = stack.aggregator_metric("ao_identity_enrolments_total", "").await.unwrap();
+    assert_eq!(found, (0..written).collect::<Vec<_>>());
+    // In this order: each connection but a lost one comes with an enrolment that was counted before.
     let connections = stack.agent_metric("ao_uplink_connections_total", "").await.unwrap();
-    assert!((5.0..=12.0).contains(&enrolments), "{enrolments} enrolments");
+    let enrolments = stack.aggregator_metric("ao_identity_enrolments_total", "").await.unwrap();
     assert!(connections <= enrolments, "{connections} connections, {enrolments} enrolments");
-    let renewed =
-        stack.aggregator_metric("ao_identity_enrolments_total", "proof=\"certificate\"").await.unwrap();
-    assert_eq!(enrolments - renewed, 1.0, "the certificate renews itself");
+    for (proof, wanted) in [("bootstrap", 1.0), ("token", 0.0)] {
+        let label = format!("proof={proof:?}");
+        let count = stack.aggregator_metric("ao_identity_enrolments_total", &label).await.unwrap();
+        assert_eq!(count, wanted, "{proof}: the certificate renews itself");
+    }
     assert_eq!(stack.aggregator_metric("ao_ingest_refused_streams_total", "").await.unwrap(), 0.0);
 }
 

@@ -45,7 +45,9 @@ async fn lines_count_without_a_stage() {
     for n in 0..50 {
         writeln!(users, "user=u{n} did it").unwrap();
     }
+    // The pod's labels come with the connection, however long that takes.
     let stages = r#"streams: {most: 20}
+enrich: {wait: 60s}
 pipeline:
   stages: [{match: {selector: '{filename=~".*/users.log"}', stages: [{logfmt: {mapping: {user: }}}, {labels: {user: }}]}}]
 "#;

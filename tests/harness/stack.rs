@@ -39,8 +39,6 @@ pub struct Stack {
     pub node: String,
     /// The one core that the agent may use, by its number.
     pub agent_core: Option<usize>,
-    /// The agent goes before all others on a busy machine, where the system allows it.
-    pub agent_first: bool,
     aggregator: Option<Process>,
     agent: Option<Process>,
     // Last, so that a failed test can still show its logs.
@@ -91,7 +89,6 @@ impl Stack {
             environment,
             node: NODE.to_owned(),
             agent_core: None,
-            agent_first: false,
             aggregator: None,
             agent: None,
         };
@@ -234,20 +231,11 @@ impl Stack {
     }
 
     fn relaunch(&self, name: &str, args: &[&str]) -> Process {
-        // Each takes the process's place, so that its id is the agent's.
-        let mut words = Vec::new();
-        if name == "ao-agent" {
-            words.extend(
-                self.agent_core.iter().flat_map(|core| ["taskset".into(), "-c".into(), core.to_string()]),
-            );
-            words.extend(
-                self.agent_first.then_some(["nice", "-n", "-10"]).into_iter().flatten().map(str::to_owned),
-            );
-        }
-        let mut command = match words.split_first() {
-            Some((first, rest)) => {
-                let mut command = Command::new(first);
-                command.args(rest).arg(binary(name));
+        let mut command = match self.agent_core.filter(|_| name == "ao-agent") {
+            // Takes the process's place, so that its id is the agent's.
+            Some(core) => {
+                let mut command = Command::new("taskset");
+                command.args(["-c", &core.to_string()]).arg(binary(name));
                 command
             }
             None => Command::new(binary(name)),

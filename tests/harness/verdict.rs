@@ -149,7 +149,7 @@ impl Spans {
 const STAMP_S: f64 = 3.0;
 
 /// Samples in Prometheus, against what the agent says that it has spooled; the agent must not collect any more. While it
-/// was `frozen` (from, to; seconds), a round that had its time already may have read nothing yet.
+/// or its clock was `frozen` (from, to; seconds), a round that had its time already may have read nothing yet.
 ///
 /// # Errors
 /// Where somebody does not answer.
@@ -186,22 +186,48 @@ pub async fn of_samples(
     for point in points {
         let read_s = began_s + point.1 / 1_000.0;
         let (earlier, later) = (point.0.min(read_s), point.0.max(read_s));
-        let stood_still: f64 =
-            frozen.iter().map(|(from, to)| (to.min(later) - from.max(earlier)).max(0.0)).sum();
-        if later - earlier > STAMP_S + stood_still {
+        if later - earlier > STAMP_S + within(frozen, earlier, later) {
             signal.double += 1;
             signal.example(|| format!("read at {read_s:.3}, stamped {:.3}", point.0));
         }
     }
     let gap = points.windows(2).map(|pair| pair[1].0 - pair[0].0).fold(0.0, f64::max);
-    let stands =
-        |pair: &[(f64, f64)]| pair[0].1 == pair[1].1 && pair[1].0 - pair[0].0 > counter::EVERY.as_secs_f64();
+    let stands = |pair: &[(f64, f64)]| {
+        let lawful = counter::EVERY.as_secs_f64() + within(frozen, pair[0].0, pair[1].0);
+        pair[0].1 == pair[1].1 && pair[1].0 - pair[0].0 > lawful
+    };
     for pair in points.windows(2).filter(|pair| pair[0].1 > pair[1].1 || stands(pair)) {
         signal.double += 1;
         signal.example(|| format!("the counter stands or goes back: {pair:?}"));
     }
     Ok((signal, gap))
 }
+
+/// Seconds of some spans that lie between two moments.
+fn within(spans: &[(f64, f64)], from: f64, to: f64) -> f64 {
+    spans.iter().map(|(begin, end)| (end.min(to) - begin.max(from)).max(0.0)).sum()
+}
+
+/// In a counter that is read once a second, with its times, no second is missing between the first and the last but for
+/// those in which the agent at `admin` says that it has not read.
+///
+/// # Errors
+/// Where one is, or the agent does not answer.
+pub async fn every_second(points: &[(f64, f64)], admin: std::net::SocketAddr) -> Result<(), String> {
+    let skipped = metric(admin, SKIPPED, "").await?;
+    let spanned = points.last().map_or(0.0, |last| last.0) - points.first().map_or(0.0, |first| first.0);
+    // At both ends a second is begun, so that there is one sample more.
+    if points.len() as f64 + skipped <= spanned {
+        return Err(format!("{} samples in {spanned} s, {skipped} rounds left out", points.len()));
+    }
+    match points.windows(2).find(|pair| pair[0].1 > pair[1].1) {
+        Some(pair) => Err(format!("the counter goes back: {pair:?}")),
+        None => Ok(()),
+    }
+}
+
+/// The agent's count of rounds in which it has not read its host.
+pub const SKIPPED: &str = "ao_collector_skipped_rounds_total";
 
 /// Whether the ledger balances at both ends with nothing in flight and nothing dropped; if not, why.
 pub async fn ledger(admin: std::net::SocketAddr, http: std::net::SocketAddr) -> Result<(), String> {

@@ -3,11 +3,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use ao_agent::collector::COLLECTORS as ALL;
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
+
+use crate::verdict::now_s;
 
 /// The clock's resolution: two samples that are read within it may well be the same.
 pub const EVERY: Duration = Duration::from_millis(50);
@@ -18,12 +21,27 @@ const COPIED: [&str; 5] = ["stat", "meminfo", "loadavg", "diskstats", "net/dev"]
 /// What the agent is to collect from it.
 pub const COLLECTORS: [&str; 5] = ["stat", "meminfo", "loadavg", "cpu", "netdev"];
 
+/// Above this it was not set in time: a busy disk, or a machine that stood still.
+const STALL_S: f64 = 0.2;
+
 /// Goes on until it is dropped: beyond the load, for as long as the agent collects.
-pub struct Clock(JoinHandle<()>);
+pub struct Clock {
+    running: JoinHandle<()>,
+    stalls: Stalls,
+}
+
+type Stalls = Arc<Mutex<Vec<(f64, f64)>>>;
+
+impl Clock {
+    /// When it stood still itself: from, to; seconds since 1970.
+    pub fn stalls(&self) -> Vec<(f64, f64)> {
+        self.stalls.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
 
 impl Drop for Clock {
     fn drop(&mut self) {
-        self.0.abort();
+        self.running.abort();
     }
 }
 
@@ -41,7 +59,8 @@ pub fn start(folder: &Path, begin: Instant) -> Clock {
     }
     let stat = fs::read_to_string(folder.join("stat")).unwrap_or_default();
     set(folder, &stat, 0);
-    Clock(tokio::spawn(run(folder.to_owned(), stat, begin)))
+    let stalls = Stalls::default();
+    Clock { running: tokio::spawn(run(folder.to_owned(), stat, begin, Arc::clone(&stalls))), stalls }
 }
 
 /// Sections of an agent that reads that folder so often, by these collectors, and probes nobody.
@@ -56,12 +75,20 @@ pub fn agent(proc: &Path, interval: Duration, collectors: &[&str]) -> String {
     )
 }
 
-async fn run(folder: PathBuf, stat: String, begin: Instant) {
+async fn run(folder: PathBuf, stat: String, begin: Instant, stalls: Stalls) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut last = now_s();
     loop {
         ticks.tick().await;
+        let now = now_s();
         set(&folder, &stat, begin.elapsed().as_millis() as u64);
+        // Until it is in the file, the one before is read.
+        let set = now_s();
+        if set - last > STALL_S {
+            stalls.lock().unwrap_or_else(PoisonError::into_inner).push((last, set));
+        }
+        last = now;
     }
 }
 
