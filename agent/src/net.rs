@@ -49,6 +49,7 @@ mod resolve;
 mod target;
 
 pub use agenda::{Agenda, TICK};
+pub(crate) use api::is_own_limit;
 pub use api::{Capability, Counted, Label, Labels, Mode, Outcome, Probe, Report, SendError, Way};
 pub(crate) use budget::{Budget, Grant, HURRY, PATIENCE, PAUSE, TURNS};
 pub use datagram::{Arrival, Datagram, connect_udp, source_towards};

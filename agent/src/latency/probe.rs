@@ -152,7 +152,7 @@ pub(super) async fn ask(ask: Ask, trust: Arc<Trust>) -> (Report, Option<Failure>
         Kind::Tcp { port } => Ok(net::connect_round_trip(to(port), source, timeout).await),
         _ => match timeout_at(start + timeout, answered).await {
             Ok(Ok(())) => Ok(Outcome::Reply { rtt: start.elapsed(), ttl: None }),
-            Ok(Err(failure)) => Err(failure),
+            Ok(Err(failure)) => unless_own_limit(dest, failure),
             Err(_) => Err(Failure::Timeout),
         },
     };
@@ -169,6 +169,16 @@ pub(super) async fn ask(ask: Ask, trust: Arc<Trust>) -> (Report, Option<Failure>
         Err(failure) => (Outcome::Timeout, Some(failure)),
     };
     (Report { key, outcome, gap: None }, failure)
+}
+
+/// A lack of room here, of descriptors or of memory, is no failure of the target: it was not asked.
+fn unless_own_limit(dest: IpAddr, failure: Failure) -> Result<Outcome, Failure> {
+    match failure {
+        Failure::Connection(source) if net::is_own_limit(&source) => {
+            Ok(Outcome::NotSent(SendError::Io { dest, source }))
+        }
+        failure => Err(failure),
+    }
 }
 
 /// Why the system made no connection, where that is no lack of room here.

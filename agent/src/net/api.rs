@@ -184,16 +184,21 @@ pub enum SendError {
 }
 
 impl SendError {
-    /// Whether it says something of this process alone: no more room, whoever would have been asked. Packets to
-    /// neighbours that do not answer lie in the send buffer for seconds, where the system does not grant a large one.
+    /// Whether it says something of this process alone: no more room, whoever would have been asked.
     pub fn is_own_limit(&self) -> bool {
-        const LIMITS: [i32; 5] = [libc::ENOBUFS, libc::ENOMEM, libc::EAGAIN, libc::EMFILE, libc::ENFILE];
         match self {
             Self::Full(_) => true,
-            Self::Io { source, .. } => source.raw_os_error().is_some_and(|code| LIMITS.contains(&code)),
+            Self::Io { source, .. } => is_own_limit(source),
             Self::NoSocket(_) | Self::NeedsRaw(_) => false,
         }
     }
+}
+
+/// Whether the system has no more room for this process: descriptors, memory, ports, or a send buffer. Packets to
+/// neighbours that do not answer lie in that for seconds, where the system does not grant a large one.
+pub(crate) fn is_own_limit(error: &io::Error) -> bool {
+    const LIMITS: [i32; 5] = [libc::ENOBUFS, libc::ENOMEM, libc::EAGAIN, libc::EMFILE, libc::ENFILE];
+    error.raw_os_error().is_some_and(|code| LIMITS.contains(&code))
 }
 
 /// How round trips are measured. Ordered from best to least.

@@ -362,3 +362,17 @@ proptest::proptest! {
         http::status(&answer);
     }
 }
+
+/// Scenario: questions end because this process has no descriptors or no send buffer left, or since nobody listens.
+/// Guarantees: the first are not sent and blame nobody, the last is a failure of the target.
+#[test]
+fn own_limits_blame_nobody() {
+    let dest = IpAddr::from([127, 0, 0, 1]);
+    let ended = |code| unless_own_limit(dest, io::Error::from_raw_os_error(code).into());
+    for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+        let outcome = ended(code).unwrap();
+        assert!(matches!(&outcome, Outcome::NotSent(error) if error.is_own_limit()), "{outcome:?}");
+    }
+    assert!(matches!(ended(libc::ECONNREFUSED), Err(Failure::Connection(_))));
+    assert!(matches!(unless_own_limit(dest, Failure::Status(500)), Err(Failure::Status(500))));
+}
