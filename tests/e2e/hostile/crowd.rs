@@ -8,8 +8,8 @@ use ao_proto::v1::{AgentMessage, Class, FrameHeader};
 use ao_tests::link::{Link, Weather};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::sleep;
 use tonic::transport::Channel;
 
 use super::peer::{Citizen, Peer, Town};
@@ -78,22 +78,27 @@ pub(super) async fn gone(citizen: &Citizen) -> (Link, Peer) {
     (link, peer)
 }
 
-/// An agent that sends frames which are refused, and reads no answer: how many it gets rid of before it must wait.
-pub(super) async fn deaf(citizen: &Citizen) -> (Peer, usize) {
+/// An agent that sends frames which are refused, and reads no answer until it is ended: how many it gets rid of.
+pub(super) async fn deaf(citizen: &Citizen) -> JoinHandle<usize> {
     // So that answers do not lie in its own memory.
     let endpoint = citizen.endpoint().initial_stream_window_size(Some(1 << 10));
     let channel = endpoint.connect().await.expect("a connection");
     let peer = Peer::open(channel, Message::Hello(citizen.hello())).await.expect("a stream");
-    let content = vec![7; 16 << 10];
-    let mut sent = 0;
-    for n in 1..=5_000 {
-        let header = FrameHeader { class: 77, ..citizen.header(n, Class::Logs, &content) };
-        let noise = ao_proto::frame::seal(&header, &content);
-        let message = AgentMessage { message: Some(Message::Frame(noise)) };
-        if timeout(Duration::from_secs(1), peer.out.send(message)).await.is_err() {
-            break;
+    let citizen = citizen.clone();
+    tokio::spawn(async move {
+        let content = vec![7; 16 << 10];
+        let mut sent = 0;
+        for n in 1..=5_000 {
+            let header = FrameHeader { class: 77, ..citizen.header(n, Class::Logs, &content) };
+            let noise = ao_proto::frame::seal(&header, &content);
+            let message = AgentMessage { message: Some(Message::Frame(noise)) };
+            if peer.out.send(message).await.is_err() {
+                break;
+            }
+            sent += 1;
         }
-        sent += 1;
-    }
-    (peer, sent)
+        // Where it was never made to wait.
+        peer.out.closed().await;
+        sent
+    })
 }
