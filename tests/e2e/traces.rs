@@ -3,27 +3,10 @@
 use std::time::Duration;
 
 use ao_tests::eventually::eventually;
+use ao_tests::load::spans::Application;
 use ao_tests::script::Reply;
 use ao_tests::stack::Stack;
 use ao_tests::tempo::Tempo;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-
-fn request(number: u8) -> ExportTraceServiceRequest {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let span = Span {
-        trace_id: vec![number + 1; 16],
-        span_id: vec![number + 1; 8],
-        name: format!("span {number}"),
-        start_time_unix_nano: now,
-        end_time_unix_nano: now + 1_000_000,
-        ..Span::default()
-    };
-    let scope = ScopeSpans { spans: vec![span], ..ScopeSpans::default() };
-    let resource = ResourceSpans { scope_spans: vec![scope], ..ResourceSpans::default() };
-    ExportTraceServiceRequest { resource_spans: vec![resource] }
-}
 
 /// Scenario: an application sends spans; the agent is killed right after it has answered.
 /// Guarantees: what was answered arrives, under the same ids, with the node in the resource.
@@ -33,25 +16,19 @@ async fn answered_spans_arrive() {
     let tempo = Tempo::start().await;
     stack.start_aggregator(&format!("{{tempo: {{url: \"{}\"}}}}", tempo.url), "").await;
     stack.start_agent("").await;
-    let url = format!("http://{}", stack.otlp);
-    let mut client = eventually("the OTLP receiver listens", Duration::from_secs(10), async || {
-        TraceServiceClient::connect(url.clone()).await
-    })
-    .await;
-    for number in 0..20 {
-        client.export(request(number)).await.unwrap();
-    }
+    let mut application = Application::connect(stack.otlp).await;
+    application.send(20).await;
     stack.agent().kill();
     stack.restart_agent().await;
     let mut spans = eventually("20 spans", Duration::from_secs(20), async || {
         let spans = tempo.spans();
-        if spans.len() >= 20 { Ok(spans) } else { Err(format!("{} spans", spans.len())) }
+        application.all_in(&spans).map(|()| spans)
     })
     .await;
+    // What was on its way when the agent ended may come again.
     spans.sort_by(|a, b| a.trace_id.cmp(&b.trace_id));
     spans.dedup_by(|a, b| a == b);
-    let expected: Vec<_> = (0..20).map(|n| format!("span {n}")).collect();
-    assert_eq!(spans.iter().map(|s| s.name.clone()).collect::<Vec<_>>(), expected);
+    application.judge(&spans);
     let accepted = tempo.accepted();
     let resource = accepted[0].resource_spans[0].resource.as_ref().unwrap();
     assert!(format!("{resource:?}").contains(ao_tests::stack::NODE), "{resource:?}");
@@ -67,21 +44,19 @@ async fn spans_arrive_through_bad_answers() {
     tempo.script.push([
         Reply::Status(unavailable, vec![], "starting".to_owned()),
         Reply::Status(resource_exhausted, vec![], "slow down".to_owned()),
+        // The sink's timeout ends it; whoever takes a request answers well within that.
         Reply::Hang,
         Reply::Reset,
     ]);
-    stack.start_aggregator(&format!("{{tempo: {{url: \"{}\", timeout: 2s}}}}", tempo.url), "").await;
+    stack.start_aggregator(&format!("{{tempo: {{url: \"{}\", timeout: 10s}}}}", tempo.url), "").await;
     stack.start_agent("").await;
-    let url = format!("http://{}", stack.otlp);
-    let mut client = eventually("the OTLP receiver listens", Duration::from_secs(10), async || {
-        TraceServiceClient::connect(url.clone()).await
+    let mut application = Application::connect(stack.otlp).await;
+    application.send(1).await;
+    let spans = eventually("the span", Duration::from_secs(60), async || {
+        let spans = tempo.spans();
+        application.all_in(&spans).map(|()| spans)
     })
     .await;
-    client.export(request(7)).await.unwrap();
-    let spans = eventually("the span", Duration::from_secs(40), async || match tempo.spans() {
-        spans if spans.is_empty() => Err("nothing yet"),
-        spans => Ok(spans),
-    })
-    .await;
-    assert_eq!((spans.len(), spans[0].name.as_str(), tempo.script.left()), (1, "span 7", 0));
+    application.judge(&spans);
+    assert_eq!(tempo.script.left(), 0, "every bad answer was given");
 }

@@ -3,7 +3,7 @@
 //! | room | what it holds |
 //! |---|---|
 //! | `lines` | containers' logs with rotation, and a plain file |
-//! | `spans` | an application that exports spans and notes which were acknowledged |
+//! | `spans` | applications that export spans and note which were acknowledged |
 //! | `counter` | a /proc whose counter of context switches is a clock |
 
 pub mod counter;

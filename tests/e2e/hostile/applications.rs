@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ao_tests::eventually::eventually;
+use ao_tests::load::spans::Application;
 use ao_tests::stack::Stack;
 use ao_tests::tempo::Tempo;
 use ao_tests::workspace::report;
@@ -41,19 +42,6 @@ fn spans(spans: Vec<Span>) -> ExportTraceServiceRequest {
     let scope = ScopeSpans { spans, ..ScopeSpans::default() };
     let resource = ResourceSpans { scope_spans: vec![scope], ..ResourceSpans::default() };
     ExportTraceServiceRequest { resource_spans: vec![resource] }
-}
-
-fn honest(number: usize) -> ExportTraceServiceRequest {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let id = (number as u128 + 1).to_be_bytes();
-    spans(vec![Span {
-        trace_id: id.to_vec(),
-        span_id: id[8..].to_vec(),
-        name: format!("span {number}"),
-        start_time_unix_nano: now,
-        end_time_unix_nano: now + 1_000_000,
-        ..Span::default()
-    }])
 }
 
 /// What it is, the message, the length that is said, its compression, and the answer.
@@ -164,27 +152,15 @@ async fn hostile_applications_harm_nobody() {
     stack.start_aggregator(&format!("{{tempo: {{url: \"{}\"}}}}", tempo.url), "").await;
     stack.start_agent("").await;
     let address = stack.otlp;
-    let client = eventually("the OTLP receiver listens", Duration::from_secs(20), async || {
-        TraceServiceClient::connect(format!("http://{address}")).await
-    })
-    .await;
-    client.clone().export(honest(0)).await.unwrap();
+    let mut honest = Application::connect(address).await;
+    honest.send(1).await;
     let process = Process(stack.agent().id());
     let (before, files_before) = (process.resident(), process.files());
     std::fs::write(format!("/proc/{}/clear_refs", process.0), "5").unwrap();
-    let (mut sent, mut refused, mut rounds) = (1, 0, Vec::new());
+    let (mut refused, mut rounds) = (0, Vec::new());
     for _ in 0..ROUNDS {
-        let honestly = async {
-            for number in sent..sent + SPANS {
-                client
-                    .clone()
-                    .export(honest(number))
-                    .await
-                    .unwrap_or_else(|error| panic!("span {number}: {error}"));
-            }
-        };
-        let ((), times) = tokio::join!(honestly, bad(address));
-        (sent, refused) = (sent + SPANS, refused + times);
+        let ((), times) = tokio::join!(honest.send(SPANS), bad(address));
+        refused += times;
         rounds.push(process.resident());
     }
     let crowd = crowd(address).await;
@@ -192,23 +168,16 @@ async fn hostile_applications_harm_nobody() {
     for _ in 0..8 {
         halves.push(half(address).await);
     }
-    for number in sent..sent + SPANS {
-        client.clone().export(honest(number)).await.unwrap();
-    }
-    sent += SPANS;
+    honest.send(SPANS).await;
     let files_peak = process.files();
     assert!(files_peak <= files_before + 300, "{files_before} files, then {files_peak}");
     drop((crowd, halves));
     let spans = eventually("every span", Duration::from_secs(40), async || {
         let spans = tempo.spans();
-        if spans.len() >= sent { Ok(spans) } else { Err(format!("{} of {sent}", spans.len())) }
+        honest.all_in(&spans).map(|()| spans)
     })
     .await;
-    let mut names: Vec<_> = spans.into_iter().map(|span| span.name).collect();
-    names.sort_unstable();
-    let mut expected: Vec<_> = (0..sent).map(|number| format!("span {number}")).collect();
-    expected.sort_unstable();
-    assert_eq!(names, expected);
+    honest.judge(&spans);
     let counted = stack.agent_metric("ao_otlp_requests_total", "outcome=\"refused\"").await.unwrap();
     assert!(counted >= (ROUNDS * 12) as f64, "{counted} are counted");
     let (peak, after) = (process.memory("VmHWM:"), process.resident());
@@ -219,7 +188,7 @@ async fn hostile_applications_harm_nobody() {
     report(
         "hostile-applications",
         &json!({
-            "requests_refused": refused, "connections": CROWD, "spans": sent, "lost": 0, "double": 0,
+            "requests_refused": refused, "connections": CROWD, "spans": honest.stored(), "lost": 0, "double": 0,
             "files_before": files_before, "files_peak": files_peak, "mib_before": before, "mib_peak": peak,
             "mib_after": after, "mib_rounds": rounds, "mib_peak_bound": PEAK_MIB, "mib_after_bound": LEFT_MIB,
         }),
