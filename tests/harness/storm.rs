@@ -264,12 +264,11 @@ impl Storm {
         self.containers.write(0, u64::MAX);
         let (mut last, mut since) = (self.look().await, Instant::now());
         loop {
-            let at_rest = self.containers.at_rest();
             let now = self.look().await;
             if now != last {
                 (last, since) = (now, Instant::now());
             }
-            let settled = at_rest && now.delivered + now.ledger_lost() >= now.written;
+            let settled = now.delivered + now.ledger_lost() >= now.written;
             if since.elapsed() >= if settled { afterwards } else { PATIENCE } {
                 return;
             }

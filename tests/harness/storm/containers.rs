@@ -3,8 +3,8 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -43,37 +43,15 @@ impl Written {
     }
 }
 
-/// What those who steer the writing share with it: what is due at a rate is written however late the writer's turn comes,
-/// and whatever the rate is by then, as applications do whose disk stands still for a while.
+/// What those who steer the writing share with it.
+#[derive(Default)]
 struct Steer {
     /// Lines a second.
-    rate: u64,
-    /// Lines in all, beyond which none is due.
-    limit: u64,
-    /// When what follows was true.
-    at: Instant,
-    /// Lines that are due since the writer's last turn.
-    due: f64,
-    /// Lines that were due before.
-    gone: f64,
-    /// Nothing is due at this rate, and the writer has had a turn for the rests of lines.
-    at_rest: bool,
+    rate: AtomicU64,
+    /// Lines in all, beyond which nothing is written.
+    limit: AtomicU64,
     /// The writing ends with the line in hand.
-    ends: bool,
-}
-
-impl Steer {
-    /// Up to now at the rate so far.
-    fn catch_up(&mut self) {
-        let now = Instant::now();
-        self.due += self.rate as f64 * now.duration_since(self.at).as_secs_f64();
-        self.due = self.due.min((self.limit as f64 - self.gone).max(0.0));
-        self.at = now;
-    }
-}
-
-fn lock(steer: &Mutex<Steer>) -> MutexGuard<'_, Steer> {
-    steer.lock().unwrap_or_else(PoisonError::into_inner)
+    end: AtomicBool,
 }
 
 /// The writing; ends when dropped.
@@ -84,7 +62,7 @@ pub struct Containers {
     pub logs: Vec<PathBuf>,
     /// A log of this number was renamed, and is to be made anew.
     pub renamed: Arc<Vec<AtomicBool>>,
-    steer: Arc<Mutex<Steer>>,
+    steer: Arc<Steer>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -101,9 +79,7 @@ impl Containers {
         let logs: Vec<PathBuf> = (0..FILES).map(container).collect();
         let written = Arc::new(Written::new(FILES));
         let renamed = Arc::new((0..FILES).map(|_| AtomicBool::new(false)).collect::<Vec<_>>());
-        let (due, gone, at) = (0.0, 0.0, Instant::now());
-        let steer = Steer { rate: 0, limit: 0, at, due, gone, at_rest: true, ends: false };
-        let steer = Arc::new(Mutex::new(steer));
+        let steer = Arc::<Steer>::default();
         let writers: Vec<Writer> = logs.iter().enumerate().map(|(n, log)| Writer::new(n, log)).collect();
         let all = (Arc::clone(&written), Arc::clone(&renamed), Arc::clone(&steer));
         let thread = thread::spawn(move || write(writers, &all.0, &all.1, &all.2));
@@ -112,20 +88,14 @@ impl Containers {
 
     /// From now on, but no more than so many in all.
     pub fn write(&self, lines_per_second: u64, limit: u64) {
-        let mut steer = lock(&self.steer);
-        steer.catch_up();
-        (steer.rate, steer.limit, steer.at_rest) = (lines_per_second, limit, false);
-    }
-
-    /// Whether nothing more comes at the rate of none: what was due before is in the files, to the ends of all lines.
-    pub fn at_rest(&self) -> bool {
-        lock(&self.steer).at_rest
+        self.steer.limit.store(limit, Ordering::SeqCst);
+        self.steer.rate.store(lines_per_second, Ordering::SeqCst);
     }
 }
 
 impl Drop for Containers {
     fn drop(&mut self) {
-        lock(&self.steer).ends = true;
+        self.steer.end.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
             // Its panic has been printed.
             let _panicked = thread.join();
@@ -183,16 +153,15 @@ impl Writer {
     }
 }
 
-fn write(mut writers: Vec<Writer>, written: &Written, renamed: &[AtomicBool], steer: &Mutex<Steer>) {
+fn write(mut writers: Vec<Writer>, written: &Written, renamed: &[AtomicBool], steer: &Steer) {
+    let mut last = Instant::now();
+    let mut total = 0;
     loop {
-        let begin = Instant::now();
-        let (lines, ends) = {
-            let mut steer = lock(steer);
-            steer.catch_up();
-            let lines = if steer.ends { 0.0 } else { std::mem::take(&mut steer.due) };
-            steer.gone += lines;
-            (lines, steer.ends)
-        };
+        let ends = steer.end.load(Ordering::SeqCst);
+        let (rate, limit) = (steer.rate.load(Ordering::SeqCst), steer.limit.load(Ordering::SeqCst));
+        let lines = if ends { 0.0 } else { rate as f64 * last.elapsed().as_secs_f64() };
+        let lines = lines.min(limit.saturating_sub(total) as f64);
+        last = Instant::now();
         for writer in &mut writers {
             let share = if writer.number < HOT {
                 HOT_SHARE / HOT as f64
@@ -203,6 +172,7 @@ fn write(mut writers: Vec<Writer>, written: &Written, renamed: &[AtomicBool], st
             // Whoever is to write nothing more writes the rest of his line.
             let now = if lines > 0.0 { writer.due as u64 } else { 0 };
             writer.due -= now as f64;
+            total += now;
             if now > 0 || lines == 0.0 {
                 writer.lines(now, written);
             }
@@ -214,10 +184,6 @@ fn write(mut writers: Vec<Writer>, written: &Written, renamed: &[AtomicBool], st
         if ends {
             return;
         }
-        if lines == 0.0 {
-            let mut steer = lock(steer);
-            steer.at_rest = steer.rate == 0 && steer.due == 0.0;
-        }
-        thread::park_timeout(EVERY.saturating_sub(begin.elapsed()));
+        thread::park_timeout(EVERY.saturating_sub(last.elapsed()));
     }
 }
