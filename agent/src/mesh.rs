@@ -129,7 +129,7 @@ pub async fn run(
             Some(answer) = flows.next() => if !grid.answered(&answer) {
                 recorder.answered(&answer);
             },
-            ended = recorder.next() => recorder.landed(&mut grid, ended),
+            ended = recorder.next() => recorder.landed(&mut grid, &mut flows, ended),
             alarm = alarms.recv(), if listens => match alarm {
                 Ok(alarm) => recorder.alarm(&mut grid, &mut flows, alarm),
                 Err(broadcast::error::RecvError::Lagged(_)) => {}

@@ -31,7 +31,7 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::event::Event;
 use crate::net::{Agenda, Prober, TargetSpec};
-use crate::trouble::{Alarm, Alarms, Trouble};
+use crate::trouble::{Alarm, Alarms, Trouble, Turn};
 
 mod config;
 mod trace;
@@ -113,9 +113,9 @@ pub async fn run(config: Config, ctx: Context, prober: Arc<Prober>, alarms: Alar
                         trace.accept(&change);
                         found.push(Event::Logs(event::log(&trace, &change, trace_id)));
                         let (host, address) = (trace.spec.host.clone(), trace.address);
+                        let turn = Turn::begun(Trouble::PathChange);
                         // Nobody needs to listen.
-                        let _heard =
-                            alarms.send(Alarm { trouble: Trouble::PathChange, host, address, server: None });
+                        let _heard = alarms.send(Alarm { turn, host, address, server: None });
                     }
                     (id, now, trace, found)
                 });

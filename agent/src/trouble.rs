@@ -45,11 +45,27 @@ impl Trouble {
     }
 }
 
+/// A trouble that begins or ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// What got worse.
+    pub trouble: Trouble,
+    /// It has ended.
+    pub over: bool,
+}
+
+impl Turn {
+    /// That of a trouble that begins.
+    pub fn begun(trouble: Trouble) -> Self {
+        Self { trouble, over: false }
+    }
+}
+
 /// What a source has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Alarm {
-    /// What got worse.
-    pub trouble: Trouble,
+    /// What got worse, or has ended; that other routers are on the way never does.
+    pub turn: Turn,
     /// The target as it is configured; of [`Trouble::Name`] the name that was asked for.
     pub host: String,
     /// Its address, as far as known.
@@ -58,22 +74,31 @@ pub struct Alarm {
     pub server: Option<SocketAddr>,
 }
 
+impl Alarm {
+    /// Whether it is about what the other one is about.
+    pub fn is_of(&self, other: &Self) -> bool {
+        let of_names = |alarm: &Self| alarm.turn.trouble == Trouble::Name;
+        self.host == other.host && self.server == other.server && of_names(self) == of_names(other)
+    }
+}
+
 /// Where alarms go; nobody needs to listen.
 pub type Alarms = broadcast::Sender<Alarm>;
 
-/// Says when a way is in trouble: once when it begins, and again only when it was good in between.
+/// Says when a way is in trouble: once when it begins and once when it is good again; in between only that packets are lost,
+/// too, where they took longer at first.
 #[derive(Clone, Debug)]
 pub struct Watch {
     jump_ns: i64,
     /// Medians of the rounds before, nanoseconds.
     usual: VecDeque<i64>,
-    in_trouble: bool,
+    in_trouble: Option<Trouble>,
 }
 
 impl Watch {
     /// See [`JUMP_NS`].
     pub fn new(jump_ns: i64) -> Self {
-        Self { jump_ns, usual: VecDeque::new(), in_trouble: false }
+        Self { jump_ns, usual: VecDeque::new(), in_trouble: None }
     }
 
     /// The median of a round, nanoseconds.
@@ -92,7 +117,7 @@ impl Watch {
     }
 
     /// Takes a look at the newest round trips: how many were lost, whether that is too many, and the median of the others.
-    pub fn look(&mut self, lost: usize, too_many: bool, median_ns: Option<i64>) -> Option<Trouble> {
+    pub fn look(&mut self, lost: usize, too_many: bool, median_ns: Option<i64>) -> Option<Turn> {
         let jumped = median_ns
             .zip(self.usual_ns())
             .is_some_and(|(now, usual)| now > usual.saturating_mul(2) && now - usual > self.jump_ns);
@@ -101,15 +126,22 @@ impl Watch {
             (false, true) => Some(Trouble::Latency),
             (false, false) => None,
         };
-        if trouble.is_none() && lost == 0 {
-            self.in_trouble = false;
+        match (self.in_trouble, trouble) {
+            (Some(before), None) if lost == 0 => {
+                self.in_trouble = None;
+                Some(Turn { trouble: before, over: true })
+            }
+            (None, Some(now)) | (Some(Trouble::Latency), Some(now @ Trouble::Loss)) => {
+                self.in_trouble = Some(now);
+                Some(Turn::begun(now))
+            }
+            _ => None,
         }
-        trouble.filter(|_| !std::mem::replace(&mut self.in_trouble, true))
     }
 
     /// Whether it has begun and not ended.
     pub fn is_in_trouble(&self) -> bool {
-        self.in_trouble
+        self.in_trouble.is_some()
     }
 }
 
@@ -120,9 +152,9 @@ mod tests {
     const MS: i64 = 1_000_000;
 
     /// Scenario: rounds of 2 ms; loss, for two rounds; a round with a single loss; loss again; good ones; a jump to 3.5,
-    /// to 6 ms; no figures at all.
-    /// Guarantees: each is said once when it begins; a single loss does not end it; less than twice the usual is no jump;
-    /// nothing is said before it is known what is usual.
+    /// to 6 ms, with loss, without; no figures at all.
+    /// Guarantees: each is said once when it begins, loss behind a jump as well, and once when it is over; a single loss does
+    /// not end it; less than twice the usual is no jump; nothing is said before it is known what is usual.
     #[test]
     fn once() {
         let mut watch = Watch::new(JUMP_NS);
@@ -131,18 +163,23 @@ mod tests {
             watch.learn(2 * MS);
         }
         let good = (0, false, Some(2 * MS));
+        let over = |trouble| Some(Turn { trouble, over: true });
         for ((lost, too_many, median), said) in [
             (good, None),
-            ((5, true, Some(2 * MS)), Some(Trouble::Loss)),
+            ((5, true, Some(2 * MS)), Some(Turn::begun(Trouble::Loss))),
             ((9, true, None), None),
             ((1, false, Some(2 * MS)), None),
             ((5, true, Some(2 * MS)), None),
+            (good, over(Trouble::Loss)),
             (good, None),
-            ((5, true, Some(9 * MS)), Some(Trouble::Loss)),
-            (good, None),
+            ((5, true, Some(9 * MS)), Some(Turn::begun(Trouble::Loss))),
+            (good, over(Trouble::Loss)),
             ((0, false, Some(7 * MS / 2)), None),
-            ((0, false, Some(6 * MS)), Some(Trouble::Latency)),
-            ((0, false, None), None),
+            ((0, false, Some(6 * MS)), Some(Turn::begun(Trouble::Latency))),
+            ((5, true, Some(6 * MS)), Some(Turn::begun(Trouble::Loss))),
+            ((0, false, Some(6 * MS)), None),
+            ((5, true, Some(6 * MS)), None),
+            ((0, false, None), over(Trouble::Loss)),
         ] {
             assert_eq!(watch.look(lost, too_many, median), said, "{lost} {too_many} {median:?}");
         }

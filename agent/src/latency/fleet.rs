@@ -16,7 +16,7 @@ use super::probe::{Ask, Failure, Kind};
 use super::target::Target;
 use crate::event::{Event, MetricSet};
 use crate::net::{self, Agenda, GATEWAY, Probe, Report, ResolveError, TICK};
-use crate::trouble::{Alarm, Trouble};
+use crate::trouble::{Alarm, Trouble, Turn};
 
 /// What a lookup gave.
 type Found = Result<IpAddr, ResolveError>;
@@ -245,9 +245,10 @@ impl Fleet {
     pub(super) fn resolved(&mut self, id: u64, found: Found, took: Duration, now: Instant) {
         let Some(target) = self.targets.get_mut(&id) else { return };
         let bad = took >= SLOW || matches!(found, Err(ResolveError::Lookup { .. }));
-        if bad && !target.name_told && target.plan.host != GATEWAY {
+        if bad != target.name_told && target.plan.host != GATEWAY {
             let (host, address) = (target.plan.host.clone(), target.address);
-            self.alarms.push(Alarm { trouble: Trouble::Name, host, address, server: None });
+            let turn = Turn { trouble: Trouble::Name, over: !bad };
+            self.alarms.push(Alarm { turn, host, address, server: None });
         }
         target.name_told = bad;
         let again = match found {
@@ -290,13 +291,13 @@ impl Fleet {
         for (name, alert, told) in target.judge(&self.config) {
             self.events.push(Event::Logs(export::event(target, name, alert, told)));
         }
-        let Some(trouble) = target.trouble() else { return };
+        let Some(turn) = target.trouble() else { return };
         let (host, address) = (target.plan.host.clone(), target.address);
-        let alarm = Alarm { trouble, host, address, server: None };
+        let alarm = Alarm { turn, host, address, server: None };
         self.alarms.extend(match &target.plan.probe {
             Kind::Icmp => Some(alarm),
             Kind::Dns(dns) => Some(Alarm {
-                trouble: Trouble::Name,
+                turn: Turn { trouble: Trouble::Name, ..turn },
                 host: dns.query.clone(),
                 address: None,
                 server: address.map(|server| SocketAddr::new(server, dns.port)),

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::net::{Outcome, Report};
-use crate::trouble::{JUMP_NS, SLOW_NS, Trouble, Watch};
+use crate::trouble::{JUMP_NS, SLOW_NS, Turn, Watch};
 
 use super::alert::{Alert, History, State, Told};
 use super::config::{Config, Plan};
@@ -145,18 +145,18 @@ impl Target {
         true
     }
 
-    /// Trouble that has begun with the newest round; a target that has never answered is none of the way, and a starved
+    /// Trouble that has begun or ended with the newest round; a target that has never answered is none of the way, and a starved
     /// round no evidence.
-    pub(super) fn trouble(&mut self) -> Option<Trouble> {
+    pub(super) fn trouble(&mut self) -> Option<Turn> {
         let round = self.round.as_ref().filter(|round| !round.doubt.starved)?;
         self.counts.buckets.iter().any(|answers| *answers > 0).then_some(())?;
         let median_ns = round.median().map(|median| i64::try_from(median.as_nanos()).unwrap_or(i64::MAX));
         let too_many = round.lost >= 2 && round.loss() >= LOSSY;
-        let trouble = self.watch.look(round.lost as usize, too_many, median_ns);
+        let turn = self.watch.look(round.lost as usize, too_many, median_ns);
         if let Some(median_ns) = median_ns {
             self.watch.learn(median_ns);
         }
-        trouble
+        turn
     }
 
     /// What is to be told behind a round, by name: nothing behind one that is no evidence.

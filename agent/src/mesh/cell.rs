@@ -94,7 +94,7 @@ struct Filling {
 
 /// The newest echoes that are looked at for trouble, and those among them that must be lost.
 const RECENT: usize = 10;
-const RECENT_LOST: usize = 3;
+pub(super) const RECENT_LOST: usize = 3;
 
 /// See the module.
 #[derive(Debug)]
@@ -170,7 +170,8 @@ impl Cell {
         let lost = self.recent.iter().filter(|rtt| rtt.is_none()).count();
         let mut rtts: Vec<i64> = self.recent.iter().copied().flatten().collect();
         rtts.sort_unstable();
-        self.watch.look(lost, lost >= RECENT_LOST, rtts.get(rtts.len() / 2).copied())
+        let turn = self.watch.look(lost, lost >= RECENT_LOST, rtts.get(rtts.len() / 2).copied());
+        turn.filter(|turn| !turn.over).map(|turn| turn.trouble)
     }
 
     /// Share of the small echoes that is lost now: the worse of the newest round and the newest echoes.
@@ -185,9 +186,14 @@ impl Cell {
         &self.baseline
     }
 
+    /// Whether trouble was said that is not over.
+    pub(super) fn is_in_trouble(&self) -> bool {
+        self.watch.is_in_trouble()
+    }
+
     /// Whether the peer answers, with nothing to complain of.
     pub(super) fn is_well(&self) -> bool {
-        self.is_there && !self.watch.is_in_trouble()
+        self.is_there && !self.is_in_trouble()
     }
 
     /// Other source ports carry the echoes from now on: what was usual is that of another path.

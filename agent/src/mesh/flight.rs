@@ -3,9 +3,11 @@
 //!
 //! | file | room |
 //! |---|---|
-//! | `recorder.rs` | which troubles are recorded |
+//! | `recorder.rs` | which troubles are recorded, and when |
+//! | `witness.rs` | who has seen a trouble |
 //! | `subject.rs` | what a recording is of, and what it has seen |
 //! | `fly.rs` | one recording |
+//! | `course.rs` | when in it echoes were lost (no I/O) |
 //! | `limits.rs` | how many in an hour (no I/O) |
 //! | `counters.rs` | what the kernel counted at this end |
 //! | `background.rs` | what it counts at all times |
@@ -31,10 +33,12 @@ mod verdict;
 mod subject;
 
 mod bundle;
+mod course;
 mod fly;
 
 mod limits;
 mod recorder;
+mod witness;
 
 pub(super) use look::{LOOK, Look, Looks, OtherEnd};
 pub(super) use recorder::Recorder;

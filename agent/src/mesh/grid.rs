@@ -150,6 +150,11 @@ impl Grid {
         Some(Struck { peer, place, baseline: cell.baseline().clone() })
     }
 
+    /// Whether the way of a cell is still bad.
+    pub(super) fn is_in_trouble(&self, id: u64) -> bool {
+        self.cells.get(&id).is_some_and(Cell::is_in_trouble)
+    }
+
     /// Peers that answer as they should.
     pub(super) fn well(&self) -> impl Iterator<Item = IpAddr> {
         self.cells.values().filter(|cell| cell.is_well()).map(|cell| cell.peer.ip())

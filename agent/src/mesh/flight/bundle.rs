@@ -101,7 +101,7 @@ impl Record<'_> {
 
     fn line(&self) -> Event {
         let (start, end) = self.times_ns;
-        let Evidence { forward, echoes, there, names } = self.seen;
+        let Evidence { forward, echoes, there, names, course: _ } = self.seen;
         let nodes: Vec<&str> = [self.node.name.as_str()].into_iter().chain(self.peer()).collect();
         let logs = format!("{{node_name=~\"{}\"}}", nodes.join("|"));
         let event = json!({

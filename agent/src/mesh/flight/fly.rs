@@ -11,6 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use super::background::Reading;
 use super::blame::{self, Echoes, Seen};
 use super::bundle::Record;
+use super::course::Course;
 use super::look::{self, LOOK, Look, OtherEnd, Stage};
 use super::names;
 use super::subject::{Base, Evidence, Flight, Flown, Peered};
@@ -73,7 +74,8 @@ pub(super) async fn fly(base: Base, mut flight: Flight) -> io::Result<Flown> {
         seen: &seen,
         blame: &blame,
     };
-    Ok(Flown { verdict: blame.verdict.name(), events: record.events() })
+    let turned_bad = seen.course.turns_bad();
+    Ok(Flown { verdict: blame.verdict.name(), events: record.events(), turned_bad })
 }
 
 /// Both directions are walked and both ends read at once, while echoes go along the cell's own flow.
@@ -83,7 +85,7 @@ async fn from_both_ends(base: &Base, peered: &mut Peered, incident: u128) -> io:
     let own = base.own.filter(|own| own.is_ipv6() == to.is_ipv6()).unwrap_or(any);
     let socket = Datagram::bind(SocketAddr::new(own, 0))?;
     let walk = base.walks.begin(&base.prober, base.own, to.ip());
-    let (_begun, forward, mut echoes) = tokio::join!(
+    let (_begun, forward, (mut echoes, course)) = tokio::join!(
         ask(&socket, to, incident, Stage::Begin),
         walk.end(),
         echo(peered, every(base.interval), look::mark(incident)),
@@ -91,7 +93,7 @@ async fn from_both_ends(base: &Base, peered: &mut Peered, incident: u128) -> io:
     let there = ask(&socket, to, incident, Stage::End).await.unwrap_or_default();
     echoes.heard = there.heard;
     echoes.closed = echoes.came == 0 && is_closed(&base.prober, to).await;
-    Ok(Evidence { forward, echoes, there, names: None })
+    Ok(Evidence { forward, echoes, course, there, names: None })
 }
 
 /// The time between two, where so much lies between the usual ones.
@@ -103,12 +105,12 @@ fn every(interval: Duration) -> Duration {
 /// Nobody looks from the other end.
 async fn from_here(base: &Base, address: IpAddr) -> Evidence {
     let walk = base.walks.begin(&base.prober, None, address);
-    let (pings, forward) = tokio::join!(
+    let ((pings, course), forward) = tokio::join!(
         names::ping(&base.prober, address, ECHOES, (every(base.interval), PATIENCE)),
         walk.end(),
     );
     let echoes = Echoes { asked: pings.sent, came: pings.got, ..Echoes::default() };
-    Evidence { forward, echoes, ..Evidence::default() }
+    Evidence { forward, echoes, course, ..Evidence::default() }
 }
 
 /// Whether the host itself says that nobody listens there: a firewall on the way may refuse, too, and the errors of sockets do
@@ -162,12 +164,12 @@ async fn ask(socket: &Datagram, to: SocketAddr, incident: u128, stage: Stage) ->
     None
 }
 
-/// Asked and answered, on the flow of the cell's echoes.
-async fn echo(peered: &mut Peered, every: Duration, mark: u8) -> Echoes {
+/// Asked and answered, on the flow of the cell's echoes; also, what became of each.
+async fn echo(peered: &mut Peered, every: Duration, mark: u8) -> (Echoes, Course) {
     let mut ticks = interval(every);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut waiting: HashMap<u64, i64> = HashMap::new();
-    let mut echoes = Echoes::default();
+    let mut waiting: HashMap<u64, (usize, i64)> = HashMap::new();
+    let (mut echoes, mut course) = (Echoes::default(), Course::default());
     let (mut forward_ns, mut backward_ns) = (i64::MAX, i64::MAX);
     let mut question = Vec::new();
     let mut end = None;
@@ -178,7 +180,7 @@ async fn echo(peered: &mut Peered, every: Duration, mark: u8) -> Echoes {
                 echoes.late_us = echoes.late_us.max(late);
                 let token: u64 = rand::random();
                 packet::question(token, mark, packet::LEN, &mut question);
-                waiting.insert(token, clock::boot_ns());
+                waiting.insert(token, (course.sent(), clock::boot_ns()));
                 // What does not leave is lost, too.
                 let _lost = peered.socket.send(peered.peer.address, &question);
                 echoes.asked += 1;
@@ -187,7 +189,8 @@ async fn echo(peered: &mut Peered, every: Duration, mark: u8) -> Echoes {
                 }
             }
             Some(Answer { token, times, came_ns }) = peered.answers.recv() => {
-                let Some(sent_ns) = waiting.remove(&token) else { continue };
+                let Some((number, sent_ns)) = waiting.remove(&token) else { continue };
+                course.came(number);
                 echoes.came += 1;
                 forward_ns = forward_ns.min(times.received_ns.saturating_sub(sent_ns));
                 backward_ns = backward_ns.min(came_ns.saturating_sub(times.answered_ns));
@@ -202,7 +205,7 @@ async fn echo(peered: &mut Peered, every: Duration, mark: u8) -> Echoes {
         let passage = Passage::between(to_ns - span, to_ns, forward_ns, backward_ns);
         echoes.change = peered.baseline.compare(passage);
     }
-    echoes
+    (echoes, course)
 }
 
 #[cfg(test)]

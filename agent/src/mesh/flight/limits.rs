@@ -38,6 +38,12 @@ impl Limits {
         }
         allowed
     }
+
+    /// Those that have begun.
+    #[cfg(test)]
+    pub(super) fn begun(&self) -> usize {
+        self.newest.len()
+    }
 }
 
 #[cfg(test)]

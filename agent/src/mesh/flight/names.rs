@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, timeout};
 
+use super::course::Course;
 use super::verdict::{Blame, Verdict};
 use crate::net::{Dns, Outcome, Probe, Prober};
 
@@ -96,7 +97,7 @@ pub(super) async fn ask(prober: &Arc<Prober>, question: &Question) -> Asked {
     }
     let target = async {
         match question.address {
-            Some(address) => Some((address, ping(prober, address, ROUNDS, (EVERY, EVERY)).await)),
+            Some(address) => Some((address, ping(prober, address, ROUNDS, (EVERY, EVERY)).await.0)),
             None => None,
         }
     };
@@ -129,25 +130,28 @@ async fn server(prober: &Prober, address: SocketAddr, name: String) -> Server {
         }
         took
     };
-    let (took, pings) = tokio::join!(asking, ping(prober, address.ip(), ROUNDS, (EVERY, EVERY)));
+    let (took, (pings, _)) = tokio::join!(asking, ping(prober, address.ip(), ROUNDS, (EVERY, EVERY)));
     (server.took_us, server.pings) = (median(took), pings);
     server
 }
 
-/// Pings an address, so often, and waits so long for each answer. What does not leave is not sent, and not lost.
+/// Pings an address, so often, and waits so long for each answer; also, what became of each. What does not leave is not
+/// sent, and not lost.
 pub(super) async fn ping(
     prober: &Prober,
     dest: IpAddr,
     count: u32,
     (every, patience): (Duration, Duration),
-) -> Pings {
+) -> (Pings, Course) {
     let mut client = prober.client(count as usize);
     let mut ticks = interval(every);
     let (mut pings, mut took, mut asked, mut ended) = (Pings::default(), Vec::new(), 0, 0);
+    let mut course = Course::default();
     while ended < count {
         tokio::select! {
             _ = ticks.tick(), if asked < count => {
-                if client.send(Probe { timeout: patience, ..Probe::to(dest) }).await.is_err() {
+                let probe = Probe { timeout: patience, key: course.sent() as u64, ..Probe::to(dest) };
+                if client.send(probe).await.is_err() {
                     break;
                 }
                 asked += 1;
@@ -157,15 +161,19 @@ pub(super) async fn ping(
                 Outcome::Duplicate => {}
                 Outcome::Reply { rtt, .. } => {
                     (ended, pings.got) = (ended + 1, pings.got + 1);
+                    course.came(report.key as usize);
                     took.push(micros(rtt));
                 }
-                Outcome::NotSent(_) => (ended, pings.sent) = (ended + 1, pings.sent.saturating_sub(1)),
+                Outcome::NotSent(_) => {
+                    (ended, pings.sent) = (ended + 1, pings.sent.saturating_sub(1));
+                    course.came(report.key as usize);
+                }
                 _ => ended += 1,
             },
         }
     }
     pings.took_us = median(took);
-    pings
+    (pings, course)
 }
 
 fn micros(time: Duration) -> u64 {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::blame::Echoes;
+use super::course::Course;
 use super::look::OtherEnd;
 use super::names::{Asked, Question};
 use super::usual::Usual;
@@ -56,6 +57,8 @@ pub(super) struct Peered {
 pub(super) struct Flown {
     pub(super) verdict: &'static str,
     pub(super) events: Vec<Event>,
+    /// The way was good at first and bad in the end.
+    pub(super) turned_bad: bool,
 }
 
 /// What was seen beside the counters of this end.
@@ -63,6 +66,7 @@ pub(super) struct Flown {
 pub(super) struct Evidence {
     pub(super) forward: Vec<Hop>,
     pub(super) echoes: Echoes,
+    pub(super) course: Course,
     pub(super) there: OtherEnd,
     pub(super) names: Option<Asked>,
 }
