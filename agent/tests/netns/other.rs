@@ -9,6 +9,7 @@ use std::time::Duration;
 use ao_agent::event::Event;
 use ao_agent::net::{Dns, Mode};
 use ao_proto::v1::Directives;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::net::UdpSocket;
 use tokio::time::{Instant, timeout};
 
@@ -67,14 +68,13 @@ impl Other {
 
     /// Stops it for so many of every two seconds from now on, for as long as the future lives.
     pub(crate) async fn stop_for(&self, seconds: f64) {
-        let signal = |signal: &str| {
-            let done = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
-            assert!(done.success(), "the other agent is gone");
-        };
+        let process = Pid::from_child(&self.child);
+        // No program is started for it: that would hold up the agent of this process, too.
+        let signal = |signal| kill_process(process, signal).expect("the other agent is gone");
         loop {
-            signal("-STOP");
+            signal(Signal::STOP);
             tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
-            signal("-CONT");
+            signal(Signal::CONT);
             tokio::time::sleep(Duration::from_secs_f64(2.0 - seconds)).await;
         }
     }

@@ -43,22 +43,24 @@ fn figure(word: &str) -> String {
     word.to_owned()
 }
 
-/// Every way of printing, to hosts that answer, that do not, and whose name is none.
+/// Every way of printing, to hosts that answer, that do not, and whose name is none. Who answers has a second for it: the
+/// default is the period of `-p`, and fping takes an answer for lost that it was not woken up to read in time.
 pub(crate) fn beside_fping() {
     for arguments in [
-        format!("-c 3 -p 50 -i 5 {SERVER} 10.77.1.1"),
-        format!("-c 3 -p 50 -q {SERVER} {BLACKHOLE}"),
-        format!("-c 2 -p 100 -t 50 {SERVER} {BLACKHOLE}"),
-        format!("-C 4 -p 50 -q {SERVER} {BLACKHOLE}"),
-        format!("-C 2 -p 50 -b 1000 -O 0x20 {SERVER}"),
+        format!("-c 3 -p 50 -t 1000 -i 5 {SERVER} 10.77.1.1"),
+        format!("-c 3 -p 50 -t 1000 -q {SERVER} {BLACKHOLE}"),
+        format!("-c 2 -p 100 -t 1000 {SERVER} {BLACKHOLE}"),
+        format!("-c 2 -p 100 -t 50 {BLACKHOLE}"),
+        format!("-C 4 -p 50 -t 1000 -q {SERVER} {BLACKHOLE}"),
+        format!("-C 2 -p 50 -t 1000 -b 1000 -O 0x20 {SERVER}"),
         format!("-t 100 -r 1 {SERVER} {BLACKHOLE}"),
         format!("-a -t 100 -r 1 {SERVER} {BLACKHOLE}"),
         format!("-u -t 100 -r 1 {SERVER} {BLACKHOLE}"),
         format!("-e {SERVER}"),
         format!("-q -t 100 -r 0 {BLACKHOLE}"),
-        format!("-6 -c 2 -p 50 {SERVER6}"),
+        format!("-6 -c 2 -p 50 -t 1000 {SERVER6}"),
         format!("-S 10.77.1.2 -c 1 {SERVER}"),
-        format!("-c 1 -H 2 -t 100 {SERVER}"),
+        format!("-c 1 -H 2 -t 1000 {SERVER}"),
     ] {
         let words: Vec<&str> = arguments.split(' ').collect();
         let theirs = Command::new(fping()).args(&words).output().expect("run `make tools` for fping");

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -19,6 +20,16 @@ use crate::wire::Packet;
 
 /// The device that `lab.rs` makes.
 pub(crate) const DEVICE: &str = "net0";
+
+/// So many packets have lost their share exactly.
+const DECK: usize = 20;
+
+/// What may befall a packet.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Chance {
+    Loss,
+    Silence,
+}
 
 /// A running network.
 pub(crate) struct Responder {
@@ -38,11 +49,16 @@ impl Responder {
             spread: scenario.spread,
             random: StdRng::seed_from_u64(7),
             packets: 0,
+            decks: HashMap::new(),
             free_at: HashMap::new(),
+            empty_at: Instant::now(),
             begin: Instant::now(),
         };
         let ends = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || network.run(&file, &ends));
+        let thread = std::thread::spawn(move || {
+            tun::hurry();
+            network.run(&file, &ends);
+        });
         Self { ways, stop, thread: Some(thread) }
     }
 
@@ -71,8 +87,12 @@ struct Network {
     spread: Spread,
     random: StdRng,
     packets: u64,
+    /// What befalls the next packets of a hop and TTL.
+    decks: HashMap<(String, u8, Chance), Vec<bool>>,
     /// When a router with a limit answers again.
     free_at: HashMap<String, Instant>,
+    /// When there was last nothing to read: what is read now came later.
+    empty_at: Instant,
     begin: Instant,
 }
 
@@ -99,6 +119,7 @@ impl Network {
                     waiting.push(Reverse((Instant::now() + delay, order, answer)));
                 }
             }
+            self.empty_at = Instant::now();
         }
     }
 
@@ -110,7 +131,7 @@ impl Network {
         for (at, name) in way.iter().enumerate() {
             let hop = self.hops[name].clone();
             delay += hop.delay + hop.jitter * self.random.random::<f64>();
-            if self.random.random_bool(hop.loss)
+            if self.draw((name.clone(), packet.ttl, Chance::Loss), hop.loss)
                 || packet.port().is_some_and(|port| hop.drops.contains(&port))
             {
                 return Vec::new();
@@ -127,7 +148,7 @@ impl Network {
             if last && packet.dest != address {
                 return Vec::new();
             }
-            if !self.speaks(name, &hop) {
+            if !self.speaks(name, &hop, packet.ttl) {
                 return Vec::new();
             }
             let delay = Duration::from_secs_f64(delay / 1e3);
@@ -142,16 +163,25 @@ impl Network {
         Vec::new()
     }
 
-    fn speaks(&mut self, name: &str, hop: &Hop) -> bool {
-        let now = Instant::now();
+    /// A packet that was read late may have come as early as the last look, and counts from then on.
+    fn speaks(&mut self, name: &str, hop: &Hop, ttl: u8) -> bool {
         if let Some(limit) = hop.limit {
-            let free_at = self.free_at.get(name).copied().unwrap_or(now);
-            if free_at > now {
+            if self.free_at.get(name).is_some_and(|free_at| *free_at > Instant::now()) {
                 return false;
             }
-            self.free_at.insert(name.to_owned(), now + Duration::from_secs_f64(1.0 / limit));
+            self.free_at.insert(name.to_owned(), self.empty_at + Duration::from_secs_f64(1.0 / limit));
         }
-        !self.random.random_bool(hop.silence)
+        !self.draw((name.to_owned(), ttl, Chance::Silence), hop.silence)
+    }
+
+    /// Whether it befalls the next packet: in any order, but exactly the share of each [`DECK`] packets of one TTL.
+    fn draw(&mut self, of: (String, u8, Chance), share: f64) -> bool {
+        let deck = self.decks.entry(of).or_default();
+        if deck.is_empty() {
+            deck.extend((0..DECK).map(|card| (card as f64) < share * DECK as f64));
+            deck.shuffle(&mut self.random);
+        }
+        deck.pop().unwrap_or_default()
     }
 
     fn way(&mut self, packet: &Packet) -> Vec<String> {

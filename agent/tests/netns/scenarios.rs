@@ -1,7 +1,6 @@
 //! All scenarios of `scenarios/*.toml`, side by side, each in namespaces of its own and in a process of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -89,10 +88,7 @@ fn judge(name: &str) -> Verdict {
     let begin = Instant::now();
     let lab_name = format!("ao{}-{name}", std::process::id());
     let said = Lab::build(&lab_name, &scenario).map(|lab| {
-        // When a packet is answered shall not depend on what else this machine does.
-        let output = Command::new("nice")
-            .args(["-n", "-10", "ip", "netns", "exec", &lab.namespace("c")])
-            .arg(std::env::current_exe().unwrap())
+        let output = world::again_in(&lab.namespace("c"))
             .args(["--exact", "scenarios::inside", "--nocapture"])
             .envs([(SCENARIO, name), (LAB, &lab_name)])
             .output()
