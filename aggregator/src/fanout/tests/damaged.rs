@@ -53,7 +53,7 @@ impl Pair {
             process.append_sealed(queue, sealed(queue, &lines)).await;
             self.received += lines.len() as u64;
         }
-        eventually("the open one is done", || process.balance("open") == NOTHING).await;
+        process.eventually("the open one is done", || process.balance("open") == NOTHING).await;
         process.crash().await;
     }
 
@@ -81,10 +81,11 @@ impl Pair {
             ["behind", "open"].map(|sink| process.records(Entry::Dropped(sink, "damaged")))
         };
         let process = self.start();
-        eventually("both are done", || {
-            ["behind", "open"].iter().all(|sink| process.balance(sink) == NOTHING)
-        })
-        .await;
+        process
+            .eventually("both are done", || {
+                ["behind", "open"].iter().all(|sink| process.balance(sink) == NOTHING)
+            })
+            .await;
         assert_eq!(process.records(Entry::Received), self.received);
         let lost = damaged(&process);
         for (sink, lost) in ["behind", "open"].iter().zip(lost) {

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 
-const LATE_AFTER: Duration = Duration::from_secs(1);
+/// No frame that comes while all goes well waits so long for its worker, also on a machine that is busy.
+const LATE_AFTER: Duration = Duration::from_secs(5);
 
 fn config() -> Config {
     Config { late_after: Span(LATE_AFTER), retry_cap: Span(Duration::from_millis(5)), ..Config::default() }
@@ -26,8 +27,7 @@ fn sink() -> (Arc<Scripted>, Arc<AtomicBool>) {
 
 /// Waits until what is there now is late.
 async fn grow_old() {
-    let begin = std::time::Instant::now();
-    eventually("old", || begin.elapsed() > 2 * LATE_AFTER).await;
+    tokio::time::sleep(LATE_AFTER + Duration::from_millis(100)).await;
 }
 
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
@@ -56,18 +56,18 @@ async fn new_lines_go_first() {
     process.append_numbers(0..10).await;
     grow_old().await;
     away.store(false, Ordering::Relaxed);
-    eventually("a late request", || first.requests().iter().any(|one| one.lane == Lane::Late)).await;
+    process.eventually("a late request", || first.requests().iter().any(|one| one.lane == Lane::Late)).await;
     process.append_numbers(10..20).await;
-    eventually("new lines", || first.lines(Lane::Fresh).ends_with(&numbers(10..20))).await;
-    eventually("behind", || process.status("scripted", Lane::Fresh).lag_bytes == 0).await;
+    process.eventually("new lines", || first.lines(Lane::Fresh).ends_with(&numbers(10..20))).await;
+    process.eventually("behind", || process.status("scripted", Lane::Fresh).lag_bytes == 0).await;
     assert!(process.status("scripted", Lane::Late).lag_bytes > 0);
     assert_eq!(process.journal.cursors(LOGS), ["scripted", "scripted.late.1"]);
     process.crash().await;
 
     let (second, _) = sink();
     let process = Process::with(&dir, std::slice::from_ref(&second), config(), <_>::default());
-    eventually("all delivered", || process.records(Entry::Delivered("scripted")) == 20).await;
-    eventually("the range goes", || process.journal.cursors(LOGS) == ["scripted"]).await;
+    process.eventually("all delivered", || process.records(Entry::Delivered("scripted")) == 20).await;
+    process.eventually("the range goes", || process.journal.cursors(LOGS) == ["scripted"]).await;
     assert_eq!(process.status("scripted", Lane::Late).lag_bytes, 0);
     let under_way = first.requests().into_iter().find(|one| one.lane == Lane::Late).expect("one");
     assert_eq!(second.requests()[0], Request { accepted: true, ..under_way });
@@ -94,15 +94,17 @@ async fn as_many_ranges_as_there_is_room_for() {
     let config = Config { late_after: Span(Duration::ZERO), ..config() };
     let process = Process::with(&dir, std::slice::from_ref(&sink), config.clone(), <_>::default());
     process.append_numbers(0..200).await;
-    eventually("all is done or left", || process.status("scripted", Lane::Fresh).lag_bytes == 0).await;
+    process
+        .eventually("all is done or left", || process.status("scripted", Lane::Fresh).lag_bytes == 0)
+        .await;
     let ranges = process.journal.cursors(LOGS).len() - 1;
     assert!((1..=17).contains(&ranges), "{ranges}");
     process.crash().await;
 
     sink.hang(None);
     let process = Process::with(&dir, std::slice::from_ref(&sink), config, <_>::default());
-    eventually("all delivered", || process.records(Entry::Delivered("scripted")) == 200).await;
-    eventually("the ranges go", || process.journal.cursors(LOGS) == ["scripted"]).await;
+    process.eventually("all delivered", || process.records(Entry::Delivered("scripted")) == 200).await;
+    process.eventually("the ranges go", || process.journal.cursors(LOGS) == ["scripted"]).await;
     let number = |line: &String| line["line ".len()..].parse::<usize>().expect("a number");
     let (fresh, late) = (sink.lines(Lane::Fresh), sink.lines(Lane::Late));
     assert!(late.is_sorted_by_key(number) && fresh.is_sorted_by_key(number));
@@ -125,7 +127,7 @@ async fn in_order_where_that_is_wanted() {
     grow_old().await;
     away.store(false, Ordering::Relaxed);
     process.append_numbers(10..20).await;
-    eventually("all delivered", || process.records(Entry::Delivered("scripted")) == 20).await;
+    process.eventually("all delivered", || process.records(Entry::Delivered("scripted")) == 20).await;
     assert_eq!(sink.lines(Lane::Fresh), numbers(0..20));
     assert_eq!(process.journal.cursors(LOGS), ["scripted"]);
     process.stop().await;
