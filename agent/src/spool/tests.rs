@@ -81,7 +81,7 @@ async fn lanes_change_as_acks_come_or_do_not() {
     let mut opened = open(dir.path(), &config(), Arc::default()).unwrap();
     assert_eq!(opened.checkpoints[&FileId([1; 16])], last);
     assert!(opened.epochs.contains(&fresh[0].epoch) && opened.epochs.contains(&backlog[0].epoch));
-    store(&mut opened.spool, lines(1, last, last + 10)).await;
+    store(&mut opened.spool, large(last)).await;
     assert_eq!(
         read(&opened.journal, LOGS[1], Position::default()).0.len(),
         2,
