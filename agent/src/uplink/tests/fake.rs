@@ -1,6 +1,7 @@
 //! An aggregator that keeps frames in memory, and a cable to it that can be cut, frozen and slowed down.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -169,8 +170,12 @@ impl Fake {
                     let header = frame::open(&sealed).unwrap().header;
                     let (epoch, sequence) = (header.epoch, header.sequence);
                     let mut state = self.lock();
-                    let doubled = state.frames.insert((epoch, sequence), (header, Instant::now())).is_some();
-                    state.doubles += u64::from(doubled);
+                    match state.frames.entry((epoch, sequence)) {
+                        Entry::Occupied(_) => state.doubles += 1,
+                        Entry::Vacant(place) => {
+                            place.insert((header, Instant::now()));
+                        }
+                    }
                     let to = state.moves_to.clone();
                     let ack = (!state.mute).then_some(Message::Ack(Ack { epoch, sequence }));
                     let there = |to| Message::Move(ao_proto::v1::Move { addresses: vec![to] });

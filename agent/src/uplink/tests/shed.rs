@@ -1,6 +1,6 @@
 //! The spool's budget is spent while frames of what it sheds are under way.
 
-use ao_common::units::Size;
+use ao_common::units::{Size, Span};
 
 use super::*;
 
@@ -12,9 +12,11 @@ fn tight() -> spool::Config {
     spool::Config { budget: Size::mib(2), segment: Size(256 << 10), ..spool::Config::default() }
 }
 
-/// An agent that is connected and has delivered a frame.
+/// An agent that is connected and has delivered a frame. It never leaves a silent aggregator: how long that is silent
+/// here is as long as the disk takes for all frames.
 async fn connected(addresses: Vec<String>) -> Rig {
     let mut rig = Rig::new(&tight());
+    rig.config.failover = Span::secs(600);
     rig.connect(addresses);
     rig.append_stored(FRAME).await;
     settled(&rig, |figures| figures["delivered"] == 1).await;
@@ -75,6 +77,12 @@ async fn what_arrived_without_an_answer_was_not_lost() {
     for _ in 1..FRAMES {
         rig.append_stored(FRAME).await;
     }
+    // What is still on the cable then comes beside the next greeting.
+    let sent = || {
+        let of = |lane| rig.metrics.sent_frames.get_or_create(&QueueLabel { class: "logs", lane }).get();
+        of("fresh") + of("backlog")
+    };
+    settled(&rig, |_| lines(&fake).len() as u64 == sent()).await;
     fake.lock().mute = false;
     cable.kill();
     is_exact(rig, &fake).await;
