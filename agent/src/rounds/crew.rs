@@ -210,8 +210,11 @@ mod tests {
         let (open, gate) = sync_channel(1);
         let mut crew = Crew::new("test", work);
         let hung = Job { gate: Some(gate), ..job(7) };
-        let first = crew.run(vec![hung, job(1), job(2)], SHORT, Duration::from_millis(200));
-        assert_eq!(first.done.iter().map(|j| j.number).collect::<Vec<_>>(), [1, 2]);
+        // All of it is waited for: long enough for two threads to begin and do a job each.
+        let first = crew.run(vec![hung, job(1), job(2)], SHORT, Duration::from_secs(5));
+        let mut done: Vec<_> = first.done.iter().map(|j| j.number).collect();
+        done.sort_unstable();
+        assert_eq!(done, [1, 2]);
         assert_eq!(first.unbegun.len(), 0);
         let second = crew.run(vec![job(3)], SHORT, LONG);
         assert_eq!(second.done[0].result, Some(6));
