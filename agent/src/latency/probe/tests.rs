@@ -11,24 +11,24 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 
+/// Long enough for any answer on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// All of it is waited for, where no answer is to come.
+const SILENCE: Duration = Duration::from_millis(400);
+
 /// What a server sends for a datagram.
 type Answer = fn(Vec<u8>) -> Vec<Vec<u8>>;
 
 fn about(kind: Kind) -> Ask {
     let dest = IpAddr::from([127, 0, 0, 1]);
-    Ask {
-        kind,
-        dest,
-        host: "localhost".into(),
-        source: None,
-        size: 56,
-        timeout: Duration::from_millis(400),
-        key: 7,
-    }
+    Ask { kind, dest, host: "localhost".into(), source: None, size: 56, timeout: PATIENCE, key: 7 }
 }
 
-async fn answered(kind: Kind) -> bool {
-    reason(about(kind)).await.is_none()
+/// There is an answer, or there is none, as `expected`.
+async fn is_answered(kind: Kind, expected: bool) {
+    let timeout = if expected { PATIENCE } else { SILENCE };
+    assert_eq!(reason(Ask { timeout, ..about(kind) }).await.is_none(), expected);
 }
 
 /// Why there was no answer.
@@ -78,10 +78,10 @@ async fn udp_echo() {
         (|_| Vec::new(), false),
     ];
     for (server, works) in cases {
-        assert_eq!(answered(Kind::Udp { port: udp_server(server).await }).await, works);
+        is_answered(Kind::Udp { port: udp_server(server).await }, works).await;
     }
     let closed = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    assert!(!answered(Kind::Udp { port: closed }).await);
+    is_answered(Kind::Udp { port: closed }, false).await;
 }
 
 /// Scenario: name servers that answer, with an error, with another id, with another question, with three bytes.
@@ -130,7 +130,7 @@ async fn dns() {
         let port = udp_server(server).await;
         for (require_noerror, expected) in [(false, works), (true, strictly)] {
             let dns = Dns { query: "example.org".into(), record: "aaaa".into(), port, require_noerror };
-            assert_eq!(answered(Kind::Dns(dns)).await, expected);
+            is_answered(Kind::Dns(dns), expected).await;
         }
     }
 }
@@ -235,8 +235,7 @@ async fn https() {
         ("no file", good, checked(&missing), Some("trust")),
     ] {
         let http = Http { port: Some(port), tls: Some(tls), ..Http::default() };
-        // Long enough for a handshake on a busy machine, but where it is waited for.
-        let timeout = Duration::from_millis(if what == "silence" { 300 } else { 20_000 });
+        let timeout = if what == "silence" { SILENCE } else { PATIENCE };
         assert_eq!(reason(Ask { timeout, ..about(Kind::Http(http)) }).await, expected, "{what}");
     }
 }
@@ -274,7 +273,7 @@ async fn another_ca() {
         }
         let tls = Some(Tls { ca_file: Some(file.clone()), ..Tls::default() });
         let about = about(Kind::Http(Http { port: Some(port), tls, ..Http::default() }));
-        let (_, failure) = ask(Ask { timeout: Duration::from_secs(20), ..about }, Arc::clone(&trust)).await;
+        let (_, failure) = ask(about, Arc::clone(&trust)).await;
         assert_eq!(failure.map(|failure| failure.reason()), expected);
     }
 }
@@ -323,9 +322,9 @@ fn urls() {
 async fn tcp() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    assert!(answered(Kind::Tcp { port }).await);
+    is_answered(Kind::Tcp { port }, true).await;
     drop(listener);
-    assert!(answered(Kind::Tcp { port }).await);
+    is_answered(Kind::Tcp { port }, true).await;
 }
 
 /// Scenario: a connection that the system itself refuses, since the address to send from is not ours.
