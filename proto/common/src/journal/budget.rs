@@ -14,7 +14,7 @@ use super::writer::Writer;
 
 impl Writer {
     /// Sheds until so many more bytes of a class fit. An append never costs a class of more worth anything: where only
-    /// such are left, it goes over the budget, by one call's frames at the most.
+    /// such are left, it goes over the budget, each class by one call's frames at the most, until one of more worth comes.
     pub(super) fn make_room(&mut self, class: usize, more: u64) {
         while self.bytes() + more > self.options.budget_bytes && self.shed_one(class) {}
     }
