@@ -300,7 +300,10 @@ impl Follow {
         let Some(chain) = self.chains.get(&stem) else { return };
         let mut earlier = chain.tails.iter().take_while(|n| **n != node);
         if earlier.any(|n| self.tails.get(n).is_some_and(|t| !t.caught_up)) {
-            // The one before it calls it when it is at its end.
+            // It is called when those before it are at their ends, or given up.
+            if let Some(tail) = self.tails.get_mut(&node) {
+                tail.caught_up = false;
+            }
             return;
         }
         let end = match self.read(node, false) {
@@ -397,11 +400,20 @@ impl Follow {
             if chain.tails.is_empty() {
                 chain.joiner.give_up(&mut self.out);
                 self.chains.remove(&tail.stem);
-            } else if let Some(next) = chain.tails.front().copied() {
-                self.make_ready(next);
             }
         }
+        self.call_next(&tail.stem);
         self.gauges();
+    }
+
+    /// One of a chain was read to its end, or is gone: the first of the others that is not at its end has its turn. That
+    /// need not be the next one, which may have been read before something was put in front of it.
+    fn call_next(&mut self, stem: &Path) {
+        let Some(chain) = self.chains.get(stem) else { return };
+        let waits = |node: &&Node| self.tails.get(node).is_some_and(|tail| !tail.caught_up);
+        if let Some(next) = chain.tails.iter().find(waits).copied() {
+            self.make_ready(next);
+        }
     }
 
     fn gauges(&self) {

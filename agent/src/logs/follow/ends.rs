@@ -39,12 +39,9 @@ impl Follow {
             }
         }
         let has_grown = tail.place != Place::Live && tail.size > tail.care.noted.unwrap_or(0);
-        if !tail.caught_up {
-            tail.caught_up = true;
-            let next = chain.tails.iter().skip_while(|n| **n != node).nth(1).copied();
-            if let Some(next) = next {
-                self.make_ready(next);
-            }
+        if !std::mem::replace(&mut tail.caught_up, true) {
+            let stem = tail.stem.clone();
+            self.call_next(&stem);
         }
         if has_grown {
             self.keep(node);

@@ -170,6 +170,40 @@ async fn grown_while_down() {
     assert_eq!(read + rig.unread, size);
 }
 
+/// Scenario: a log that was read to its end is rotated and stays; of the next one a part is read when it is rotated, too,
+/// and deleted, which is more than may be kept; nothing is written any more to the one that has the name then.
+/// Guarantees: that one is read all the same, at once.
+#[tokio::test]
+async fn what_waits_behind_one_that_is_given_up() {
+    let mut rig = Rig::new();
+    rig.room = 1;
+    rig.config.escrow = Size(1 << 10);
+    rig.config.linger = Span::secs(60);
+    let second = format!("{ASIDE}1");
+    rig.append(POD, lines(0..10));
+    rig.start();
+    rig.lines(10).await;
+    rig.rename(POD, ASIDE);
+    rig.append(POD, lines(10..200_000));
+    while rig.texts().len() == 10 {
+        rig.one().await;
+    }
+    rig.rename(POD, &second);
+    rig.append(POD, lines(200_000..200_010));
+    rig.until(|| rig.stats.files_found.load(Relaxed) == 3).await;
+    // Until that one has had its turn, and was put off.
+    for _ in 0..40 {
+        rig.one().await;
+    }
+    assert!(rig.texts().len() < 150_000, "too much was read already");
+    fs::remove_file(rig.path(&second)).unwrap();
+    while numbers(&rig).last() != Some(&200_009) {
+        rig.one().await;
+    }
+    rig.stop().await;
+    assert!(rig.unread > 0);
+}
+
 /// Scenario: pods' logs are rotated and deleted faster than they are read, on one mount and on two; much more is unread
 /// than may be kept; the source dies and starts again, over and over.
 /// Guarantees: no line comes twice; what never comes is what was counted as abandoned, to the byte; no more is kept than
