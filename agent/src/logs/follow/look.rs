@@ -109,6 +109,7 @@ impl Follow {
         for beside in found {
             self.look_at_file(&beside, true);
         }
+        self.look_at_all_packed(path);
     }
 
     /// A file that is not known yet. False where it cannot be read for now.

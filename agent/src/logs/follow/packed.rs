@@ -181,9 +181,17 @@ impl Follow {
         self.packed.retain(|path| path.exists());
         if overflow {
             let pods = self.chains.keys().filter(|stem| self.discover.wanted(stem) == Some(PODS));
-            let found: Vec<_> = pods.flat_map(|stem| paths(stem).take(MAX_PACKED)).collect();
-            found.iter().for_each(|path| self.look_at_packed(path));
+            for stem in pods.cloned().collect::<Vec<_>>() {
+                self.look_at_all_packed(&stem);
+            }
         }
+    }
+
+    /// Those beside a pod's log, the oldest first.
+    pub(super) fn look_at_all_packed(&mut self, stem: &Path) {
+        let mut found: Vec<_> = paths(stem).take(MAX_PACKED).collect();
+        found.sort_unstable();
+        found.iter().for_each(|path| self.look_at_packed(path));
     }
 
     /// It was read to its end: so that the next process need not unpack it to know.
