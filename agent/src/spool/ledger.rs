@@ -160,22 +160,22 @@ impl Book {
     }
 
     /// A frame that was read from the log is about to be sent. False where it was shed meanwhile: it was counted as lost,
-    /// and must not arrive.
+    /// and must not arrive. Of an epoch that is too old to be known that cannot be told, and it is sent.
     pub(crate) fn send(&mut self, frame: &Frame) -> bool {
         let place = frame.place();
-        let is_there = self.order(place) > self.order(self.shed_to);
-        if is_there {
+        let was_shed = self.epochs.contains(&frame.epoch) && self.order(place) <= self.order(self.shed_to);
+        if !was_shed {
             self.sent_to = place;
         }
-        is_there
+        !was_shed
     }
 
     /// A connection begins, and with it nothing is under way. What is adrift is lost, but for what the aggregator `has`,
     /// by epoch and sequence. Returned is what is to be kept with the cursor.
     pub(crate) fn connected(&mut self, has: impl Fn(u64, u64) -> bool) -> Tally {
         self.sent_to = None;
-        let mut arrived = Vec::from(self.adrift.clone());
-        arrived.retain(|frame| has(frame.epoch, frame.sequence));
+        let arrived: Vec<Frame> =
+            self.adrift.iter().filter(|frame| has(frame.epoch, frame.sequence)).cloned().collect();
         let tally = self.settle(&arrived);
         self.adrift.clear();
         tally
@@ -341,6 +341,19 @@ mod tests {
         let newest = ledger.book(0).newest();
         assert_eq!(step(&mut |book| _ = book.settle(&[frame(6, Fate::Refused)])), (0, 8, 7));
         assert_eq!(step(&mut |book| assert!(book.balance(newest).is_empty())), (0, 8, 7));
+    }
+
+    /// Scenario: the log has frames of more restarts than are known; one of the oldest is shed, the next ones are sent.
+    /// Guarantees: none is held back, though their numbers begin anew with each restart.
+    #[test]
+    fn too_old_to_be_known() {
+        let of = |epoch: u64, sequence| Frame { epoch, ..frame(sequence, Fate::Delivered) };
+        let mut book = Book::default();
+        let epochs = EPOCHS as u64 + 2;
+        book.read(&of(0, 9));
+        (1..epochs).for_each(|epoch| book.read(&of(epoch, 1)));
+        book.shed(&of(0, 9));
+        assert!((1..epochs).all(|epoch| book.send(&of(epoch, 1))));
     }
 
     /// Scenario: the log is read to its end while a frame is appended.
